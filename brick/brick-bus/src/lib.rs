@@ -1,0 +1,11 @@
+//! The management bus, seen from a subscriber: wire types, watch client, last known good snapshot on disk.
+//!
+//! Control publishes versioned resources; a subscriber holds one streaming connection (server-sent events) and gets a
+//! snapshot, then deltas, each a whole resource. What always holds: a subscriber never sees half a resource, and
+//! after any loss of the stream it is told everything it missed or is reset by a snapshot.
+
+pub mod resource;
+
+pub use resource::{
+    Ack, Change, Cursor, Endpoint, Endpoints, Limits, Resource, Route, RouteAuth, RouteTable, TrustBundle,
+};

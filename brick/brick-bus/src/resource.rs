@@ -1,0 +1,210 @@
+//! What travels on the bus: versioned resources and the values that the platform itself puts into them.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use brick_core::{BrickName, Incarnation, Version};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Where a subscriber stands: the store's epoch and its one store-wide revision. Written `epoch-revision` as event id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Cursor {
+    /// Identity of the store's history; a new store has a new epoch. Letters and digits only.
+    pub epoch: String,
+    /// Revision within the epoch; grows by one with every change of any resource.
+    pub revision: u64,
+}
+
+/// The text is no cursor.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected a cursor such as \"01jcy-42\", found \"{0}\"")]
+pub struct InvalidCursor(String);
+
+/// One whole resource.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resource {
+    /// `kind/name`, such as `endpoints/product`.
+    pub name: String,
+    /// Revision of the change that made this value.
+    pub revision: u64,
+    /// The value, whole.
+    pub value: Value,
+}
+
+/// One event of a watch. `event:` carries the kind, `data:` the JSON, `id:` the [`Cursor`] reached with it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// All resources that the subscriber may see and asked for; what it held before is void.
+    /// Event `snapshot`, data `{"resources":[…]}`.
+    Snapshot(Vec<Resource>),
+    /// One resource is new or changed. Event `put`, data is the resource.
+    Put(Resource),
+    /// One resource is gone. Event `delete`, data `{"name":…,"revision":…}`.
+    Delete {
+        /// Which one.
+        name: String,
+        /// Revision of the removal.
+        revision: u64,
+    },
+    /// The cursor that the subscriber resumed from is unknown or compacted; a snapshot follows. Event `reset`,
+    /// data `{"reason":…}`.
+    Reset {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Value of `endpoints/<brick>`: the instances that may be called, all versions.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Endpoints {
+    /// The instances that are up, in order of slot.
+    pub instances: Vec<Endpoint>,
+}
+
+/// One instance that may be called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Number of the slot within the brick.
+    pub slot: u32,
+    /// This start in the slot.
+    pub incarnation: Incarnation,
+    /// Version label.
+    pub version: Version,
+    /// Zone.
+    pub zone: String,
+    /// Where it serves HTTP.
+    pub addr: SocketAddr,
+    /// Relative weight in the balancer, 100 unless said.
+    #[serde(default = "full_weight")]
+    pub weight: u32,
+}
+
+fn full_weight() -> u32 {
+    100
+}
+
+/// Value of `routes/edge`: what the edge gateway serves, most specific match first.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RouteTable {
+    /// The routes in the order in which they are tried.
+    pub routes: Vec<Route>,
+}
+
+/// One route of the edge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Name in the manifest.
+    pub name: String,
+    /// Path pattern: exact (`/health`), or a prefix (`/api/orders/**`: the prefix itself and all below it).
+    pub path: String,
+    /// Brick that serves it.
+    pub to: BrickName,
+    /// Who may pass.
+    pub auth: RouteAuth,
+    /// Whether the route lets `Upgrade: websocket` through.
+    #[serde(default)]
+    pub websocket: bool,
+    /// Time limit of the whole exchange in milliseconds.
+    pub timeout_ms: u64,
+    /// Largest request body in bytes.
+    pub body_bytes_max: u64,
+}
+
+/// Who may pass a route of the edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RouteAuth {
+    /// Everybody; a token that comes along is neither checked nor removed.
+    Public,
+    /// A valid user token of this system.
+    Jwt,
+}
+
+/// Value of `limits/<caller>-><callee>`: how the caller treats the callee.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Time limit of one call in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// Value of `trust/bundle`: whose signatures count.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrustBundle {
+    /// The issuer's configured name, `urn:brickwork:<system>`.
+    pub issuer: String,
+    /// Audience of user tokens: the system's name. Platform tokens carry `<system>:platform`.
+    pub system: String,
+    /// Public keys, a JWK set (RFC 7517).
+    pub jwks: Value,
+}
+
+/// One acknowledgement, posted in batches to `/bus/v1/acks` as `{"acks":[…]}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// The resource.
+    pub name: String,
+    /// The revision that was applied or refused.
+    pub revision: u64,
+    /// Who applied it.
+    pub incarnation: Incarnation,
+    /// Why it was refused; none means applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.revision)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = InvalidCursor;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
+        let invalid = || InvalidCursor(text.chars().take(80).collect());
+        let (epoch, revision) = text.rsplit_once('-').ok_or_else(invalid)?;
+        if epoch.is_empty() || !epoch.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Err(invalid());
+        }
+        Ok(Self {
+            epoch: epoch.to_owned(),
+            revision: revision.parse().map_err(|_| invalid())?,
+        })
+    }
+}
+
+/// Whether a subscription pattern covers a resource: equal, or `prefix*`.
+pub fn covers(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => pattern == name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_survives_text_and_foreign_text_is_refused() {
+        let cursor = Cursor {
+            epoch: "01jcy".to_owned(),
+            revision: 42,
+        };
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        for bad in ["", "-", "x", "x-", "-1", "x-y", "a b-1", "x-99999999999999999999"] {
+            assert!(bad.parse::<Cursor>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_covers_itself_or_what_its_star_stands_for() {
+        assert!(covers("endpoints/*", "endpoints/order"));
+        assert!(covers("limits/order->*", "limits/order->payment"));
+        assert!(covers("trust/bundle", "trust/bundle"));
+        assert!(!covers("endpoints/order", "endpoints/order2"));
+    }
+}

@@ -1,0 +1,1 @@
+//! Externalised configuration: typed, layered, with the origin of every value; reloads from the bus.

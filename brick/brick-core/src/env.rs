@@ -1,0 +1,41 @@
+//! The environment contract: all that a process gets from the agent, in any language.
+//!
+//! Only composition roots read these; everything else is handed values.
+
+/// TCP port on loopback that the process serves HTTP on.
+pub const PORT: &str = "PORT";
+/// Name of the brick.
+pub const BRICK_NAME: &str = "BRICK_NAME";
+/// Version label, `v1` unless the manifest says otherwise.
+pub const BRICK_VERSION: &str = "BRICK_VERSION";
+/// Source revision (git), with `-dirty` behind it where the tree differs; empty when unknown.
+pub const BRICK_REVISION: &str = "BRICK_REVISION";
+/// Slot of this process, `order/1`.
+pub const BRICK_INSTANCE: &str = "BRICK_INSTANCE";
+/// UUIDv7 of this start in the slot; also `service.instance.id`.
+pub const BRICK_INCARNATION: &str = "BRICK_INCARNATION";
+/// Zone that the process counts as running in.
+pub const BRICK_ZONE: &str = "BRICK_ZONE";
+/// Name of the system, the audience of user tokens.
+pub const BRICK_SYSTEM: &str = "BRICK_SYSTEM";
+/// Base URL of control's own listener.
+pub const BRICK_CONTROL_URL: &str = "BRICK_CONTROL_URL";
+/// File that holds this process's own token; the agent rewrites it before it expires.
+pub const BRICK_TOKEN_FILE: &str = "BRICK_TOKEN_FILE";
+/// Folder where the process may keep its last known good snapshots.
+pub const BRICK_SNAPSHOT_DIR: &str = "BRICK_SNAPSHOT_DIR";
+/// Comma-separated names of the configuration variables that the agent injected from the manifest: they do not
+/// count as the operator's own environment.
+pub const BRICK_CONFIG_INJECTED: &str = "BRICK_CONFIG_INJECTED";
+/// SQL database of the brick, `sqlite:/path` (or, outside one machine, `postgres://…`).
+pub const DATABASE_URL: &str = "DATABASE_URL";
+/// Where OTLP goes, base URL; OpenTelemetry's own name.
+pub const OTEL_EXPORTER_OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+/// OTLP transport, `http/protobuf`; OpenTelemetry's own name.
+pub const OTEL_EXPORTER_OTLP_PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
+/// Service name; OpenTelemetry's own name.
+pub const OTEL_SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
+/// Resource attributes, `key=value,…`; OpenTelemetry's own name.
+pub const OTEL_RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
+/// Comma-separated `name=host:port` of sockets handed over, in the order of `LISTEN_FDS` (descriptor 3 is the first).
+pub const LISTEN_FDNAMES: &str = "LISTEN_FDNAMES";

@@ -1,0 +1,1 @@
+//! The HTTP server and client of a brick: drain, access, context propagation, discovery, timeouts, OpenAPI.

@@ -1,0 +1,1 @@
+//! Brick telemetry: /info, /health, /metrics, JSON-lines logs with trace ids, spans and their OTLP export.

@@ -1,0 +1,1 @@
+//! The test kit: one brick alone in process, everything it needs mocked.

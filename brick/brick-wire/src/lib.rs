@@ -1,0 +1,12 @@
+//! Plain HTTP between the parts of the platform: bounded calls, server-sent events, problem+json.
+//!
+//! Everything in the system is spoken over public protocols; this crate is the small client for those of them that
+//! need neither discovery nor balancing nor tracing (bus, tokens, export, the agent's socket). Bricks call each other
+//! with `brick-http` instead. Every call has a time limit and every answer a size limit.
+
+pub mod client;
+pub mod problem;
+pub mod sse;
+
+pub use client::{Client, Error, Response, Streaming};
+pub use problem::Problem;

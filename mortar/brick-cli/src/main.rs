@@ -1,0 +1,2 @@
+//! The `brick` binary: command line and composition root.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The console: its pages and one WebSocket per tab, as a router.

@@ -1,0 +1,1 @@
+//! Control: registry, routes, config and bus on one store.

@@ -1,0 +1,1 @@
+//! The edge gateway: edge and admin listeners on the data plane.

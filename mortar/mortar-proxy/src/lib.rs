@@ -1,0 +1,1 @@
+//! The data plane: an HTTP proxy on immutable snapshots, used by the gateway.

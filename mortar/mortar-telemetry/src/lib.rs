@@ -1,0 +1,1 @@
+//! The telemetry role: ingest, store and query of traces, logs and metrics.

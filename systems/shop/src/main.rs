@@ -1,0 +1,2 @@
+//! The shop: one multi-call binary.
+fn main() {}
