@@ -5,7 +5,9 @@
 //! after any loss of the stream it is told everything it missed or is reset by a snapshot.
 
 pub mod resource;
+pub mod watch;
 
 pub use resource::{
     Ack, Change, Cursor, Endpoint, Endpoints, Limits, Resource, Route, RouteAuth, RouteTable, TrustBundle,
 };
+pub use watch::{Publisher, Source, State, Watch};
