@@ -37,5 +37,27 @@ pub const OTEL_EXPORTER_OTLP_PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
 pub const OTEL_SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 /// Resource attributes, `key=value,…`; OpenTelemetry's own name.
 pub const OTEL_RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
-/// Comma-separated `name=host:port` of sockets handed over, in the order of `LISTEN_FDS` (descriptor 3 is the first).
+/// Number of listening sockets handed over, from descriptor 3 on (sd_listen_fds(3)).
+pub const LISTEN_FDS: &str = "LISTEN_FDS";
+/// Names of the sockets handed over, in order, joined by colons (sd_listen_fds(3)): `edge:admin`.
 pub const LISTEN_FDNAMES: &str = "LISTEN_FDNAMES";
+
+/// Platform processes: the folder that holds databases of the system, absolute.
+pub const BRICK_STATE_DIR: &str = "BRICK_STATE_DIR";
+/// Control: file with the bootstrap key that the agent trades for its token.
+pub const BRICK_BOOTSTRAP_KEY_FILE: &str = "BRICK_BOOTSTRAP_KEY_FILE";
+/// Platform processes: base URL of telemetry's own listener.
+pub const BRICK_TELEMETRY_URL: &str = "BRICK_TELEMETRY_URL";
+/// Platform processes: base URL of the gateway's own listener (metrics, health), neither edge nor admin.
+pub const BRICK_GATEWAY_URL: &str = "BRICK_GATEWAY_URL";
+/// Platform processes: public base URL of the edge.
+pub const BRICK_EDGE_URL: &str = "BRICK_EDGE_URL";
+/// Platform processes: public base URL of the admin listener; its host and port are the only ones that console and
+/// APIs answer to.
+pub const BRICK_ADMIN_URL: &str = "BRICK_ADMIN_URL";
+/// Telemetry: largest size of what it keeps, in bytes.
+pub const BRICK_TELEMETRY_BYTES_MAX: &str = "BRICK_TELEMETRY_BYTES_MAX";
+/// Telemetry: TCP port on loopback that OTLP is taken on.
+pub const BRICK_OTLP_PORT: &str = "BRICK_OTLP_PORT";
+/// Gateway: Unix socket on which it gives its listeners to an agent that has lost them.
+pub const BRICK_HANDOVER_SOCKET: &str = "BRICK_HANDOVER_SOCKET";
