@@ -1,0 +1,91 @@
+//! What a verified token says.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The claims of a token (RFC 7519 §4.1, `scope` as in RFC 8693 §4.2, and two of the platform's own).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Claims {
+    /// Issuer.
+    pub iss: String,
+    /// Audiences; one string or several on the wire.
+    #[serde(deserialize_with = "one_or_many")]
+    pub aud: Vec<String>,
+    /// Who it is about: a user's id, `brick:<name>`, `agent`, `operator`.
+    pub sub: String,
+    /// Space-separated scopes.
+    #[serde(default)]
+    pub scope: String,
+    /// Seconds since the epoch after which it is void.
+    pub exp: u64,
+    /// Seconds since the epoch at which it was made.
+    #[serde(default)]
+    pub iat: u64,
+    /// Seconds since the epoch before which it is void.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<u64>,
+    /// Identity of the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jti: Option<String>,
+    /// The brick whose process it is, in process tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brick: Option<String>,
+    /// The start of that process, in process tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<String>,
+}
+
+impl Claims {
+    /// Whether the scope was granted. `call:*` grants every `call:<brick>`.
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.scopes()
+            .any(|granted| granted == scope || (granted == "call:*" && scope.starts_with("call:")))
+    }
+
+    /// The scopes one by one.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.scope.split_ascii_whitespace()
+    }
+}
+
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Audience {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match Audience::deserialize(deserializer)? {
+        Audience::One(one) => vec![one],
+        Audience::Many(many) => many,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_a_whole_word_and_call_star_calls_every_brick() {
+        let claims = |scope: &str| Claims {
+            scope: scope.to_owned(),
+            ..Claims::default()
+        };
+        assert!(claims("bus call:order").has_scope("call:order"));
+        assert!(!claims("call:orders").has_scope("call:order"));
+        assert!(claims("call:*").has_scope("call:order"));
+        assert!(!claims("call:*").has_scope("admin"));
+        assert!(!claims("*").has_scope("admin"));
+        assert!(!claims("").has_scope(""));
+    }
+
+    #[test]
+    fn an_audience_may_be_one_or_several() {
+        let parse = |aud: &str| {
+            let text = format!(r#"{{"iss":"i","aud":{aud},"sub":"s","exp":1}}"#);
+            serde_json::from_str::<Claims>(&text).map(|c| c.aud.len()).ok()
+        };
+        assert_eq!(parse(r#""shop""#), Some(1));
+        assert_eq!(parse(r#"["shop","x"]"#), Some(2));
+        assert_eq!(parse("1"), None);
+    }
+}
