@@ -61,3 +61,58 @@ pub const BRICK_TELEMETRY_BYTES_MAX: &str = "BRICK_TELEMETRY_BYTES_MAX";
 pub const BRICK_OTLP_PORT: &str = "BRICK_OTLP_PORT";
 /// Gateway: Unix socket on which it gives its listeners to an agent that has lost them.
 pub const BRICK_HANDOVER_SOCKET: &str = "BRICK_HANDOVER_SOCKET";
+
+/// Name of the environment variable of a configuration key: `max_lines` is `MAX_LINES`, `limits.max-lines` is
+/// `LIMITS_MAX_LINES`.
+pub fn config_name(key: &str) -> String {
+    key.chars()
+        .map(|c| match c {
+            '.' | '-' => '_',
+            other => other.to_ascii_uppercase(),
+        })
+        .collect()
+}
+
+/// Name of the variable that tells a brick without SDK where a needed brick is: `product` is `PRODUCT_URL`.
+pub fn needed_url_name(brick: &str) -> String {
+    format!("{}_URL", config_name(brick))
+}
+
+/// Whether the name belongs to the contract, so that neither configuration nor a manifest's `env` may set it.
+pub fn is_reserved(name: &str) -> bool {
+    const PREFIXES: [&str; 3] = ["BRICK_", "OTEL_", "LISTEN_"];
+    matches!(name, PORT | DATABASE_URL) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_key_has_one_environment_name() {
+        for (key, expect) in [
+            ("max_lines", "MAX_LINES"),
+            ("limits.max-lines", "LIMITS_MAX_LINES"),
+            ("A", "A"),
+        ] {
+            assert_eq!(config_name(key), expect);
+        }
+        assert_eq!(needed_url_name("lost-pets"), "LOST_PETS_URL");
+    }
+
+    #[test]
+    fn names_of_the_contract_are_reserved() {
+        for name in [
+            "PORT",
+            "BRICK_NAME",
+            "BRICK_ANYTHING",
+            "OTEL_SERVICE_NAME",
+            "DATABASE_URL",
+            "LISTEN_FDS",
+        ] {
+            assert!(is_reserved(name), "{name}");
+        }
+        assert!(!is_reserved("MAX_LINES"));
+        assert!(!is_reserved("PORTAL"));
+    }
+}

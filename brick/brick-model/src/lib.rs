@@ -1,1 +1,19 @@
-//! The one app model: parses and validates brick.toml, prints its JSON schema.
+//! The one app model: parses and validates `brick.toml`, and answers what the parts of the platform ask about it.
+//!
+//! `brick.toml` is the only place that describes a system. All errors of a manifest are found in one go, each with
+//! line, column and a picture of the line ([`Invalid`]); a [`Model`] that parsed is valid as a whole.
+
+pub mod command;
+pub mod link;
+pub mod load;
+pub mod model;
+pub mod pattern;
+pub mod query;
+pub mod size;
+
+pub use link::{LimitKey, Link};
+pub use load::{Load, Step};
+pub use model::{Auth, Brick, Edge, Flag, Health, Limit, Model, Mortar, Route, System};
+pub use pattern::Pattern;
+pub use query::ResolvedRoute;
+pub use size::Bytes;

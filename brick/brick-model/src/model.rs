@@ -1,0 +1,366 @@
+//! The parsed system: what `brick.toml` says, typed, with every default filled in.
+//!
+//! The serialised form is the manifest's own shape, so the same types describe the file (JSON schema), travel from
+//! the agent to control, and are read by every other part. A [`Model`] that came from [`crate::parse`] is valid as
+//! a whole; one that was deserialised was valid where it came from.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use brick_core::duration::Span;
+use brick_core::{BrickName, Version};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::link::LimitKey;
+use crate::load::Load;
+use crate::pattern::Pattern;
+use crate::size::Bytes;
+
+/// Newest manifest format that this version reads.
+pub const FORMAT: u32 = 1;
+
+/// A whole system, the root of `brick.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Manifest format, 1.
+    pub brickwork: u32,
+    /// The system as a whole.
+    pub system: System,
+    /// The platform's own services.
+    #[serde(default)]
+    pub mortar: Mortar,
+    /// The edge listener.
+    #[serde(default)]
+    pub edge: Edge,
+    /// The bricks by name.
+    #[serde(rename = "brick", default)]
+    pub bricks: BTreeMap<BrickName, Brick>,
+    /// The edge's routes by name; [`Model::routes`] gives them resolved and in the order in which they are tried.
+    #[serde(rename = "route", default)]
+    pub routes: BTreeMap<String, Route>,
+    /// How callers treat callees: `default`, and `caller -> callee` where `caller` may be `edge`.
+    #[serde(default)]
+    pub limits: BTreeMap<LimitKey, Limit>,
+    /// Configuration values by brick. Values that change at run time override them.
+    #[serde(default)]
+    pub config: BTreeMap<BrickName, serde_json::Map<String, Value>>,
+    /// Feature flags by name.
+    #[serde(rename = "flag", default)]
+    pub flags: BTreeMap<String, Flag>,
+    /// Load scenarios by name, for `brick load NAME`.
+    #[serde(rename = "load", default)]
+    pub loads: BTreeMap<String, Load>,
+}
+
+/// `[system]`: the system as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct System {
+    /// Name of the system, a DNS label; the audience of user tokens and `service.namespace` of telemetry.
+    pub name: BrickName,
+    /// Loopback port of console and platform API; 0 takes a free one.
+    #[serde(default = "default_console")]
+    pub console: u16,
+}
+
+/// `[mortar]`: the platform's own services. A line left out is the embedded default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mortar {
+    /// The issuer of tokens.
+    #[serde(default)]
+    pub identity: Identity,
+    /// The telemetry store.
+    #[serde(default)]
+    pub telemetry: Telemetry,
+}
+
+/// `mortar.identity`: the issuer of tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Life of user and process tokens; processes renew theirs at two thirds of it.
+    #[serde(default = "default_token_ttl")]
+    pub token_ttl: Span,
+}
+
+/// `mortar.telemetry`: the telemetry store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// Most bytes of traces, logs and metrics kept in memory; the oldest go first.
+    #[serde(default = "default_telemetry_bytes")]
+    pub bytes_max: Bytes,
+}
+
+/// `[edge]`: the listener for public traffic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Edge {
+    /// Address and port; port 0 takes a free one.
+    #[serde(default = "default_edge_listen")]
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// Who may pass a route that does not say so itself.
+    #[serde(default)]
+    pub auth: Auth,
+}
+
+/// Who may pass a route of the edge.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Auth {
+    /// Everybody.
+    Public,
+    /// A valid user token of this system.
+    #[default]
+    Jwt,
+}
+
+/// `[brick.NAME]`: one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Brick {
+    /// Command that starts it, split like a shell would but run without one. `{target}` stands for the cargo target
+    /// folder of the profile. Exactly one of `run` and `external` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// Base URL of a service outside the system; it is on the map but never started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<String>,
+    /// Command that builds it; equal `build` and `dir` run once for all bricks that share them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<String>,
+    /// Folder that `run` and `build` start in, relative to `brick.toml`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir: Option<String>,
+    /// A missing program skips the brick, loudly, instead of failing the start.
+    #[serde(default)]
+    pub optional: bool,
+    /// Bricks that it calls: started before it, and the only ones that its token may call.
+    #[serde(default)]
+    pub needs: Vec<BrickName>,
+    /// Name of the database that it alone owns; it gets `DATABASE_URL`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// How many instances run.
+    #[serde(default = "default_replicas")]
+    #[schemars(range(min = 1, max = 100))]
+    pub replicas: u32,
+    /// Version label.
+    #[serde(default)]
+    pub version: Version,
+    /// How its health is watched.
+    #[serde(default)]
+    pub health: Health,
+    /// Zones that instances are spread over in turn.
+    #[serde(default = "default_zones")]
+    pub zones: Vec<String>,
+    /// Platform scopes of its process token beyond calling what it needs: `identity:issue`.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// Extra environment variables.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Time from SIGTERM to SIGKILL.
+    #[serde(default = "default_stop_grace")]
+    pub stop_grace: Span,
+}
+
+/// `brick.NAME.health`: how a brick's health is watched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// Path that answers 2xx when the instance can take requests.
+    #[serde(default = "default_health_path")]
+    pub path: String,
+    /// Interval between checks once it was ready.
+    #[serde(default = "default_health_every")]
+    pub every: Span,
+    /// Time that a start may take until the first ready answer.
+    #[serde(default = "default_health_grace")]
+    pub grace: Span,
+}
+
+/// `[route.NAME]`: public paths that lead to a brick.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Path pattern: `/a/b` exactly, or `/a/**` for `/a` and all below it.
+    #[serde(rename = "match")]
+    pub path: Pattern,
+    /// Brick that serves it.
+    pub to: BrickName,
+    /// Who may pass; `edge.auth` unless said. Read it through [`Model::routes`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+    /// Time limit of the whole exchange; the limit of `edge -> BRICK` unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
+    /// Largest request body.
+    #[serde(default = "default_body_max")]
+    pub body_max: Bytes,
+    /// Whether `Upgrade: websocket` passes.
+    #[serde(default)]
+    pub websocket: bool,
+}
+
+/// `[limits.default]` or `[limits."a -> b"]`: how a caller treats a callee.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// Time limit of one call.
+    #[serde(default = "default_timeout")]
+    pub timeout: Span,
+}
+
+/// `[flag.NAME]`: a feature flag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Flag {
+    /// Its value unless changed at run time.
+    pub default: bool,
+    /// Bricks that see it, as configuration key `flag.NAME`.
+    #[serde(default)]
+    pub bricks: Vec<BrickName>,
+}
+
+/// Time limit of a call where the manifest says nothing.
+pub const TIMEOUT: Span = Span::from_secs(1);
+
+fn default_console() -> u16 {
+    7700
+}
+
+fn default_token_ttl() -> Span {
+    Span::from_secs(15 * 60)
+}
+
+fn default_telemetry_bytes() -> Bytes {
+    Bytes(48 << 20)
+}
+
+fn default_edge_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8080))
+}
+
+fn default_replicas() -> u32 {
+    1
+}
+
+fn default_zones() -> Vec<String> {
+    vec!["a".to_owned()]
+}
+
+fn default_stop_grace() -> Span {
+    Span::from_secs(10)
+}
+
+fn default_health_path() -> String {
+    "/health/ready".to_owned()
+}
+
+fn default_health_every() -> Span {
+    Span::from_secs(2)
+}
+
+fn default_health_grace() -> Span {
+    Span::from_secs(10)
+}
+
+fn default_body_max() -> Bytes {
+    Bytes(1 << 20)
+}
+
+fn default_timeout() -> Span {
+    TIMEOUT
+}
+
+impl System {
+    /// A system of that name with the default console port.
+    pub fn new(name: BrickName) -> Self {
+        Self {
+            name,
+            console: default_console(),
+        }
+    }
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            token_ttl: default_token_ttl(),
+        }
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self {
+            bytes_max: default_telemetry_bytes(),
+        }
+    }
+}
+
+impl Default for Edge {
+    fn default() -> Self {
+        Self {
+            listen: default_edge_listen(),
+            auth: Auth::default(),
+        }
+    }
+}
+
+impl Default for Brick {
+    fn default() -> Self {
+        Self {
+            run: None,
+            external: None,
+            build: None,
+            dir: None,
+            optional: false,
+            needs: Vec::new(),
+            state: None,
+            replicas: default_replicas(),
+            version: Version::default(),
+            health: Health::default(),
+            zones: default_zones(),
+            scopes: Vec::new(),
+            env: BTreeMap::new(),
+            stop_grace: default_stop_grace(),
+        }
+    }
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            path: default_health_path(),
+            every: default_health_every(),
+            grace: default_health_grace(),
+        }
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self { timeout: TIMEOUT }
+    }
+}
+
+impl Route {
+    /// A route with every default.
+    pub fn new(path: Pattern, to: BrickName) -> Self {
+        Self {
+            path,
+            to,
+            auth: None,
+            timeout: None,
+            body_max: default_body_max(),
+            websocket: false,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What the parts of the platform ask the model: order of start, resolved routes, limits, configuration.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use brick_core::duration::Span;
+use brick_core::{BrickName, env};
+use serde_json::{Map, Value};
+
+use crate::link::{EDGE, LimitKey, Link};
+use crate::model::{Auth, Brick, Model, TIMEOUT};
+use crate::pattern::Pattern;
+
+/// A route with everything resolved that the manifest may leave to a default elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolvedRoute {
+    /// Name in the manifest.
+    pub name: String,
+    /// Path pattern.
+    pub path: Pattern,
+    /// Brick that serves it.
+    pub to: BrickName,
+    /// Who may pass.
+    pub auth: Auth,
+    /// Time limit of the whole exchange.
+    pub timeout: Duration,
+    /// Largest request body in bytes.
+    pub body_bytes_max: u64,
+    /// Whether `Upgrade: websocket` passes.
+    pub websocket: bool,
+}
+
+impl Model {
+    /// The bricks that run, in waves: every brick stands in a later wave than all that it needs. External bricks
+    /// are left out. Stop in reverse.
+    pub fn start_order(&self) -> Vec<Vec<BrickName>> {
+        let mut waiting: BTreeMap<&BrickName, &Brick> = self.running().collect();
+        let mut waves = Vec::new();
+        while !waiting.is_empty() {
+            let free = |brick: &Brick| !brick.needs.iter().any(|need| waiting.contains_key(need));
+            let mut wave: Vec<BrickName> = waiting
+                .iter()
+                .filter(|(_, brick)| free(brick))
+                .map(|(name, _)| (*name).clone())
+                .collect();
+            if wave.is_empty() {
+                // A cycle: only a model that was never validated has one. Start the rest together.
+                wave = waiting.keys().map(|name| (*name).clone()).collect();
+            }
+            waiting.retain(|name, _| !wave.contains(name));
+            waves.push(wave);
+        }
+        waves
+    }
+
+    /// The bricks that the agent runs: all but the external ones.
+    pub fn running(&self) -> impl Iterator<Item = (&BrickName, &Brick)> {
+        self.bricks.iter().filter(|(_, brick)| !brick.is_external())
+    }
+
+    /// The routes resolved, most specific first.
+    pub fn routes(&self) -> Vec<ResolvedRoute> {
+        let mut routes: Vec<ResolvedRoute> = self
+            .routes
+            .iter()
+            .map(|(name, route)| ResolvedRoute {
+                name: name.clone(),
+                path: route.path.clone(),
+                to: route.to.clone(),
+                auth: route.auth.unwrap_or(self.edge.auth),
+                timeout: route
+                    .timeout
+                    .map_or_else(|| self.timeout(EDGE, route.to.as_str()), |span| span.0),
+                body_bytes_max: route.body_max.0,
+                websocket: route.websocket,
+            })
+            .collect();
+        routes.sort_by(|a, b| a.path.by_specificity(&b.path));
+        routes
+    }
+
+    /// Time limit of one call of `callee` by `caller` (a brick, or `edge`).
+    pub fn timeout(&self, caller: &str, callee: &str) -> Duration {
+        let of_link = self.limits.iter().find_map(|(key, limit)| match key {
+            LimitKey::Link(link) if link.caller.as_str() == caller && link.callee.as_str() == callee => {
+                Some(limit.timeout)
+            }
+            _ => None,
+        });
+        let otherwise = || {
+            self.limits
+                .get(&LimitKey::Default)
+                .map_or(TIMEOUT, |limit| limit.timeout)
+        };
+        let Span(timeout) = of_link.unwrap_or_else(otherwise);
+        timeout
+    }
+
+    /// Every link over which calls may go: each brick to what it needs, and the edge to what routes lead to.
+    pub fn links(&self) -> BTreeSet<Link> {
+        let needs = self.bricks.iter().flat_map(|(caller, brick)| {
+            brick.needs.iter().map(|callee| Link {
+                caller: caller.clone(),
+                callee: callee.clone(),
+            })
+        });
+        let edge = BrickName::new(EDGE).ok();
+        let routed = edge.iter().flat_map(|edge| {
+            self.routes.values().map(|route| Link {
+                caller: edge.clone(),
+                callee: route.to.clone(),
+            })
+        });
+        needs.chain(routed).collect()
+    }
+
+    /// Effective manifest configuration of a brick, nested as written, with `flag.NAME` for each flag that it sees.
+    pub fn config_of(&self, brick: &str) -> Map<String, Value> {
+        let mut config = self.config.get(brick).cloned().unwrap_or_default();
+        let flags: Map<String, Value> = self
+            .flags
+            .iter()
+            .filter(|(_, flag)| flag.bricks.iter().any(|name| name.as_str() == brick))
+            .map(|(name, flag)| (name.clone(), Value::Bool(flag.default)))
+            .collect();
+        if !flags.is_empty() {
+            config.insert("flag".to_owned(), Value::Object(flags));
+        }
+        config
+    }
+
+    /// The same configuration as environment variables: nested keys are joined by `_`, scalars are plain text,
+    /// lists are JSON.
+    pub fn config_env(&self, brick: &str) -> BTreeMap<String, String> {
+        flatten(&self.config_of(brick))
+            .into_iter()
+            .map(|(key, value)| (env::config_name(&key), text(&value)))
+            .collect()
+    }
+}
+
+impl Brick {
+    /// Whether it is a service outside the system.
+    pub fn is_external(&self) -> bool {
+        self.external.is_some()
+    }
+
+    /// Folder that its commands start in, given the folder of `brick.toml`.
+    pub fn dir(&self, base: &Path) -> PathBuf {
+        self.dir
+            .as_ref()
+            .map_or_else(|| base.to_owned(), |dir| base.join(dir))
+    }
+
+    /// Zone of a slot, counted from 1: slots go through the zones in turn.
+    pub fn zone(&self, slot: u32) -> &str {
+        let turn = usize::try_from(slot.saturating_sub(1)).unwrap_or(0);
+        turn.checked_rem(self.zones.len())
+            .and_then(|at| self.zones.get(at))
+            .map_or("a", String::as_str)
+    }
+}
+
+/// The leaves of nested tables under dotted keys: `{"a":{"b":1}}` gives `a.b`.
+pub fn flatten(table: &Map<String, Value>) -> Vec<(String, Value)> {
+    fn walk(prefix: &str, table: &Map<String, Value>, leaves: &mut Vec<(String, Value)>) {
+        for (key, value) in table {
+            let key = if prefix.is_empty() {
+                key.clone()
+            } else {
+                format!("{prefix}.{key}")
+            };
+            match value {
+                Value::Object(inner) => walk(&key, inner, leaves),
+                leaf => leaves.push((key, leaf.clone())),
+            }
+        }
+    }
+    let mut leaves = Vec::new();
+    walk("", table, &mut leaves);
+    leaves
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
