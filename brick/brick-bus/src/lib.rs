@@ -4,10 +4,13 @@
 //! snapshot, then deltas, each a whole resource. What always holds: a subscriber never sees half a resource, and
 //! after any loss of the stream it is told everything it missed or is reset by a snapshot.
 
+pub mod change;
+pub mod client;
 pub mod resource;
 pub mod watch;
 
+pub use client::{Options, Service, Token};
 pub use resource::{
     Ack, Change, Cursor, Endpoint, Endpoints, Limits, Resource, Route, RouteAuth, RouteTable, TrustBundle,
 };
-pub use watch::{Publisher, Source, State, Watch};
+pub use watch::{Publisher, Source, State, Stats, Watch};

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -30,7 +30,7 @@ pub enum Source {
 }
 
 /// All that is known at one moment. Never changed in place.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct State {
     /// The resources by name.
     pub resources: BTreeMap<String, Arc<Resource>>,
@@ -38,6 +38,19 @@ pub struct State {
     pub source: Source,
     /// How far the stream was followed; none before the first event.
     pub cursor: Option<Cursor>,
+}
+
+/// How the connection behind a watch fares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Whether a stream is open now.
+    pub connected: bool,
+    /// Streams opened so far.
+    pub connects: u64,
+    /// Acknowledgements that control took.
+    pub acks_sent: u64,
+    /// Acknowledgements lost: too many waited, or control refused them for good.
+    pub acks_dropped: u64,
 }
 
 /// What a subscriber said about one revision of one resource.
@@ -65,13 +78,20 @@ pub struct Publisher {
     changes: watch::Sender<u64>,
 }
 
+/// The acknowledgements that wait to be sent.
+#[derive(Debug, Clone)]
+pub(crate) struct AckQueue(Arc<Shared>);
+
 #[derive(Debug, Default)]
-struct Shared {
+pub(crate) struct Shared {
     state: ArcSwap<State>,
     version: AtomicU64,
     acks: std::sync::Mutex<BTreeMap<String, Acknowledgement>>,
     acks_waiting: Notify,
-    acks_dropped: AtomicU64,
+    pub(crate) acks_dropped: AtomicU64,
+    pub(crate) acks_sent: AtomicU64,
+    pub(crate) connected: AtomicBool,
+    pub(crate) connects: AtomicU64,
 }
 
 /// A connected pair that knows nothing yet.
@@ -149,8 +169,11 @@ impl Watch {
     }
 
     /// Says that a revision was applied, or why it was refused. Sent in batches; of several for one resource only the
-    /// latest is sent.
+    /// latest is sent. Endpoints are not acknowledged.
     pub fn acknowledge(&self, name: &str, revision: u64, refused: Option<String>) {
+        if name.starts_with("endpoints/") {
+            return;
+        }
         let ack = Acknowledgement {
             name: name.to_owned(),
             revision,
@@ -170,6 +193,17 @@ impl Watch {
     pub fn acks_dropped(&self) -> u64 {
         self.shared.acks_dropped.load(Ordering::Relaxed)
     }
+
+    /// How the connection to control fares.
+    pub fn stats(&self) -> Stats {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            connected: self.shared.connected.load(Ordering::Relaxed),
+            connects: of(&self.shared.connects),
+            acks_sent: of(&self.shared.acks_sent),
+            acks_dropped: of(&self.shared.acks_dropped),
+        }
+    }
 }
 
 impl Publisher {
@@ -188,7 +222,10 @@ impl Publisher {
         match change {
             Change::Snapshot(resources) => next.resources = by_name(resources),
             Change::Put(resource) => {
-                next.resources.insert(resource.name.clone(), Arc::new(resource));
+                let held = next.resources.get(&resource.name);
+                if held.is_none_or(|held| held.revision <= resource.revision) {
+                    next.resources.insert(resource.name.clone(), Arc::new(resource));
+                }
             }
             Change::Delete { name, .. } => {
                 next.resources.remove(&name);
@@ -209,31 +246,90 @@ impl Publisher {
         });
     }
 
+    /// Control confirmed that what is held is how things are, without sending anything anew.
+    pub fn confirm(&mut self) {
+        let held = self.shared.state.load_full();
+        if held.source != Source::Live {
+            let source = Source::Live;
+            self.publish(State {
+                source,
+                ..State::clone(&held)
+            });
+        }
+    }
+
     /// Waits until acknowledgements are to be sent and takes them all.
     pub async fn acknowledgements(&self) -> Vec<Acknowledgement> {
-        loop {
-            let waiting = std::mem::take(&mut *self.shared.acks.lock().unwrap_or_else(|e| e.into_inner()));
-            if !waiting.is_empty() {
-                return waiting.into_values().collect();
-            }
-            self.shared.acks_waiting.notified().await;
-        }
+        self.acks().take().await
     }
 
     /// Puts acknowledgements back that could not be sent, unless newer ones came since.
     pub fn put_back(&self, acks: Vec<Acknowledgement>) {
-        let mut waiting = self.shared.acks.lock().unwrap_or_else(|e| e.into_inner());
-        for ack in acks {
-            waiting.entry(ack.name.clone()).or_insert(ack);
-        }
-        drop(waiting);
-        self.shared.acks_waiting.notify_one();
+        self.acks().put_back(acks);
+    }
+
+    pub(crate) fn acks(&self) -> AckQueue {
+        AckQueue(Arc::clone(&self.shared))
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn cursor(&self) -> Option<Cursor> {
+        self.shared.state.load().cursor.clone()
     }
 
     fn publish(&mut self, next: State) {
         self.shared.state.store(Arc::new(next));
         let version = self.shared.version.fetch_add(1, Ordering::AcqRel) + 1;
         self.changes.send_replace(version);
+    }
+}
+
+impl AckQueue {
+    /// All that wait, at once.
+    pub(crate) fn now(&self) -> Vec<Acknowledgement> {
+        let waiting = std::mem::take(&mut *self.0.acks.lock().unwrap_or_else(|e| e.into_inner()));
+        waiting.into_values().collect()
+    }
+
+    /// All that wait, as soon as there is one.
+    pub(crate) async fn take(&self) -> Vec<Acknowledgement> {
+        loop {
+            let waiting = self.now();
+            if !waiting.is_empty() {
+                return waiting;
+            }
+            self.0.acks_waiting.notified().await;
+        }
+    }
+
+    /// Resolves when there is one.
+    pub(crate) async fn some(&self) {
+        while self.0.acks.lock().unwrap_or_else(|e| e.into_inner()).is_empty() {
+            self.0.acks_waiting.notified().await;
+        }
+    }
+
+    pub(crate) fn put_back(&self, acks: Vec<Acknowledgement>) {
+        let mut waiting = self.0.acks.lock().unwrap_or_else(|e| e.into_inner());
+        for ack in acks {
+            waiting.entry(ack.name.clone()).or_insert(ack);
+        }
+        drop(waiting);
+        self.0.acks_waiting.notify_one();
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl State {
+    /// The revision reached; 0 where nobody numbered the resources.
+    pub fn revision(&self) -> u64 {
+        self.cursor.as_ref().map_or(0, |cursor| cursor.revision)
     }
 }
 
