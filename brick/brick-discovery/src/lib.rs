@@ -1,1 +1,15 @@
-//! Service discovery: endpoint sets from the bus and the client-side balancer (power of two choices).
+//! Service Discovery: which instances of a brick may be called, and which of them to call now.
+//!
+//! Endpoints arrive over the bus as `endpoints/<brick>`; a [`Balancer`] holds them as an immutable snapshot and picks
+//! by power of two choices (Mitzenmacher 2001) on requests in flight times a peak-sensitive moving average of latency
+//! (peak EWMA, as Finagle and linkerd use it). Nothing asks control on the request path, so calls go on while control
+//! is down.
+//!
+//! What always holds: an endpoint that left the set is not picked after the change; what was learnt of an endpoint
+//! survives changes of the set, for it is kept by incarnation; a pick allocates nothing.
+
+pub mod balancer;
+
+mod load;
+
+pub use balancer::{Balancer, Guard, Pick};
