@@ -1,2 +1,58 @@
-//! The project's own commands.
-fn main() {}
+//! The project's own commands: `cargo xtask setup|test|tidy|arch`.
+//!
+//! `test` is what a newcomer and CI both run: it installs what it can, runs every kind of test, and ends with one
+//! line that counts them.
+
+mod arch;
+mod setup;
+mod test;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Commands of the project itself.
+#[derive(Debug, Parser)]
+#[command(name = "xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install what the tests need, where it can be installed
+    Setup,
+    /// Run every test: unit, integration, acceptance, browser
+    Test(test::Options),
+    /// Check the style limits
+    Tidy,
+    /// Check the dependency rules
+    Arch,
+}
+
+fn main() -> ExitCode {
+    let root = root();
+    let outcome = match Cli::parse().command {
+        Command::Setup => setup::run(&root).map(|missing| missing.is_empty()),
+        Command::Test(options) => test::run(&root, &options),
+        Command::Tidy => tidy::run(&root),
+        Command::Arch => arch::run(&root),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder of the workspace.
+fn root() -> PathBuf {
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    own.parent().map_or(own.clone(), PathBuf::from)
+}
