@@ -3,17 +3,26 @@
 //! `brick.toml` is the only place that describes a system. All errors of a manifest are found in one go, each with
 //! line, column and a picture of the line ([`Invalid`]); a [`Model`] that parsed is valid as a whole.
 
+mod check;
 pub mod command;
+pub mod diagnostic;
 pub mod link;
 pub mod load;
 pub mod model;
+mod nearest;
+pub mod parse;
 pub mod pattern;
 pub mod query;
+mod read;
+mod schema;
 pub mod size;
 
+pub use diagnostic::{Diagnostic, Invalid};
 pub use link::{LimitKey, Link};
 pub use load::{Load, Step};
 pub use model::{Auth, Brick, Edge, Flag, Health, Limit, Model, Mortar, Route, System};
+pub use parse::{Loaded, parse, parse_with_warnings};
 pub use pattern::Pattern;
 pub use query::ResolvedRoute;
+pub use schema::schema;
 pub use size::Bytes;

@@ -1,0 +1,175 @@
+//! `[load.NAME]`.
+
+use std::collections::BTreeMap;
+
+use super::{Item, Reader, short};
+use crate::diagnostic::Problem;
+use crate::load::path::JsonPath;
+use crate::load::{Load, Step, template};
+
+const KEYS: [&str; 10] = [
+    "get", "post", "put", "delete", "body", "headers", "expect", "save", "auth", "subject",
+];
+
+/// Most steps of a scenario.
+const STEPS_MAX: usize = 100;
+
+pub(super) fn all(reader: &mut Reader, item: &Item<'_>) -> BTreeMap<String, Load> {
+    let mut loads = BTreeMap::new();
+    let Some(table) = reader.free_table(item) else {
+        return loads;
+    };
+    for item in table.items() {
+        let Some(table) = reader.table(&item, &["steps"]) else {
+            continue;
+        };
+        let steps = match table.get("steps") {
+            Some(item) => steps(reader, &item),
+            None => {
+                reader.missing(&table, "steps", "add steps = [ { get = \"/…\" } ]");
+                Vec::new()
+            }
+        };
+        loads.insert(item.name.to_owned(), Load { steps });
+    }
+    loads
+}
+
+fn steps(reader: &mut Reader, item: &Item<'_>) -> Vec<Step> {
+    let items = reader.list(item, "a list of steps such as [ { get = \"/\" } ]");
+    if !(1..=STEPS_MAX).contains(&items.len()) && item.value.get_ref().is_array() {
+        reader.bad_value(
+            item,
+            format!("expected 1 to {STEPS_MAX} steps, found {}", items.len()),
+        );
+    }
+    items.iter().filter_map(|item| step(reader, item)).collect()
+}
+
+fn step(reader: &mut Reader, item: &Item<'_>) -> Option<Step> {
+    let table = reader.table(item, &KEYS)?;
+    let mut step = Step::default();
+    for (key, slot) in [
+        ("get", &mut step.get),
+        ("post", &mut step.post),
+        ("put", &mut step.put),
+        ("delete", &mut step.delete),
+        ("body", &mut step.body),
+        ("auth", &mut step.auth),
+        ("subject", &mut step.subject),
+    ] {
+        if let Some(item) = table.get(key) {
+            *slot = reader.text(&item).map(str::to_owned);
+        }
+    }
+    if let Some(item) = table.get("expect") {
+        step.expect = reader
+            .integer(&item, 100..=599)
+            .and_then(|s| u16::try_from(s).ok());
+    }
+    if let Some(item) = table.get("headers") {
+        step.headers = headers(reader, &item);
+    }
+    if let Some(item) = table.get("save") {
+        step.save = save(reader, &item);
+    }
+    let methods = ["get", "post", "put", "delete"];
+    let given = methods.iter().filter(|key| table.get(key).is_some()).count();
+    if given != 1 {
+        let message = format!(
+            "{}: expected exactly one of get, post, put and delete, found {given}",
+            item.path
+        );
+        let problem = Problem::new("bad-value", &item.value.span(), message);
+        reader
+            .problems
+            .push(problem.hint("each step is one request: { get = \"/path\" }"));
+    }
+    check(reader, &table, &step);
+    Some(step)
+}
+
+fn check(reader: &mut Reader, table: &super::Table<'_>, step: &Step) {
+    for key in ["get", "post", "put", "delete"] {
+        if let Some(item) = table.get(key)
+            && let Some(target) = reader.text(&item)
+            && (!target.starts_with('/') || target.contains([' ', '#']) || target.contains(char::is_control))
+        {
+            let why = format!(
+                "expected a path with or without query such as \"/api/products?q=lamp\", found \"{}\"",
+                short(target)
+            );
+            reader.bad_value(&item, why);
+        }
+    }
+    if let (Some(_), Some(item)) = (&step.get, table.get("body")) {
+        reader.bad_value(&item, "a GET has no body");
+    }
+    if let Some(item) = table.get("auth")
+        && let Some(scope) = &step.auth
+    {
+        let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-:".contains(&b);
+        if scope.is_empty() || !scope.bytes().all(word) {
+            let why = format!(
+                "expected a scope of users such as \"customer\", found \"{}\"",
+                short(scope)
+            );
+            reader.bad_value(&item, why);
+        }
+    }
+    if let Some(item) = table.get("subject")
+        && table.get("auth").is_none()
+    {
+        reader.bad_value(
+            &item,
+            "a subject needs auth, the scope of the token that is made for it",
+        );
+    }
+}
+
+fn headers(reader: &mut Reader, item: &Item<'_>) -> BTreeMap<String, String> {
+    let mut headers = BTreeMap::new();
+    let Some(table) = reader.free_table(item) else {
+        return headers;
+    };
+    for item in table.items() {
+        // RFC 9110 §5.6.2: token.
+        let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        if item.name.is_empty() || !item.name.bytes().all(token) {
+            let message = format!("expected the name of a header, found \"{}\"", short(item.name));
+            reader.problem("bad-name", &item.key, message);
+        }
+        let Some(value) = reader.text(&item) else {
+            continue;
+        };
+        if !value.bytes().all(|b| (b' '..=b'~').contains(&b) || b == b'\t') {
+            reader.bad_value(&item, "expected printable ASCII as value of a header");
+        }
+        headers.insert(item.name.to_owned(), value.to_owned());
+    }
+    headers
+}
+
+fn save(reader: &mut Reader, item: &Item<'_>) -> BTreeMap<String, String> {
+    let mut saved = BTreeMap::new();
+    let Some(table) = reader.free_table(item) else {
+        return saved;
+    };
+    for item in table.items() {
+        if !template::is_name(item.name) || item.name == template::UUID {
+            let message = format!(
+                "expected lower-case letters, digits and underscores (but not \"uuid\") as name of a saved value, \
+                 found \"{}\"",
+                short(item.name)
+            );
+            reader.problem("bad-name", &item.key, message);
+        }
+        if let Some(path) = reader.text(&item) {
+            if let Err(error) = path.parse::<JsonPath>() {
+                reader.bad_value(&item, error);
+            }
+            saved.insert(item.name.to_owned(), path.to_owned());
+        }
+    }
+    saved
+}

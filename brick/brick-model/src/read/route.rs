@@ -1,0 +1,116 @@
+//! `[route.NAME]` and `[limits.*]`.
+
+use std::collections::BTreeMap;
+
+use brick_core::duration::Span;
+
+use super::{Item, Reader, short, system};
+use crate::diagnostic::Problem;
+use crate::link::LimitKey;
+use crate::model::{Limit, Route};
+use crate::pattern::Pattern;
+use crate::size::Bytes;
+
+const KEYS: [&str; 6] = ["match", "to", "auth", "timeout", "body_max", "websocket"];
+const TIMEOUT_MIN: Span = Span::from_millis(1);
+const TIMEOUT_MAX: Span = Span::from_secs(3_600);
+
+pub(super) fn all(reader: &mut Reader, item: &Item<'_>) -> BTreeMap<String, Route> {
+    let mut routes = BTreeMap::new();
+    let Some(table) = reader.free_table(item) else {
+        return routes;
+    };
+    for item in table.items() {
+        if let Some(route) = route(reader, &item) {
+            routes.insert(item.name.to_owned(), route);
+        }
+    }
+    routes
+}
+
+fn route(reader: &mut Reader, item: &Item<'_>) -> Option<Route> {
+    let table = reader.table(item, &KEYS)?;
+    let path = match table.get("match") {
+        Some(item) => pattern(reader, &item),
+        None => {
+            reader.missing(
+                &table,
+                "match",
+                "add match = \"/…/**\", the paths that lead to the brick",
+            );
+            None
+        }
+    };
+    let to = match table.get("to") {
+        Some(item) => reader.parsed(&item),
+        None => {
+            reader.missing(&table, "to", "add to = \"…\", the brick that serves the route");
+            None
+        }
+    };
+    let auth = table.get("auth").and_then(|item| system::auth(reader, &item));
+    let timeout = table
+        .get("timeout")
+        .and_then(|item| reader.within(&item, TIMEOUT_MIN..=TIMEOUT_MAX));
+    let body_max = table
+        .get("body_max")
+        .and_then(|item| reader.within(&item, Bytes(0)..=Bytes(1 << 30)));
+    let websocket = table.get("websocket").and_then(|item| reader.boolean(&item));
+    let mut route = Route::new(path?, to?);
+    route.auth = auth;
+    route.timeout = timeout;
+    route.body_max = body_max.unwrap_or(route.body_max);
+    route.websocket = websocket.unwrap_or_default();
+    Some(route)
+}
+
+fn pattern(reader: &mut Reader, item: &Item<'_>) -> Option<Pattern> {
+    let text = reader.text(item)?;
+    match text.parse() {
+        Ok(pattern) => Some(pattern),
+        Err(error) => {
+            let message = format!("{}: {error}, found \"{}\"", item.path, short(text));
+            let problem = Problem::new("bad-value", &item.value.span(), message);
+            reader.problems.push(
+                problem.hint("write \"/a/b\" for that path alone, or \"/a/**\" for /a and all below it"),
+            );
+            None
+        }
+    }
+}
+
+pub(super) fn limits(reader: &mut Reader, item: &Item<'_>) -> BTreeMap<LimitKey, Limit> {
+    let mut limits = BTreeMap::new();
+    let Some(table) = reader.free_table(item) else {
+        return limits;
+    };
+    for item in table.items() {
+        let key = item.name.parse::<LimitKey>();
+        if let Err(error) = &key {
+            reader.problem("bad-name", &item.key, format!("name of a limit: {error}"));
+        }
+        let Some(table) = reader.table(&item, &["timeout"]) else {
+            continue;
+        };
+        let mut limit = Limit::default();
+        match table.get("timeout") {
+            Some(item) => {
+                if let Some(timeout) = reader.within(&item, TIMEOUT_MIN..=TIMEOUT_MAX) {
+                    limit.timeout = timeout;
+                }
+            }
+            None => reader.missing(
+                &table,
+                "timeout",
+                "add timeout = \"1s\", the time limit of one call",
+            ),
+        }
+        if let Ok(key) = key
+            && limits.insert(key, limit).is_some()
+        {
+            let message = format!("the limit \"{}\" is given twice", short(item.name));
+            reader.problem("duplicate", &item.key, message);
+        }
+    }
+    limits
+}

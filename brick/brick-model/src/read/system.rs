@@ -1,0 +1,163 @@
+//! The root of the manifest: `[system]`, `[mortar]` and `[edge]`, and which tables there are.
+
+use std::net::SocketAddr;
+
+use brick_core::BrickName;
+use brick_core::duration::Span;
+
+use super::{Item, Reader, Table, brick, config, load, route};
+use crate::model::{Auth, Edge, FORMAT, Model, Mortar, System};
+use crate::size::Bytes;
+
+const TABLES: [&str; 10] = [
+    "brickwork",
+    "system",
+    "mortar",
+    "edge",
+    "brick",
+    "route",
+    "limits",
+    "config",
+    "flag",
+    "load",
+];
+
+/// A model that says nothing, for what comes before the first table.
+pub(super) fn empty() -> Model {
+    Model {
+        brickwork: FORMAT,
+        system: System::new(unnamed()),
+        mortar: Mortar::default(),
+        edge: Edge::default(),
+        bricks: Default::default(),
+        routes: Default::default(),
+        limits: Default::default(),
+        config: Default::default(),
+        flags: Default::default(),
+        loads: Default::default(),
+    }
+}
+
+/// Stands in for a name that could not be read; the problem is noted, so nobody sees it.
+pub(super) fn unnamed() -> BrickName {
+    BrickName::new("unnamed").unwrap_or_else(|_| unreachable!("a constant and a valid name"))
+}
+
+pub(super) fn model(reader: &mut Reader, root: &Table<'_>) -> Model {
+    reader.only(root, &TABLES);
+    let mut model = empty();
+    match root.get("system") {
+        Some(item) => system(reader, &item, &mut model.system),
+        None => reader.missing(root, "system", "add [system] with name = \"…\""),
+    }
+    if let Some(item) = root.get("mortar") {
+        mortar(reader, &item, &mut model.mortar);
+    }
+    if let Some(item) = root.get("edge") {
+        edge(reader, &item, &mut model.edge);
+    }
+    match root.get("brick") {
+        Some(item) => model.bricks = brick::all(reader, &item),
+        None => reader.missing(
+            root,
+            "brick",
+            "add [brick.NAME] with run = \"…\": a system has at least one brick",
+        ),
+    }
+    if let Some(item) = root.get("route") {
+        model.routes = route::all(reader, &item);
+    }
+    if let Some(item) = root.get("limits") {
+        model.limits = route::limits(reader, &item);
+    }
+    if let Some(item) = root.get("config") {
+        model.config = config::all(reader, &item);
+    }
+    if let Some(item) = root.get("flag") {
+        model.flags = config::flags(reader, &item);
+    }
+    if let Some(item) = root.get("load") {
+        model.loads = load::all(reader, &item);
+    }
+    model
+}
+
+fn system(reader: &mut Reader, item: &Item<'_>, system: &mut System) {
+    let Some(table) = reader.table(item, &["name", "console"]) else {
+        return;
+    };
+    match table.get("name") {
+        Some(item) => {
+            if let Some(name) = reader.parsed(&item) {
+                system.name = name;
+            }
+        }
+        None => reader.missing(&table, "name", "add name = \"…\", the name of the system"),
+    }
+    if let Some(item) = table.get("console")
+        && let Some(port) = reader.integer(&item, 0..=65_535)
+    {
+        system.console = u16::try_from(port).unwrap_or(0);
+    }
+}
+
+fn mortar(reader: &mut Reader, item: &Item<'_>, mortar: &mut Mortar) {
+    let Some(table) = reader.table(item, &["identity", "telemetry"]) else {
+        return;
+    };
+    if let Some(item) = table.get("identity")
+        && let Some(table) = reader.table(&item, &["token_ttl"])
+        && let Some(item) = table.get("token_ttl")
+        && let Some(ttl) = reader.within(&item, Span::from_secs(1)..=Span::from_secs(86_400))
+    {
+        mortar.identity.token_ttl = ttl;
+    }
+    if let Some(item) = table.get("telemetry")
+        && let Some(table) = reader.table(&item, &["bytes_max"])
+        && let Some(item) = table.get("bytes_max")
+        && let Some(bytes) = reader.within(&item, Bytes(1 << 20)..=Bytes(64 << 30))
+    {
+        mortar.telemetry.bytes_max = bytes;
+    }
+}
+
+fn edge(reader: &mut Reader, item: &Item<'_>, edge: &mut Edge) {
+    let Some(table) = reader.table(item, &["listen", "auth"]) else {
+        return;
+    };
+    if let Some(item) = table.get("listen")
+        && let Some(text) = reader.text(&item)
+    {
+        match text.parse::<SocketAddr>() {
+            Ok(address) => edge.listen = address,
+            Err(_) => reader.bad_value(
+                &item,
+                format!(
+                    "expected an address and a port such as \"127.0.0.1:8080\", found \"{}\"",
+                    super::short(text)
+                ),
+            ),
+        }
+    }
+    if let Some(item) = table.get("auth")
+        && let Some(auth) = auth(reader, &item)
+    {
+        edge.auth = auth;
+    }
+}
+
+/// `"jwt"` or `"public"`.
+pub(super) fn auth(reader: &mut Reader, item: &Item<'_>) -> Option<Auth> {
+    match reader.text(item)? {
+        "jwt" => Some(Auth::Jwt),
+        "public" => Some(Auth::Public),
+        other => {
+            let why = format!(
+                "expected \"jwt\" or \"public\", found \"{}\"",
+                super::short(other)
+            );
+            reader.bad_value(item, why);
+            None
+        }
+    }
+}
