@@ -1,0 +1,299 @@
+//! Spans in a ring, chained by trace, with an index from trace id to the newest span of each.
+//!
+//! What always holds: a trace whose oldest spans were evicted is evicted whole (only a trace that fills a quarter of
+//! the store loses its oldest spans alone), so a search never shows a fragment that eviction made.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::record::{Kind, Resource, Sent, Span, SpanId, Status, TraceId};
+
+use super::codec::map_bytes;
+use super::ring::{Link, NOWHERE, Position, Ring, Segment};
+use super::{TraceFilter, TraceHead, TraceKey};
+
+#[derive(Debug)]
+pub(super) struct Row {
+    link: Link,
+    trace_id: TraceId,
+    span_id: SpanId,
+    parent_id: SpanId,
+    start_ns: u64,
+    duration_ns: u64,
+    name: u32,
+    kind: Kind,
+    status: Status,
+}
+
+#[derive(Debug)]
+struct Entry {
+    last: Position,
+    first_segment: u32,
+    spans: u32,
+    start_ns: u64,
+    end_ns: u64,
+    root: Option<(u64, u64)>,
+    error: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Spans {
+    ring: Ring<Row>,
+    traces: HashMap<TraceId, Entry>,
+    bytes_max: usize,
+    live: u64,
+    pub(super) evicted: u64,
+}
+
+impl Entry {
+    fn key(&self, id: &TraceId) -> TraceKey {
+        (self.root.map_or(self.end_ns, |(_, end)| end), *id)
+    }
+
+    fn window(&self) -> (u64, u64) {
+        let (start, end) = self.root.unwrap_or((self.start_ns, self.end_ns));
+        (start, end.saturating_sub(start))
+    }
+}
+
+impl Spans {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self {
+            ring: Ring::new(bytes_max),
+            traces: HashMap::new(),
+            bytes_max,
+            live: 0,
+            evicted: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.live
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.ring.bytes() + map_bytes::<(TraceId, Entry)>(self.traces.capacity())
+    }
+
+    pub(super) fn push(&mut self, resource: &Arc<Resource>, span: &Span) {
+        let previous = self
+            .traces
+            .get(&span.trace_id)
+            .map_or(NOWHERE, |entry| entry.last);
+        let at = self.ring.push(resource, previous, |link, writer| {
+            let name = writer.words.word(&span.name);
+            writer.text(&span.status_message);
+            writer.attributes(&span.attributes);
+            writer.events(&span.events, span.start_ns);
+            Row {
+                link,
+                trace_id: span.trace_id,
+                span_id: span.span_id,
+                parent_id: span.parent_id,
+                start_ns: span.start_ns,
+                duration_ns: span.end_ns.saturating_sub(span.start_ns),
+                name,
+                kind: span.kind,
+                status: span.status,
+            }
+        });
+        let entry = self.traces.entry(span.trace_id).or_insert(Entry {
+            last: at,
+            first_segment: at.segment,
+            spans: 0,
+            start_ns: span.start_ns,
+            end_ns: span.end_ns,
+            root: None,
+            error: false,
+        });
+        entry.last = at;
+        entry.spans = entry.spans.saturating_add(1);
+        entry.start_ns = entry.start_ns.min(span.start_ns);
+        entry.end_ns = entry.end_ns.max(span.end_ns);
+        entry.error |= span.status == Status::Error;
+        if span.parent_id == 0 {
+            entry.root = Some((span.start_ns, span.end_ns));
+        }
+        self.live += 1;
+        while self.bytes() > self.bytes_max && self.evict() {}
+    }
+
+    fn evict(&mut self) -> bool {
+        let Some((number, segment)) = self.ring.evict() else {
+            return false;
+        };
+        let giant = self.live / 4;
+        let mut cut = HashSet::new();
+        for row in &segment.rows {
+            let Some(entry) = self.traces.get_mut(&row.trace_id) else {
+                continue;
+            };
+            if cut.contains(&row.trace_id)
+                || (entry.first_segment <= number
+                    && u64::from(entry.spans) > giant
+                    && entry.last.segment > number)
+            {
+                cut.insert(row.trace_id);
+                entry.spans = entry.spans.saturating_sub(1);
+                entry.first_segment = number + 1;
+                self.live = self.live.saturating_sub(1);
+                self.evicted += 1;
+            } else if entry.first_segment <= number {
+                let gone = u64::from(entry.spans);
+                self.live = self.live.saturating_sub(gone);
+                self.evicted += gone;
+                self.traces.remove(&row.trace_id);
+            }
+        }
+        if self.traces.len() < self.traces.capacity() / 4 {
+            self.traces.shrink_to(self.traces.len() * 2);
+        }
+        true
+    }
+
+    /// The rows of a trace, newest arrival first; a span that was sent twice is given once.
+    fn rows(&self, entry: &Entry) -> impl Iterator<Item = (&Segment<Row>, &Row)> {
+        let mut next = entry.last;
+        let mut left = entry.spans;
+        let mut seen = HashSet::new();
+        std::iter::from_fn(move || {
+            let (segment, row) = self.ring.get(next)?;
+            left = left.checked_sub(1)?;
+            next = row.link.previous;
+            Some((segment, row))
+        })
+        .filter(move |(_, row)| seen.insert(row.span_id))
+    }
+
+    pub(super) fn find(&self, filter: &TraceFilter, limit: usize, after: Option<TraceKey>) -> Vec<TraceHead> {
+        let mut best: BinaryHeap<Reverse<TraceKey>> = BinaryHeap::new();
+        for (id, entry) in &self.traces {
+            let key = entry.key(id);
+            let (_, duration_ns) = entry.window();
+            let wanted = after.is_none_or(|after| key < after)
+                && key.0 >= filter.since_ns
+                && duration_ns >= filter.min_ns
+                && filter.max_ns.is_none_or(|max| duration_ns <= max)
+                && filter.error.is_none_or(|error| error == entry.error)
+                && (best.len() < limit || best.peek().is_some_and(|worst| key > worst.0))
+                && self.holds(entry, filter);
+            if wanted {
+                best.push(Reverse(key));
+                if best.len() > limit {
+                    best.pop();
+                }
+            }
+        }
+        let keys = best.into_sorted_vec();
+        keys.into_iter()
+            .filter_map(|Reverse(key)| Some(self.head(key, self.traces.get(&key.1)?)))
+            .collect()
+    }
+
+    fn holds(&self, entry: &Entry, filter: &TraceFilter) -> bool {
+        let named = |segment: &Segment<Row>, row: &Row| {
+            filter
+                .operation
+                .as_ref()
+                .is_none_or(|name| segment.words.get(row.name) == name)
+                && filter
+                    .service
+                    .as_ref()
+                    .is_none_or(|service| segment.resource(&row.link).is_some_and(|r| r.service == *service))
+        };
+        if (filter.operation.is_some() || filter.service.is_some())
+            && !self.rows(entry).any(|(segment, row)| named(segment, row))
+        {
+            return false;
+        }
+        let mut missing: Vec<&(String, String)> = filter.attributes.iter().collect();
+        let mut rows = self.rows(entry);
+        while !missing.is_empty() {
+            let Some((segment, row)) = rows.next() else {
+                return false;
+            };
+            let mut reader = segment.reader(&row.link);
+            reader.text();
+            let attributes = reader.attributes();
+            missing.retain(|(key, value)| {
+                !attributes
+                    .iter()
+                    .any(|(k, v)| k == key && v.to_text() == value.as_str())
+            });
+        }
+        true
+    }
+
+    fn head(&self, key: TraceKey, entry: &Entry) -> TraceHead {
+        let mut services: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        let mut first: Option<((bool, u64), &Segment<Row>, &Row)> = None;
+        let mut spans = 0;
+        for (segment, row) in self.rows(entry) {
+            spans += 1;
+            let service = segment.resource(&row.link).map_or("", |r| r.service.as_str());
+            let share = services.entry(service).or_default();
+            share.0 += 1;
+            share.1 += u64::from(row.status == Status::Error);
+            let order = (row.parent_id != 0, row.start_ns);
+            if first.is_none_or(|(best, ..)| order < best) {
+                first = Some((order, segment, row));
+            }
+        }
+        let mut services: Vec<_> = services
+            .into_iter()
+            .map(|(name, (n, errors))| (name.to_owned(), n, errors))
+            .collect();
+        services.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let (start_ns, duration_ns) = entry.window();
+        let (service, operation) = first.map_or((String::new(), String::new()), |(_, segment, row)| {
+            let service = segment.resource(&row.link).map_or("", |r| r.service.as_str());
+            (service.to_owned(), segment.words.get(row.name).to_owned())
+        });
+        TraceHead {
+            key,
+            service,
+            operation,
+            start_ns,
+            duration_ns,
+            spans,
+            services,
+            error: entry.error,
+        }
+    }
+
+    pub(super) fn trace(&self, id: &TraceId) -> Vec<Sent<Span>> {
+        let Some(entry) = self.traces.get(id) else {
+            return Vec::new();
+        };
+        let mut spans: Vec<_> = self
+            .rows(entry)
+            .filter_map(|(segment, row)| decode(segment, row))
+            .collect();
+        spans.sort_by_key(|sent| (sent.record.start_ns, sent.record.parent_id != 0));
+        spans
+    }
+}
+
+fn decode(segment: &Segment<Row>, row: &Row) -> Option<Sent<Span>> {
+    let mut reader = segment.reader(&row.link);
+    let status_message = reader.text().to_owned();
+    let attributes = reader.attributes();
+    let events = reader.events(row.start_ns);
+    Some(Sent {
+        resource: Arc::clone(segment.resource(&row.link)?),
+        record: Span {
+            trace_id: row.trace_id,
+            span_id: row.span_id,
+            parent_id: row.parent_id,
+            name: segment.words.get(row.name).to_owned(),
+            kind: row.kind,
+            status: row.status,
+            status_message,
+            start_ns: row.start_ns,
+            end_ns: row.start_ns.saturating_add(row.duration_ns),
+            attributes,
+            events,
+        },
+    })
+}
