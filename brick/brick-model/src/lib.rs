@@ -26,3 +26,6 @@ pub use pattern::Pattern;
 pub use query::ResolvedRoute;
 pub use schema::schema;
 pub use size::Bytes;
+
+#[cfg(test)]
+mod tests;

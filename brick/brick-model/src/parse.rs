@@ -173,6 +173,7 @@ fn string_end(bytes: &[u8], at: usize, quote: u8) -> usize {
 
 fn syntax(text: &str, error: &toml::de::Error) -> Problem {
     let span = error.span().unwrap_or(text.len()..text.len());
-    let message = error.message().lines().collect::<Vec<_>>().join(", ");
+    let lines: Vec<&str> = error.message().lines().collect();
+    let message = lines.join(", ").replace(", expected nothing", "");
     Problem::new("syntax", &span, format!("this is not TOML: {message}"))
 }

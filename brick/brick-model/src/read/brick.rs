@@ -132,7 +132,12 @@ fn described(reader: &mut Reader, table: &Table<'_>, brick: &mut Brick) {
     }
     if let Some(item) = table.get("zones") {
         let zones = names(reader, &item);
-        if zones.is_empty() {
+        if item
+            .value
+            .get_ref()
+            .as_array()
+            .is_some_and(|zones| zones.is_empty())
+        {
             reader.bad_value(&item, "expected at least one zone such as \"a\"");
         }
         brick.zones = zones.iter().map(ToString::to_string).collect();

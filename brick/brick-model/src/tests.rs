@@ -1,0 +1,741 @@
+//! What the manifest's errors say, as tables; and what always holds of parsing.
+
+use proptest::prelude::*;
+
+use crate::{Auth, Model, parse, parse_with_warnings, schema};
+
+const SHOP: &str = include_str!("../../../systems/shop/brick.toml");
+const REFERENCE: &str = include_str!("../../../docs/reference/manifest.md");
+
+/// The lines before the ones under test: a valid manifest of two bricks, nine lines long.
+const HEAD: &str = r#"brickwork = 1
+[system]
+name = "shop"
+[brick.order]
+run = "order"
+needs = ["product"]
+[brick.product]
+run = "product"
+
+"#;
+
+/// Expectation: line and column in the text (after [`HEAD`] counted from 10), part of the message, part of the hint.
+type Expected<'t> = (usize, usize, &'t str, &'t str);
+
+fn check_whole(text: &str, expect: &[Expected<'_>]) {
+    let invalid = parse(text, "brick.toml").expect_err(text);
+    let found: Vec<String> = invalid
+        .errors()
+        .iter()
+        .map(|e| {
+            format!(
+                "{}:{} {} ({})",
+                e.line,
+                e.column,
+                e.message,
+                e.hint.as_deref().unwrap_or("")
+            )
+        })
+        .collect();
+    assert_eq!(found.len(), expect.len(), "{text}\n{found:#?}");
+    for (error, (line, column, message, hint)) in invalid.errors().iter().zip(expect) {
+        assert_eq!((error.line, error.column), (*line, *column), "{text}\n{found:#?}");
+        assert!(error.message.contains(message), "{message:?} in {found:#?}");
+        assert!(
+            error.hint.as_deref().unwrap_or("").contains(hint),
+            "{hint:?} in {found:#?}"
+        );
+    }
+    let picture = invalid.render(false);
+    assert!(picture.contains("brick.toml:"), "{picture}");
+}
+
+/// Checks lines that follow a valid head.
+fn check(lines: &str, line: usize, column: usize, message: &str, hint: &str) {
+    check_whole(&format!("{HEAD}{lines}"), &[(line, column, message, hint)]);
+}
+
+#[test]
+fn misspelt_keys_name_the_nearest() {
+    check(
+        "[brick.a]\nrun = 'a'\nreplcas = 2",
+        12,
+        1,
+        "unknown key \"replcas\" in [brick.a]",
+        "did you mean \"replicas\"?",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\ncolour = 2",
+        12,
+        1,
+        "unknown key \"colour\"",
+        "known keys: run, build",
+    );
+    check(
+        "[edge]\nlissen = '127.0.0.1:1'",
+        11,
+        1,
+        "unknown key \"lissen\" in [edge]",
+        "\"listen\"",
+    );
+    check(
+        "[routes.a]\nmatch = '/'\nto = 'order'",
+        10,
+        2,
+        "unknown key \"routes\" in the manifest",
+        "\"route\"",
+    );
+    check(
+        "[mortar]\nidentity = { tokenttl = '1m' }",
+        11,
+        14,
+        "unknown key \"tokenttl\" in [mortar.identity]",
+        "\"token_ttl\"",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nhealth = { pth = '/' }",
+        12,
+        12,
+        "unknown key \"pth\"",
+        "\"path\"",
+    );
+    check(
+        "[load.a]\nsteps = [{ get = '/', expct = 200 }]",
+        11,
+        23,
+        "unknown key \"expct\"",
+        "\"expect\"",
+    );
+    check(
+        "[limits.default]\ntimout = '1s'\ntimeout = '1s'",
+        11,
+        1,
+        "unknown key \"timout\"",
+        "\"timeout\"",
+    );
+}
+
+#[test]
+fn misspelt_names_name_the_nearest() {
+    check(
+        "[brick.a]\nrun = 'a'\nneeds = ['order', 'prodct']",
+        12,
+        19,
+        "there is no brick \"prodct\"",
+        "did you mean \"product\"?",
+    );
+    check(
+        "[route.a]\nmatch = '/a'\nto = 'ordr'",
+        12,
+        6,
+        "route.a.to: there is no brick \"ordr\"",
+        "\"order\"",
+    );
+    check(
+        "[config.ordr]\na = 1",
+        10,
+        9,
+        "there is no brick \"ordr\"",
+        "\"order\"",
+    );
+    check(
+        "[flag.a]\ndefault = true\nbricks = ['oder']",
+        12,
+        11,
+        "flag.a.bricks: there is no brick \"oder\"",
+        "\"order\"",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nscopes = ['identity:isue']",
+        12,
+        11,
+        "there is no scope \"identity:isue\"",
+        "\"identity:issue\"",
+    );
+    check(
+        "[limits.'order -> prodct']\ntimeout = '1s'",
+        10,
+        9,
+        "there is no brick \"prodct\"",
+        "\"product\"",
+    );
+    check(
+        "[limits.'egde -> product']\ntimeout = '1s'",
+        10,
+        9,
+        "there is no caller \"egde\"",
+        "\"edge\"",
+    );
+    check(
+        "[brick.a]\nrun = '{targt}/a'",
+        11,
+        7,
+        "unknown placeholder {targt}",
+        "\"{target}\"",
+    );
+}
+
+#[test]
+fn values_say_what_was_expected_and_found() {
+    check(
+        "[brick.a]\nrun = 5",
+        11,
+        7,
+        "brick.a.run: expected a string, found the integer 5",
+        "",
+    );
+    check(
+        "[brick.a]\nrun = ''",
+        11,
+        7,
+        "the command is empty",
+        "quotes closed",
+    );
+    check(
+        "[brick.a]\nrun = \"a 'b\"",
+        11,
+        7,
+        "the quote ' is never closed",
+        "quotes closed",
+    );
+    check("[brick.a]\nrun = 'a | b'", 11, 7, "'|' needs a shell", "sh -c");
+    check(
+        "[brick.a]\nrun = 'a'\nreplicas = 0",
+        12,
+        12,
+        "expected an integer from 1 to 100, found 0",
+        "",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nreplicas = { min = 2 }",
+        12,
+        12,
+        "expected an integer from 1 to 100, found a table",
+        "",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nstop_grace = '5x'",
+        12,
+        14,
+        "expected a duration such as \"250ms\"",
+        "",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nstop_grace = '1h'",
+        12,
+        14,
+        "expected 0s to 10m, found 1h",
+        "",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\noptional = 'yes'",
+        12,
+        12,
+        "expected true or false, found the string \"yes\"",
+        "",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nzones = ['A']",
+        12,
+        10,
+        "lower-case letters",
+        "",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nzones = []",
+        12,
+        9,
+        "expected at least one zone",
+        "",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\ndir = '/srv'",
+        12,
+        7,
+        "expected a folder relative to brick.toml",
+        "",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nhealth = { path = 'health' }",
+        12,
+        19,
+        "expected a path such as",
+        "",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nversion = 'v 1'",
+        12,
+        11,
+        "expected 1 to 32 letters",
+        "",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nenv = { 'A-B' = '1' }",
+        12,
+        9,
+        "letters, digits and underscores",
+        "",
+    );
+    check(
+        "[brick.a]\nexternal = 'ftp://x'",
+        11,
+        12,
+        "expected a base URL",
+        "",
+    );
+    check(
+        "[edge]\nlisten = '127.0.0.1:70000'",
+        11,
+        10,
+        "expected an address and a port",
+        "",
+    );
+    check(
+        "[edge]\nauth = 'jtw'",
+        11,
+        8,
+        "expected \"jwt\" or \"public\", found \"jtw\"",
+        "",
+    );
+    check(
+        "[mortar]\ntelemetry = { bytes_max = '48MB' }",
+        11,
+        27,
+        "expected a size such as \"64KiB\"",
+        "",
+    );
+    check(
+        "[route.a]\nto = 'order'\nmatch = '/a/*'",
+        12,
+        9,
+        "a star may stand only as the last segment",
+        "/a/**",
+    );
+    check(
+        "[route.a]\nto = 'order'\nmatch = 'a'",
+        12,
+        9,
+        "starts with \"/\"",
+        "",
+    );
+    check(
+        "[route.a]\nto = 'order'\nmatch = '/a'\nbody_max = '2GiB'",
+        13,
+        12,
+        "expected 0B to 1GiB, found 2GiB",
+        "",
+    );
+    check(
+        "[limits.'order product']\ntimeout = '1s'",
+        10,
+        9,
+        "expected `default` or a link",
+        "",
+    );
+    check(
+        "[load.a]\nsteps = []",
+        11,
+        9,
+        "expected 1 to 100 steps, found 0",
+        "",
+    );
+    check(
+        "[load.a]\nsteps = [{ get = '/', post = '/' }]",
+        11,
+        10,
+        "exactly one of get, post, put and delete, found 2",
+        "",
+    );
+    check(
+        "[load.a]\nsteps = [{ get = '/', save = { a = 'id' } }]",
+        11,
+        36,
+        "expected a path into JSON",
+        "",
+    );
+    check("[config.order]\na = inf", 11, 5, "expected a finite number", "");
+}
+
+#[test]
+fn what_values_mean_together_is_checked() {
+    check(
+        "[brick.a]\nrun = 'a'\nneeds = ['a']",
+        12,
+        10,
+        "\"a\" needs itself",
+        "",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nneeds = ['order', 'order']",
+        12,
+        19,
+        "\"order\" stands there twice",
+        "",
+    );
+    check(
+        "[brick.gateway]\nrun = 'a'",
+        10,
+        8,
+        "the name \"gateway\" belongs to the platform",
+        "",
+    );
+    check("[brick.Order]\nrun = 'a'", 10, 8, "lower-case letters", "");
+    check(
+        "[brick.a]\nneeds = []",
+        10,
+        1,
+        "missing key \"run\" in [brick.a]",
+        "external",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nexternal = 'https://a'",
+        11,
+        1,
+        "an external brick has no run",
+        "keep either",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nstate = 'x'\n[brick.b]\nrun = 'b'\nstate = 'x'",
+        15,
+        9,
+        "\"x\" belongs to \"a\" already",
+        "",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nstate = 'control'",
+        12,
+        9,
+        "belongs to the platform",
+        "",
+    );
+    check(
+        "[brick.database]\nrun = 'a'\n[brick.a]\nrun = 'a'\nneeds = ['database']",
+        14,
+        10,
+        "DATABASE_URL",
+        "",
+    );
+    check(
+        "[brick.x]\nexternal = 'https://x'\n[route.a]\nmatch = '/a'\nto = 'x'",
+        14,
+        6,
+        "\"x\" is external",
+        "",
+    );
+    check(
+        "[route.a]\nmatch = '/a'\nto = 'order'\n[route.b]\nmatch = '/a'\nto = 'product'",
+        14,
+        9,
+        "is the match of route \"a\" already",
+        "",
+    );
+    check(
+        "[limits.'product -> order']\ntimeout = '1s'",
+        10,
+        9,
+        "\"product\" does not need \"order\"",
+        "brick.product.needs",
+    );
+    check(
+        "[limits.'edge -> order']\ntimeout = '1s'",
+        10,
+        9,
+        "no route leads from the edge to \"order\"",
+        "",
+    );
+    check(
+        "[edge]\nlisten = '127.0.0.1:7700'",
+        11,
+        10,
+        "console and edge both want port 7700",
+        "",
+    );
+    check(
+        "[config.order]\nmax-lines = 1\nmax_lines = 2",
+        12,
+        1,
+        "both become the variable MAX_LINES",
+        "",
+    );
+    check(
+        "[config.order]\nport = 1",
+        11,
+        1,
+        "would become the variable PORT, which is reserved",
+        "",
+    );
+    check(
+        "[config.order]\nproduct_url = 'x'",
+        11,
+        1,
+        "tells where \"product\" is",
+        "",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nenv = { BRICK_NAME = 'x' }",
+        12,
+        9,
+        "the platform sets BRICK_NAME",
+        "",
+    );
+    check(
+        "[load.a]\nsteps = [{ get = '/{x}', save = { x = '$.x' } }]",
+        11,
+        18,
+        "no step before this one saves {x}",
+        "",
+    );
+}
+
+#[test]
+fn a_circle_of_needs_is_named() {
+    let lines = "[brick.a]\nrun = 'a'\nneeds = ['b']\n[brick.b]\nrun = 'b'\nneeds = ['c']\n[brick.c]\nrun = 'c'\nneeds = ['a']";
+    check(
+        lines,
+        18,
+        10,
+        "in a circle: a -> b -> c -> a",
+        "leave one need out",
+    );
+}
+
+#[test]
+fn the_root_is_checked() {
+    let bricks = "[brick.a]\nrun = 'a'\n";
+    check_whole(
+        &format!("[system]\nname = 's'\n{bricks}"),
+        &[(1, 1, "missing key \"brickwork\"", "brickwork = 1")],
+    );
+    check_whole(
+        &format!("brickwork = 2\n[novel]\n{bricks}"),
+        &[(1, 13, "made for a newer Brickwork", "newer brick")],
+    );
+    check_whole(
+        &format!("brickwork = '1'\n[system]\nname = 's'\n{bricks}"),
+        &[(1, 13, "expected an integer", "")],
+    );
+    check_whole(
+        &format!("brickwork = 1\n{bricks}"),
+        &[(1, 1, "missing key \"system\"", "[system]")],
+    );
+    check_whole(
+        &format!("brickwork = 1\n[system]\n{bricks}"),
+        &[(2, 1, "missing key \"name\" in [system]", "")],
+    );
+    check_whole(
+        "brickwork = 1\n[system]\nname = 's'",
+        &[(1, 1, "missing key \"brick\"", "[brick.NAME]")],
+    );
+    check_whole(
+        &format!("brickwork = 1\n[system]\nname = 's'\nconsole = 70000\n{bricks}"),
+        &[(4, 11, "expected an integer from 0 to 65535, found 70000", "")],
+    );
+    check_whole("brickwork =", &[(1, 12, "this is not TOML", "")]);
+    check_whole(
+        &format!("brickwork = 1\nx{}", ".a".repeat(50_000)),
+        &[(2, 1, "a dotted key has at most", "")],
+    );
+}
+
+#[test]
+fn all_errors_come_at_once_in_order_of_the_text() {
+    let text = "brickwork = 1\n[system]\nname = 'Shop'\n[brick.a]\nrun = 'a'\nneeds = ['b']\nfoo = 1\n[route.x]\nmatch = 'x'\nto = 'c'\n";
+    check_whole(
+        text,
+        &[
+            (3, 8, "lower-case letters", ""),
+            (6, 10, "there is no brick \"b\"", ""),
+            (7, 1, "unknown key \"foo\"", ""),
+            (9, 9, "starts with \"/\"", ""),
+        ],
+    );
+}
+
+#[test]
+fn an_error_is_drawn_at_its_line() {
+    let text = format!("{HEAD}[brick.a]\nrun = 'ü'\nreplcas = 2\n");
+    let picture = parse(&text, "systems/a/brick.toml")
+        .expect_err("misspelt")
+        .render(false);
+    for part in [
+        "error[unknown-key]: unknown key \"replcas\" in [brick.a]",
+        "--> systems/a/brick.toml:12:1",
+        "12 | replcas = 2",
+        "^^^^^^^",
+        "did you mean \"replicas\"?",
+    ] {
+        assert!(picture.contains(part), "{part:?} in\n{picture}");
+    }
+    let colored = parse(&text, "b").expect_err("misspelt").render(true);
+    assert!(colored.contains("\u{1b}["));
+}
+
+#[test]
+fn the_shop_is_valid_and_answers_what_the_platform_asks() {
+    let (model, warnings) =
+        parse_with_warnings(SHOP, "brick.toml").unwrap_or_else(|e| panic!("{}", e.render(false)));
+    assert_eq!(warnings, []);
+    let waves: Vec<Vec<String>> = model
+        .start_order()
+        .iter()
+        .map(|wave| wave.iter().map(ToString::to_string).collect())
+        .collect();
+    assert_eq!(
+        waves,
+        [
+            vec!["customer", "payment", "product", "shipping"],
+            vec!["order", "recommendation"],
+            vec!["storefront"]
+        ]
+    );
+    let routes = model.routes();
+    assert_eq!(routes.last().map(|route| route.name.as_str()), Some("storefront"));
+    let orders = routes
+        .iter()
+        .find(|route| route.name == "orders")
+        .expect("orders");
+    assert_eq!((orders.auth, orders.timeout.as_secs()), (Auth::Jwt, 5));
+    assert_eq!(model.timeout("storefront", "recommendation").as_millis(), 500);
+    assert_eq!(model.timeout("order", "product").as_secs(), 2);
+    let env = model.config_env("order");
+    assert_eq!(env.get("MAX_LINES").map(String::as_str), Some("50"));
+    assert_eq!(
+        env.get("FLAG_EXPRESS_CHECKOUT").map(String::as_str),
+        Some("false")
+    );
+    assert_eq!(
+        (model.bricks["order"].zone(1), model.bricks["order"].zone(2)),
+        ("a", "b")
+    );
+}
+
+#[test]
+fn a_model_survives_json_and_both_readers_agree() {
+    let model = parse(SHOP, "brick.toml").expect("valid");
+    let json = serde_json::to_string(&model).expect("serialises");
+    assert_eq!(serde_json::from_str::<Model>(&json).expect("deserialises"), model);
+    assert_eq!(
+        toml::from_str::<Model>(SHOP).expect("the types have the manifest's shape"),
+        model
+    );
+}
+
+#[test]
+fn the_schema_knows_every_table() {
+    let schema = schema();
+    for table in [
+        "brickwork",
+        "system",
+        "mortar",
+        "edge",
+        "brick",
+        "route",
+        "limits",
+        "config",
+        "flag",
+        "load",
+    ] {
+        assert!(schema["properties"].get(table).is_some(), "{table}");
+    }
+    assert_eq!(schema["additionalProperties"], false);
+}
+
+#[test]
+fn a_folder_is_loaded_by_its_manifest_and_missing_folders_are_told() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let missing = Model::load(dir.path()).expect_err("no manifest");
+    assert_eq!(
+        (missing.errors()[0].code, missing.errors()[0].line),
+        ("unreadable", 0)
+    );
+    let path = dir.path().join("brick.toml");
+    std::fs::write(&path, format!("{HEAD}[brick.a]\nrun = 'a'\ndir = 'x'\n")).expect("written");
+    let invalid = Model::load(&path).expect_err("no folder");
+    assert_eq!(
+        (invalid.errors()[0].code, invalid.errors()[0].line),
+        ("missing-folder", 12)
+    );
+    std::fs::create_dir(dir.path().join("x")).expect("made");
+    let loaded = Model::load(dir.path()).expect("valid");
+    assert_eq!(
+        (loaded.dir.as_path(), loaded.path.as_path()),
+        (dir.path(), path.as_path())
+    );
+    assert_eq!(loaded.warnings.len(), 2, "{:?}", loaded.warnings);
+    assert!(loaded.render_warnings(false).contains("nothing calls \"a\""));
+}
+
+#[test]
+fn every_example_of_the_reference_is_valid() {
+    let blocks: Vec<&str> = REFERENCE
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(blocks.len() >= 8, "{} examples", blocks.len());
+    for block in blocks {
+        let mut text = String::new();
+        if !block.contains("brickwork =") {
+            text.push_str("brickwork = 1\n");
+        }
+        if !block.contains("[system]") {
+            text.push_str("[system]\nname = \"shop\"\n");
+        }
+        for brick in ["order", "product", "payment"] {
+            if !block.contains(&format!("[brick.{brick}]")) {
+                let needs = if brick == "order" {
+                    "needs = [\"payment\", \"product\"]\n"
+                } else {
+                    ""
+                };
+                text.push_str(&format!("[brick.{brick}]\nrun = \"shop {brick}\"\n{needs}"));
+            }
+        }
+        // The root's keys come before any table.
+        let text = if block.contains("brickwork =") {
+            format!("{block}{text}")
+        } else {
+            format!("{text}{block}")
+        };
+        if let Err(invalid) = parse(&text, "manifest.md") {
+            panic!("{}", invalid.render(false));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "\\PC*") {
+        let _ = parse(&text, "x").map_err(|e| e.render(true));
+    }
+
+    #[test]
+    fn no_change_of_a_manifest_makes_the_parser_panic(
+        at in 0..SHOP.len(), end in 0..SHOP.len(), with in "[\\[\\]{}='\"a.0#\\n→-]{0,6}",
+    ) {
+        let (at, end) = (at.min(end), at.max(end));
+        if SHOP.is_char_boundary(at) && SHOP.is_char_boundary(end) {
+            let text = format!("{}{with}{}", &SHOP[..at], &SHOP[end..]);
+            let _ = parse(&text, "x").map_err(|e| e.render(false));
+        }
+    }
+
+    #[test]
+    fn any_command_splits_or_says_why(line in "\\PC*") {
+        let _ = crate::command::split(&line);
+    }
+
+    #[test]
+    fn any_pattern_and_path_is_read_or_refused(text in "[/$.\\[\\]a*0 -]{0,20}") {
+        if let Ok(pattern) = text.parse::<crate::Pattern>() {
+            let path = if pattern.base().is_empty() { "/" } else { pattern.base() };
+            let covered = pattern.matches(path);
+            prop_assert!(covered, "{}", path);
+        }
+        let _ = text.parse::<crate::load::path::JsonPath>();
+        let _ = text.parse::<crate::Bytes>();
+        let _ = text.parse::<crate::LimitKey>();
+        let same = crate::load::template::fill(&text, |name| Some(format!("{{{name}}}")));
+        prop_assert_eq!(same, Ok(text));
+    }
+}
