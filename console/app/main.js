@@ -1,0 +1,9 @@
+// Where the console begins.
+import { html, render } from './html.js';
+import * as live from './live.js';
+import * as route from './route.js';
+import { Shell } from './shell.js';
+
+route.listen();
+live.start();
+render(html`<${Shell} />`, /** @type {HTMLElement} */ (document.getElementById('app')));

@@ -76,14 +76,14 @@ pub(crate) async fn upgrade(
 }
 
 /// The operator's token, verified, from a page that was served here.
-fn operator(hub: &Hub, headers: &HeaderMap) -> Result<Arc<str>, Problem> {
+fn operator(hub: &Hub, headers: &HeaderMap) -> Result<Arc<str>, Box<Problem>> {
     if !credential::same_origin(headers) {
         let detail = "the page that asks was served from elsewhere; open the console at its own address";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign_origin", detail));
+        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign_origin", detail).into());
     }
-    let token = credential::token(headers).ok_or_else(|| Problem::unauthorized("signed_out", SIGN_IN))?;
-    let refused = |why| Problem::unauthorized("signed_out", format!("{why}; {SIGN_IN}"));
-    hub.verify(token).map_err(refused)?;
+    let signed_out = |why: String| Box::new(Problem::unauthorized("signed_out", why));
+    let token = credential::token(headers).ok_or_else(|| signed_out(SIGN_IN.to_owned()))?;
+    hub.verify(token).map_err(|why| signed_out(format!("{why}; {SIGN_IN}")))?;
     Ok(token.into())
 }
 

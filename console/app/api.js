@@ -1,0 +1,34 @@
+// Plain requests to the APIs on this origin. An error is always a `Problem`, whatever the answer held.
+
+/** An answer that says no (RFC 9457), or no answer at all. */
+export class Problem extends Error {
+  /**
+   * @param {number} status 0 where nobody answered
+   * @param {string} code
+   * @param {string} detail
+   */
+  constructor(status, code, detail) {
+    super(detail);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/**
+ * @param {string} url
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<any>}
+ */
+export async function get(url, signal) {
+  let response;
+  try {
+    response = await fetch(url, { signal, headers: { accept: 'application/json' }, credentials: 'same-origin' });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Problem(0, 'unreachable', 'Brickwork does not answer. Is `brick up` still running?');
+  }
+  if (response.ok) return response.json();
+  const told = await response.json().catch(() => ({}));
+  const detail = told.detail || told.title || `the answer was ${response.status} ${response.statusText}`;
+  throw new Problem(response.status, told.code || 'unknown', detail);
+}

@@ -1,0 +1,25 @@
+// One colour per service, the same on every screen and in both themes. A colour never says anything alone: the name
+// of the service is always beside it.
+
+/** Number of `--service-N` colours in style/base.css. */
+const COLOURS = 12;
+/** @type {string[]} */
+let known = [];
+
+/** Learns the system's bricks: they get neighbouring colours and never share one while there are enough. @param {string[]} names */
+export function learn(names) {
+  if (names.length) known = [...new Set(names)].sort();
+}
+
+/** CSS colour of a service. @param {string} name */
+export function colourOf(name) {
+  const at = known.indexOf(name);
+  return `var(--service-${(at >= 0 ? at : hash(name)) % COLOURS})`;
+}
+
+/** FNV-1a, 32 bit. @param {string} text */
+function hash(text) {
+  let value = 0x811c9dc5;
+  for (let i = 0; i < text.length; i += 1) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
+  return value >>> 0;
+}

@@ -1,0 +1,132 @@
+// One WebSocket per tab. Components say which topics they watch; the socket carries the union of them, reconnects by
+// itself, and tells how it stands.
+import { get } from './api.js';
+import { signal, useEffect, useMemo } from './html.js';
+
+/**
+ * What can be watched; the server's list is mortar-console/src/topic.rs.
+ * @typedef {{ topic: 'system' | 'instances' | 'metrics' | 'stats' } | { topic: 'graph', window: number }
+ *   | { topic: 'series', name: string, fn: string, by?: string, window: number, step: number }} Topic
+ * @typedef {{ data: any, error: { code: string, detail: string } | null, at: number }} State
+ * @typedef {{ topic: Topic, watchers: number, state: import('../vendor/signals.js').Signal<State> }} Watched
+ */
+
+/** Server heartbeats come every 5 s; a line that is silent for longer than two of them is dead. */
+const SILENCE_MS = 12_000;
+const BACKOFF_MS = [300, 600, 1200, 2500, 5000];
+
+/** `connecting`, `live`, `reconnecting` (was live, or cannot begin), `signed-out`. @type {import('../vendor/signals.js').Signal<'connecting' | 'live' | 'reconnecting' | 'signed-out'>} */
+export const connection = signal('connecting');
+/** Why one has to sign in. */
+export const reason = signal('');
+
+/** @type {Map<string, Watched>} */
+const watched = new Map();
+/** @type {WebSocket | null} */
+let socket = null;
+let attempts = 0;
+let heard = 0;
+let told = false;
+
+/** The same topic has the same key, whoever wrote it. @param {any} topic */
+export function key(topic) {
+  return JSON.stringify(Object.entries(topic).filter(([, value]) => value !== undefined && value !== null).sort());
+}
+
+/**
+ * Watches a topic while the component is there; none watches nothing.
+ * @param {Topic | null} topic
+ * @returns {State}
+ */
+export function useLive(topic) {
+  const id = topic ? key(topic) : '';
+  const entry = useMemo(() => (topic ? entryOf(topic, id) : null), [id]);
+  useEffect(() => {
+    if (!entry) return undefined;
+    watched.set(id, entry);
+    entry.watchers += 1;
+    tell();
+    return () => {
+      entry.watchers -= 1;
+      if (entry.watchers === 0 && watched.get(id) === entry) watched.delete(id);
+      tell();
+    };
+  }, [entry]);
+  return entry ? entry.state.value : EMPTY;
+}
+
+/** @type {State} */
+const EMPTY = { data: null, error: null, at: 0 };
+
+/** @param {Topic} topic @param {string} id @returns {Watched} */
+function entryOf(topic, id) {
+  return watched.get(id) ?? { topic, watchers: 0, state: signal(EMPTY) };
+}
+
+/** Tells the server what is watched, once for all changes of a turn. */
+function tell() {
+  if (told) return;
+  told = true;
+  queueMicrotask(() => {
+    told = false;
+    if (socket?.readyState === WebSocket.OPEN) {
+      socket.send(JSON.stringify({ sub: [...watched.values()].map((entry) => entry.topic) }));
+    }
+  });
+}
+
+/** Opens the socket and keeps it open. Call once. */
+export function start() {
+  setInterval(() => {
+    if (socket?.readyState === WebSocket.OPEN && Date.now() - heard > SILENCE_MS) socket.close();
+  }, 1000);
+  void open();
+}
+
+async function open() {
+  try {
+    await get('/api/console/v1/session');
+  } catch (error) {
+    const problem = /** @type {import('./api.js').Problem} */ (error);
+    if (problem.status === 401 || problem.status === 403) {
+      reason.value = problem.message;
+      connection.value = 'signed-out';
+      return;
+    }
+    again();
+    return;
+  }
+  const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
+  socket = new WebSocket(`${scheme}://${location.host}/api/console/v1/ws`);
+  heard = Date.now();
+  socket.onopen = () => {
+    attempts = 0;
+    connection.value = 'live';
+    tell();
+  };
+  socket.onmessage = (event) => receive(event.data);
+  socket.onclose = again;
+}
+
+function again() {
+  socket = null;
+  connection.value = 'reconnecting';
+  const wait = BACKOFF_MS[Math.min(attempts, BACKOFF_MS.length - 1)];
+  attempts += 1;
+  setTimeout(() => void open(), wait * (0.75 + Math.random() / 2));
+}
+
+/** @param {string} text */
+function receive(text) {
+  heard = Date.now();
+  const message = JSON.parse(text);
+  if (message.topic === 'error') console.warn('the server refused a subscription:', message.error.detail);
+  if (!message.sub) return;
+  const entry = watched.get(key(message.sub));
+  if (!entry) return;
+  const at = Date.parse(message.at);
+  // What was last known stays on screen beside the error that explains why it no longer moves.
+  entry.state.value = message.error
+    ? { data: entry.state.peek().data, error: message.error, at }
+    : { data: message.data, error: null, at };
+}

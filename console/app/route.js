@@ -1,0 +1,73 @@
+// The URL is the only place where the state of a screen lives: path for the screen, parameters for what it shows.
+// Back and forward therefore work, and an address can be sent to a colleague.
+import { computed, signal } from './html.js';
+
+const current = signal(new URL(location.href));
+
+/** Path of the screen. */
+export const path = computed(() => current.value.pathname);
+/** Parameters of the screen. */
+export const params = computed(() => current.value.searchParams);
+
+/** @typedef {Record<string, string | number | boolean | null | undefined>} Changes */
+
+/**
+ * Address of a screen; empty parameters are left out.
+ * @param {string} to
+ * @param {Changes} [with_]
+ */
+export function address(to, with_ = {}) {
+  const search = new URLSearchParams();
+  for (const [key, value] of Object.entries(with_)) {
+    if (holds(value)) search.set(key, String(value));
+  }
+  return search.size ? `${to}?${search}` : to;
+}
+
+/**
+ * Goes to an address.
+ * @param {string} to
+ * @param {{ replace?: boolean }} [options]
+ */
+export function navigate(to, { replace = false } = {}) {
+  const target = new URL(to, location.href);
+  if (target.href === current.peek().href) return;
+  const moved = target.pathname !== current.peek().pathname;
+  history[replace ? 'replaceState' : 'pushState'](null, '', target);
+  current.value = target;
+  if (moved) scrollTo(0, 0);
+}
+
+/**
+ * Changes parameters of the screen that is shown; an empty value removes one.
+ * @param {Changes} changes
+ * @param {{ replace?: boolean }} [options]
+ */
+export function change(changes, options) {
+  const target = new URL(current.peek());
+  for (const [key, value] of Object.entries(changes)) {
+    if (holds(value)) target.searchParams.set(key, String(value));
+    else target.searchParams.delete(key);
+  }
+  navigate(target.href, options);
+}
+
+/** @param {string | number | boolean | null | undefined} value */
+function holds(value) {
+  return value !== null && value !== undefined && value !== '' && value !== false;
+}
+
+/** Links within the console change the screen without loading the page again. Call once. */
+export function listen() {
+  addEventListener('popstate', () => {
+    current.value = new URL(location.href);
+  });
+  document.addEventListener('click', (event) => {
+    if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    const link = event.target instanceof Element ? event.target.closest('a[href]') : null;
+    if (!(link instanceof HTMLAnchorElement) || link.target || link.origin !== location.origin) return;
+    if (link.pathname !== '/' && !link.pathname.startsWith('/console')) return;
+    event.preventDefault();
+    navigate(link.href);
+  });
+}

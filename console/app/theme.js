@@ -1,0 +1,33 @@
+// Light, dark, or as the system says. The choice belongs to the person, not to the screen, so it is not in the URL.
+import { signal } from './html.js';
+
+/** @typedef {'system' | 'light' | 'dark'} Theme */
+/** @type {Theme[]} */
+const ORDER = ['system', 'light', 'dark'];
+const dark = matchMedia('(prefers-color-scheme: dark)');
+
+/** What was chosen. */
+export const theme = signal(/** @type {Theme} */ (document.documentElement.dataset.theme ?? 'system'));
+/** Grows when colours change; canvases redraw with it. */
+export const painted = signal(0);
+
+dark.addEventListener('change', () => {
+  painted.value += 1;
+});
+
+/** Takes the next choice. */
+export function toggle() {
+  theme.value = ORDER[(ORDER.indexOf(theme.value) + 1) % ORDER.length];
+  document.documentElement.dataset.theme = theme.value;
+  painted.value += 1;
+  try {
+    localStorage.setItem('brickwork.theme', theme.value);
+  } catch {
+    // Storage may be blocked; the choice then lasts as long as the tab.
+  }
+}
+
+/** Value of a colour of style/base.css, for canvases. @param {string} name */
+export function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
