@@ -1,0 +1,69 @@
+// Everything about one span.
+import { html } from '../html.js';
+import { dateTime, duration } from '../format.js';
+import { colourOf } from '../colour.js';
+import { address } from '../route.js';
+import { LogLine } from './logs.js';
+
+/** @typedef {import('./model.js').Trace} Trace */
+
+/** Longest list shown at once. */
+const LINES_MAX = 200;
+
+/** @param {unknown} value */
+function text(value) {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+/** @param {{ trace: Trace, at: number, onClose: () => void, onSelect: (span: number) => void }} props */
+export function Detail({ trace, at, onClose, onSelect }) {
+  const span = trace.spans[at];
+  const parent = trace.parent[at];
+  const logs = trace.logsOf.get(at) ?? [];
+  const attributes = Object.entries(span.attributes ?? {}).sort(([a], [b]) => a.localeCompare(b));
+  return html`<aside class="card panel detail" aria-label="Span">
+    <header>
+      <h2><span class="swatch" aria-hidden="true" style=${{ background: colourOf(span.service) }}></span> ${span.service}</h2>
+      <button type="button" class="quiet" onClick=${onClose} aria-label="Close">✕</button>
+    </header>
+    <p class="operation-full">${span.operation}</p>
+    <dl class="figures-list">
+      <div><dt>Duration</dt><dd>${duration(trace.duration[at] / 1e6)}</dd></div>
+      <div><dt>Begins at</dt><dd>${duration(trace.start[at] / 1e6)}</dd></div>
+      <div data-bad=${trace.failed[at] === 1 || undefined}><dt>Status</dt><dd>${span.status}</dd></div>
+    </dl>
+    <${Facts} title="Where" rows=${[
+      ['kind', span.kind],
+      ['version', span.version],
+      ['instance', span.instance],
+      ['zone', span.zone],
+      ['started', dateTime(trace.startMs + trace.start[at] / 1e6)],
+      ['span id', span.span_id],
+    ].filter(([, value]) => value)} />
+    ${attributes.length > 0 && html`<${Facts} title="Attributes" rows=${attributes.map(([key, value]) => [key, text(value)])} search=${span.service} />`}
+    ${span.events?.length > 0 && html`<h3>Events</h3>${span.events.slice(0, LINES_MAX).map((event, i) => html`<${EventFacts} key=${i} event=${event} base=${trace.startMs} />`)}`}
+    ${logs.length > 0 && html`<h3>Logs</h3><ol class="log-lines">${logs.slice(0, LINES_MAX).map((log) => html`<li key=${log}><${LogLine} log=${trace.logs[log]} /></li>`)}</ol>`}
+    ${parent >= 0 && html`<p class="ways"><button type="button" class="button" onClick=${() => onSelect(parent)}>Parent: ${trace.spans[parent].service} ${trace.spans[parent].operation}</button></p>`}
+  </aside>`;
+}
+
+/** @param {{ title: string, rows: string[][], search?: string }} props */
+function Facts({ title, rows, search }) {
+  return html`<h3>${title}</h3>
+    <dl class="facts">
+      ${rows.map(
+        ([key, value]) => html`<div key=${key}>
+          <dt>${key}</dt>
+          <dd>${search ? html`<a href=${address('/console/traces', { service: search, attr: `${key}=${value}` })} title="Traces with this value">${value}</a>` : value}</dd>
+        </div>`,
+      )}
+    </dl>`;
+}
+
+/** @param {{ event: import('./model.js').Event, base: number }} props */
+function EventFacts({ event, base }) {
+  const at = Number(BigInt(event.time_unix_ns ?? 0) / 1000n) / 1000 - base;
+  const rows = Object.entries(event.attributes ?? {}).map(([key, value]) => [key, text(value)]);
+  return html`<p class="event"><b>${event.name}</b> <span class="muted small">at ${duration(at)}</span></p>
+    ${rows.length > 0 && html`<dl class="facts">${rows.map(([key, value]) => html`<div key=${key}><dt>${key}</dt><dd>${value}</dd></div>`)}</dl>`}`;
+}

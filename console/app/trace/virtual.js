@@ -1,0 +1,46 @@
+// Only the rows that can be seen are in the document, however many there are.
+import { useEffect, useState } from '../html.js';
+
+/** Rows beyond both edges, so that fast scrolling shows no holes. */
+const MARGIN = 12;
+
+/**
+ * @param {{ current: HTMLElement | null }} frame the element that scrolls
+ * @param {number} count
+ * @param {number} height of a row, in pixels
+ * @returns {[number, number]} first row, and the one after the last
+ */
+export function useVisible(frame, count, height) {
+  const [range, setRange] = useState(/** @type {[number, number]} */ ([0, 60]));
+  useEffect(() => {
+    const element = frame.current;
+    if (!element) return undefined;
+    let asked = 0;
+    const measure = () => {
+      asked = 0;
+      const first = Math.max(0, Math.floor(element.scrollTop / height) - MARGIN);
+      const last = Math.ceil((element.scrollTop + element.clientHeight) / height) + MARGIN;
+      setRange((before) => (before[0] === first && before[1] === last ? before : [first, last]));
+    };
+    const schedule = () => {
+      if (!asked) asked = requestAnimationFrame(measure);
+    };
+    const observer = new ResizeObserver(schedule);
+    observer.observe(element);
+    element.addEventListener('scroll', schedule, { passive: true });
+    return () => {
+      observer.disconnect();
+      element.removeEventListener('scroll', schedule);
+      if (asked) cancelAnimationFrame(asked);
+    };
+  }, [height]);
+  return [Math.min(range[0], Math.max(0, count - 1)), Math.min(range[1], count)];
+}
+
+/** Scrolls a row into view, no further than needed. @param {HTMLElement | null} element @param {number} row @param {number} height */
+export function reveal(element, row, height) {
+  if (!element || row < 0) return;
+  const [top, bottom] = [row * height, (row + 1) * height];
+  if (top < element.scrollTop) element.scrollTop = top;
+  else if (bottom > element.scrollTop + element.clientHeight) element.scrollTop = bottom - element.clientHeight;
+}

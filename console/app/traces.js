@@ -1,0 +1,107 @@
+// Search for traces. What is asked for stands in the URL; the form only writes it.
+import { html, signal, useEffect, useState } from './html.js';
+import { plural } from './format.js';
+import { get } from './api.js';
+import { useLive } from './live.js';
+import { address, change, navigate, params } from './route.js';
+import { systemOf } from './overview/model.js';
+import { Form } from './traces/form.js';
+import { Results } from './traces/results.js';
+import { Scatter } from './traces/scatter.js';
+
+/**
+ * @typedef {{ trace_id: string, root_service: string, root_operation: string, start: string, duration_ms: number,
+ *   spans: number, services: { name: string, spans: number, errors: number }[], error: boolean }} Summary
+ * @typedef {{ items: Summary[], next: string | null, failure: string, busy: boolean }} Found
+ */
+
+const PAGE = 50;
+/** More than this is not kept in the page; a narrower search is the better answer. */
+const ITEMS_MAX = 500;
+const again = signal(0);
+
+/** The question to telemetry, from the parameters of the screen. @param {URLSearchParams} asked @param {string} [cursor] */
+export function question(asked, cursor) {
+  return address('/api/telemetry/v1/traces', {
+    service: asked.get('service'),
+    operation: asked.get('operation'),
+    error: asked.get('errors') ? 'true' : '',
+    min_duration_ms: asked.get('min'),
+    max_duration_ms: asked.get('max'),
+    attr: asked.get('attr'),
+    since: asked.get('since') || '15m',
+    limit: PAGE,
+    cursor,
+  });
+}
+
+export function Traces() {
+  const { data } = useLive({ topic: 'system' });
+  const [found, setFound] = useState(/** @type {Found} */ ({ items: [], next: null, failure: '', busy: true }));
+  const sorted = params.value.get('sort') === 'duration';
+  const url = question(params.value);
+  const round = again.value;
+  useEffect(() => {
+    const stop = new AbortController();
+    setFound((before) => ({ ...before, busy: true }));
+    void load(url, stop.signal, [], setFound);
+    return () => stop.abort();
+  }, [url, round]);
+  const more = () => {
+    setFound((before) => ({ ...before, busy: true }));
+    void load(question(params.peek(), found.next ?? ''), undefined, found.items, setFound);
+  };
+  const items = sorted ? [...found.items].sort((a, b) => b.duration_ms - a.duration_ms) : found.items;
+  return html`<div class="screen">
+    <header class="screen-head"><h1>Traces</h1></header>
+    <${Form} key=${params.value.toString()} services=${systemOf(data).bricks.map((brick) => brick.name)} onSearch=${search} />
+    ${found.failure && html`<p class="card notice" role="alert">${found.failure}</p>`}
+    <${Scatter} items=${items} />
+    <section class="card" aria-labelledby="found-title" aria-busy=${found.busy}>
+      <header class="card-head">
+        <h2 id="found-title" role="status">${found.busy && !items.length ? 'Searching…' : plural(items.length, 'trace')}</h2>
+        <button type="button" class="button" onClick=${() => change({ sort: sorted ? '' : 'duration' })}>
+          ${sorted ? 'Slowest first' : 'Newest first'}
+        </button>
+      </header>
+      <${Results} items=${items} />
+      ${!items.length && !found.busy && !found.failure && html`<${Nothing} />`}
+      ${found.next && items.length < ITEMS_MAX && html`<p class="more"><button type="button" class="button" disabled=${found.busy} onClick=${more}>Load more</button></p>`}
+      ${found.next && items.length >= ITEMS_MAX && html`<p class="muted small more">The first ${ITEMS_MAX} are shown. Narrow the search to see others.</p>`}
+    </section>
+  </div>`;
+}
+
+/** @param {Record<string, string>} asked */
+function search(asked) {
+  const sort = params.peek().get('sort');
+  const target = address('/console/traces', { ...asked, sort });
+  if (new URL(target, location.href).href === location.href) again.value += 1;
+  else navigate(target);
+}
+
+/**
+ * @param {string} url
+ * @param {AbortSignal | undefined} signal
+ * @param {Summary[]} before
+ * @param {(found: Found) => void} tell
+ */
+async function load(url, signal, before, tell) {
+  try {
+    const { items = [], next = null } = await get(url, signal);
+    tell({ items: [...before, ...items], next, failure: '', busy: false });
+  } catch (error) {
+    if (signal?.aborted) return;
+    tell({ items: before, next: null, failure: /** @type {Error} */ (error).message, busy: false });
+  }
+}
+
+function Nothing() {
+  const narrowed = ['service', 'operation', 'errors', 'min', 'max', 'attr'].some((key) => params.value.get(key));
+  return html`<div class="hint">
+    ${narrowed
+      ? html`<p>No trace of this time matches. <a href="/console/traces">Clear the search</a>, or look further back.</p>`
+      : html`<p>No trace yet. Open the system's edge in a browser, or make some traffic:</p>
+          <pre><code>brick load checkout --rps 50 --for 30s</code></pre>`}
+  </div>`;
+}
