@@ -12,6 +12,9 @@ pub mod template;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Load {
+    /// What is done once before the first round; values that it saves hold for every round.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub setup: Vec<Step>,
     /// What each imagined user does, in order. A step that fails ends the round.
     pub steps: Vec<Step>,
 }

@@ -121,8 +121,17 @@ impl Check<'_> {
     pub(super) fn loads(&mut self) {
         for (name, load) in &self.model.loads {
             let mut saved: BTreeSet<&str> = BTreeSet::from([template::UUID]);
-            for (at, step) in load.steps.iter().enumerate() {
-                let path = format!("load.{name}.steps.{at}");
+            let setup = load
+                .setup
+                .iter()
+                .enumerate()
+                .map(|(at, step)| (format!("load.{name}.setup.{at}"), step));
+            let steps = load
+                .steps
+                .iter()
+                .enumerate()
+                .map(|(at, step)| (format!("load.{name}.steps.{at}"), step));
+            for (path, step) in setup.chain(steps) {
                 let target = step
                     .request()
                     .map(|(method, target)| (method.as_str().to_lowercase(), target));

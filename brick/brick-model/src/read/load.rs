@@ -20,7 +20,7 @@ pub(super) fn all(reader: &mut Reader, item: &Item<'_>) -> BTreeMap<String, Load
         return loads;
     };
     for item in table.items() {
-        let Some(table) = reader.table(&item, &["steps"]) else {
+        let Some(table) = reader.table(&item, &["setup", "steps"]) else {
             continue;
         };
         let steps = match table.get("steps") {
@@ -30,7 +30,11 @@ pub(super) fn all(reader: &mut Reader, item: &Item<'_>) -> BTreeMap<String, Load
                 Vec::new()
             }
         };
-        loads.insert(item.name.to_owned(), Load { steps });
+        let setup = table
+            .get("setup")
+            .map(|item| self::steps(reader, &item))
+            .unwrap_or_default();
+        loads.insert(item.name.to_owned(), Load { setup, steps });
     }
     loads
 }
