@@ -48,7 +48,7 @@ export function count(value) {
 export function compact(value) {
   if (!Number.isFinite(value)) return '–';
   if (value !== 0 && Math.abs(value) < 10) return digits(value);
-  return Math.abs(value) < 10_000 ? whole.format(value) : short.format(value);
+  return Math.abs(value) < 1_000_000 ? whole.format(value) : short.format(value);
 }
 
 /** @param {number} bytes */

@@ -13,6 +13,8 @@ import { signal, useEffect, useMemo } from './html.js';
 
 /** Server heartbeats come every 5 s; a line that is silent for longer than two of them is dead. */
 const SILENCE_MS = 12_000;
+/** Topics remembered, watched or not. */
+const ENTRIES_MAX = 200;
 const BACKOFF_MS = [300, 600, 1200, 2500, 5000];
 
 /** `connecting`, `live`, `reconnecting` (was live, or cannot begin), `signed-out`. @type {import('../vendor/signals.js').Signal<'connecting' | 'live' | 'reconnecting' | 'signed-out'>} */
@@ -43,12 +45,10 @@ export function useLive(topic) {
   const entry = useMemo(() => (topic ? entryOf(topic, id) : null), [id]);
   useEffect(() => {
     if (!entry) return undefined;
-    watched.set(id, entry);
     entry.watchers += 1;
     tell();
     return () => {
       entry.watchers -= 1;
-      if (entry.watchers === 0 && watched.get(id) === entry) watched.delete(id);
       tell();
     };
   }, [entry]);
@@ -58,9 +58,22 @@ export function useLive(topic) {
 /** @type {State} */
 const EMPTY = { data: null, error: null, at: 0 };
 
-/** @param {Topic} topic @param {string} id @returns {Watched} */
+/**
+ * One entry per topic, shared by all components. It stays when nobody watches it any more, so that coming back to a
+ * screen shows what was last known until the news are here.
+ * @param {Topic} topic
+ * @param {string} id
+ * @returns {Watched}
+ */
 function entryOf(topic, id) {
-  return watched.get(id) ?? { topic, watchers: 0, state: signal(EMPTY) };
+  const held = watched.get(id);
+  if (held) return held;
+  if (watched.size >= ENTRIES_MAX) {
+    for (const [old, entry] of watched) if (entry.watchers === 0) watched.delete(old);
+  }
+  const entry = { topic, watchers: 0, state: signal(EMPTY) };
+  watched.set(id, entry);
+  return entry;
 }
 
 /** Tells the server what is watched, once for all changes of a turn. */
@@ -70,7 +83,8 @@ function tell() {
   queueMicrotask(() => {
     told = false;
     if (socket?.readyState === WebSocket.OPEN) {
-      socket.send(JSON.stringify({ sub: [...watched.values()].map((entry) => entry.topic) }));
+      const sub = [...watched.values()].filter((entry) => entry.watchers > 0).map((entry) => entry.topic);
+      socket.send(JSON.stringify({ sub }));
     }
   });
 }

@@ -15,7 +15,7 @@ const TRACE = /^\/console\/traces\/([0-9a-fA-F]{1,64})$/;
 export function Shell() {
   const { data } = useLive({ topic: 'system' });
   const system = systemOf(data);
-  learn(system.bricks.map((brick) => brick.name));
+  useEffect(() => learn(system.bricks.map((brick) => brick.name)), [data]);
   const signedOut = connection.value === 'signed-out';
   return html`
     <a class="skip" href="#main">Skip to content</a>

@@ -27,7 +27,12 @@ export function toggle() {
   }
 }
 
-/** Value of a colour of style/base.css, for canvases. @param {string} name */
+/** A colour of style/base.css as a canvas takes it: resolved for the theme that is shown. @param {string} name */
 export function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const probe = document.createElement('span');
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const resolved = getComputedStyle(probe).color;
+  probe.remove();
+  return resolved;
 }

@@ -1,6 +1,7 @@
 // One small line over time, drawn by uPlot on a canvas.
 import uPlot from '../../vendor/uplot.js';
 import { html, useEffect, useRef } from '../html.js';
+import { time } from '../format.js';
 import { colour, painted } from '../theme.js';
 
 /** @typedef {[number[], (number | null)[]]} Points seconds since the epoch, values */
@@ -41,7 +42,15 @@ function options(width, format, onHover) {
     hooks: { setCursor: [(made) => onHover(made.cursor.idx ?? null)] },
     scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.08] } },
     axes: [
-      { stroke: text, font, size: 22, space: 64, grid: { show: false }, ticks: { show: false } },
+      {
+        stroke: text,
+        font,
+        size: 22,
+        space: 84,
+        grid: { show: false },
+        ticks: { show: false },
+        values: (_, splits) => splits.map((at) => time(at * 1000).slice(0, 8)),
+      },
       {
         stroke: text,
         font,

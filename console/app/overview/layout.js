@@ -6,7 +6,7 @@ import { useEffect, useState } from '../html.js';
  * @typedef {import('./model.js').ServiceMap} ServiceMap
  */
 
-export const NODE = { width: 156, height: 58 };
+export const NODE = { width: 172, height: 58 };
 /** Room that dagre keeps free for the figures of an edge. */
 export const LABEL = { width: 84, height: 34 };
 

@@ -1,6 +1,7 @@
 // The service map: edge on the left, what it leads to on the right. Thickness is the rate, colour the state.
 import { classes, html, useEffect, useRef, useState } from '../html.js';
 import { duration, percent, rate } from '../format.js';
+import { WARN_SHARE } from './model.js';
 import { LABEL, NODE, curve, useLayout } from './layout.js';
 
 /**
@@ -11,7 +12,7 @@ import { LABEL, NODE, curve, useLayout } from './layout.js';
  */
 
 /** Below this scale the figures can no longer be read; the map scrolls instead. */
-const SCALE_MIN = 0.78;
+const SCALE_MIN = 0.7;
 const SCALE_MAX = 1.25;
 const NARROW = 720;
 
@@ -128,11 +129,11 @@ function Box({ node, layout, selected, onSelect }) {
   >
     <rect class="body" width=${NODE.width} height=${NODE.height} rx="10" />
     <circle class="state" cx="17" cy="21" r="4.5" />
-    <text class="name" x="30" y="25.5">${clip(node.id, 15)}</text>
+    <text class="name" x="30" y="25.5">${clip(node.id, 16)}</text>
     <text class="second" x="17" y="45">${instances}</text>
     <text class="second end" x=${NODE.width - 14} y="45">${node.kind === 'external' && !node.rate ? '' : rate(node.rate)}</text>
     ${node.errors > 0 &&
-    html`<g class="badge" transform=${`translate(${NODE.width - 52} -9)`}>
+    html`<g class=${classes('badge', node.errors < WARN_SHARE && 'few')} transform=${`translate(${NODE.width - 52} -9)`}>
       <rect width="46" height="18" rx="9" /><text x="23" y="13">${percent(node.errors)}</text>
     </g>`}
   </g>`;

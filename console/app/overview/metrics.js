@@ -88,8 +88,9 @@ function MetricCard({ metric, window }) {
   const span = window >= 120 ? `${window / 60} min` : `${window} s`;
   const about = counts ? `in ${span}` : metric.kind === 'histogram' ? 'p99 now' : 'now';
   const at = hovered === null ? null : points[1][hovered];
+  const help = metric.help === title ? metric.name : metric.help ?? '';
   const reading = at === null || at === undefined || hovered === null
-    ? metric.help ?? ''
+    ? help
     : `${format(at)}${counts ? '/s' : ''} at ${time(points[0][hovered] * 1000).slice(0, 8)}`;
   return html`<article class="card chart">
     <h3 title=${metric.name}>${title}</h3>

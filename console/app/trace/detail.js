@@ -30,7 +30,7 @@ export function Detail({ trace, at, onClose, onSelect }) {
     <dl class="figures-list">
       <div><dt>Duration</dt><dd>${duration(trace.duration[at] / 1e6)}</dd></div>
       <div><dt>Begins at</dt><dd>${duration(trace.start[at] / 1e6)}</dd></div>
-      <div data-bad=${trace.failed[at] === 1 || undefined}><dt>Status</dt><dd>${span.status}</dd></div>
+      <div data-bad=${trace.failed[at] === 1 || undefined}><dt>Status</dt><dd>${trace.failed[at] ? 'error' : 'ok'}</dd></div>
     </dl>
     <${Facts} title="Where" rows=${[
       ['kind', span.kind],

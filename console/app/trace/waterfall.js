@@ -126,7 +126,7 @@ function SpanRow({ trace, at, top, place, folded, chosen, onToggle, onSelect }) 
     </span>
     <span class="when" role="gridcell">
       <span class="span-bar" style=${{ left: `${left.toFixed(3)}%`, width: `${width.toFixed(3)}%`, background: colour }}></span>
-      <span class=${classes('took', left > 60 && 'before')} style=${left > 60 ? { right: `${(100 - left).toFixed(3)}%` } : { left: `${Math.min(left + width, 100).toFixed(3)}%` }}>${took}</span>
+      <span class="took" style=${{ left: `${Math.min(left + width, 100).toFixed(3)}%` }}>${took}</span>
     </span>
   </div>`;
 }

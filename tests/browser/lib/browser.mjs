@@ -1,0 +1,27 @@
+// One Chromium for all tests of a file, and pages that remember what went wrong in them.
+import { chromium } from 'playwright-core';
+
+const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+
+export function launch() {
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGS });
+}
+
+/** A page whose foreign requests, console errors and exceptions are kept in `page.trouble`. */
+export async function open(browser, url, { theme = 'light', width = 1360, height = 900 } = {}) {
+  const context = await browser.newContext({ colorScheme: theme, viewport: { width, height }, reducedMotion: 'reduce' });
+  const page = await context.newPage();
+  const origin = new URL(url).origin;
+  page.trouble = [];
+  page.foreign = [];
+  page.on('console', (message) => message.type() === 'error' && page.trouble.push(message.text()));
+  page.on('pageerror', (error) => page.trouble.push(String(error)));
+  page.on('request', (request) => {
+    const asked = new URL(request.url());
+    if (!['data:', 'blob:'].includes(asked.protocol) && asked.origin !== origin) page.foreign.push(request.url());
+  });
+  page.on('websocket', (socket) => new URL(socket.url()).host === new URL(url).host || page.foreign.push(socket.url()));
+  page.setDefaultTimeout(10_000);
+  await page.goto(url);
+  return page;
+}

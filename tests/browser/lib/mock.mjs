@@ -1,0 +1,126 @@
+// Serves the console's files as mortar-console does, and answers the APIs behind it from lib/data.mjs. WebSocket
+// framing (RFC 6455) is done by hand: text frames of a page that we wrote are all that it has to understand.
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { dirname, extname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import * as data from './data.mjs';
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../../../console');
+const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml', '.json': 'application/json' };
+/** The policy of mortar-console/src/assets.rs; a test compares the two. */
+export const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/** Starts the mock; `world` may be changed while it runs. */
+export async function startMock(port = 0) {
+  const world = { signedIn: true, down: [], idle: false, nasty: false, spans: 0, failed: false, tabs: new Set() };
+  const server = createServer((request, response) => void answer(world, request, response));
+  server.on('upgrade', (request, socket) => upgrade(world, request, socket));
+  await new Promise((done) => server.listen(port, '127.0.0.1', done));
+  const url = `http://127.0.0.1:${server.address().port}`;
+  const dropTabs = () => world.tabs.forEach((tab) => tab.destroy());
+  const stop = () => {
+    dropTabs();
+    server.closeAllConnections();
+    return new Promise((done) => server.close(done));
+  };
+  return { url, world, dropTabs, stop };
+}
+
+async function answer(world, request, response) {
+  const url = new URL(request.url, 'http://mock');
+  const send = (status, body, type = 'application/json') => {
+    response.writeHead(status, { 'content-type': type, 'content-security-policy': POLICY, 'x-content-type-options': 'nosniff', 'cache-control': 'no-cache' });
+    response.end(typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body));
+  };
+  if (url.pathname.startsWith('/api/')) {
+    const [status, body] = api(world, url);
+    return send(status, body);
+  }
+  const path = normalize(url.pathname).replace(/^\/console\/?/, '').replace(/^\//, '');
+  const file = extname(path) ? path : 'index.html';
+  try {
+    send(200, await readFile(join(ROOT, file)), TYPES[extname(file)] ?? 'text/plain');
+  } catch {
+    send(404, { title: 'Not Found', status: 404, code: 'no_such_page', detail: path });
+  }
+}
+
+const SIGNED_OUT = [401, { title: 'Unauthorized', status: 401, code: 'signed_out', detail: 'run `brick up` again, or `brick status`, for a fresh link to the console' }];
+
+function api(world, url) {
+  if (!world.signedIn) return SIGNED_OUT;
+  const query = url.searchParams;
+  if (url.pathname === '/api/console/v1/session') return [200, { scope: 'admin' }];
+  if (url.pathname === '/api/telemetry/v1/traces') return [200, world.idle ? { items: [], next: null } : data.summaries(query, world)];
+  const trace = /^\/api\/telemetry\/v1\/traces\/([0-9a-f]+)$/.exec(url.pathname);
+  if (trace?.[1] === 'f'.repeat(32)) return [200, data.large(world.spans)];
+  if (trace && trace[1] !== '0'.repeat(32)) return [200, { ...data.purchase(world), trace_id: trace[1] }];
+  return [404, { title: 'Not Found', status: 404, code: 'no_such_trace', detail: 'no such trace' }];
+}
+
+/** What a topic looks like now. */
+function state(world, topic) {
+  const now = Math.floor(Date.now() / 1000);
+  switch (topic.topic) {
+    case 'system': return data.SYSTEM;
+    case 'instances': return data.instances(world.down);
+    case 'graph': return world.idle ? { window_s: topic.window, nodes: [], edges: [] } : data.graph(topic.window, now);
+    case 'metrics': return world.idle ? { items: [] } : data.METRICS;
+    case 'series': return data.series(new URLSearchParams({ name: topic.name, step: topic.step, to: now, from: now - topic.window }));
+    default: return data.STATS;
+  }
+}
+
+function upgrade(world, request, socket) {
+  if (!world.signedIn) return socket.end('HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n');
+  const key = createHash('sha1').update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+  socket.write(`HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ${key}\r\n\r\n`);
+  world.tabs.add(socket);
+  let topics = [];
+  const push = () => {
+    for (const sub of topics) send(socket, { topic: sub.topic, sub, at: new Date().toISOString(), data: state(world, sub) });
+    send(socket, { topic: 'heartbeat', at: new Date().toISOString(), skipped: 0 });
+  };
+  const timer = setInterval(push, 1000);
+  let held = Buffer.alloc(0);
+  socket.on('data', (chunk) => {
+    held = Buffer.concat([held, chunk]);
+    for (let frame = take(held); frame; frame = take(held)) {
+      held = held.subarray(frame.length);
+      if (frame.opcode === 8) socket.end();
+      if (frame.opcode !== 1) continue;
+      topics = JSON.parse(frame.payload.toString()).sub;
+      push();
+    }
+  });
+  socket.on('error', () => {});
+  socket.on('close', () => {
+    clearInterval(timer);
+    world.tabs.delete(socket);
+  });
+  return undefined;
+}
+
+function take(held) {
+  if (held.length < 2) return null;
+  const short = held[1] & 127;
+  const start = short === 126 ? 4 : short === 127 ? 10 : 2;
+  if (held.length < start + 4) return null;
+  const size = short === 126 ? held.readUInt16BE(2) : short === 127 ? Number(held.readBigUInt64BE(2)) : short;
+  const length = start + 4 + size;
+  if (held.length < length) return null;
+  const mask = held.subarray(start, start + 4);
+  const payload = Buffer.from(held.subarray(start + 4, length).map((byte, i) => byte ^ mask[i % 4]));
+  return { opcode: held[0] & 15, payload, length };
+}
+
+function send(socket, message) {
+  if (socket.destroyed) return;
+  const payload = Buffer.from(JSON.stringify(message));
+  const head = payload.length < 126 ? Buffer.from([0x81, payload.length]) : payload.length < 65_536
+    ? Buffer.from([0x81, 126, payload.length >> 8, payload.length & 255])
+    : Buffer.concat([Buffer.from([0x81, 127]), (() => { const b = Buffer.alloc(8); b.writeBigUInt64BE(BigInt(payload.length)); return b; })()]);
+  socket.write(Buffer.concat([head, payload]));
+}
