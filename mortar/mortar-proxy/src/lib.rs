@@ -1,1 +1,34 @@
 //! The data plane: an HTTP proxy on immutable snapshots, used by the gateway.
+//!
+//! A connection's bytes pass the [`framing`] guard, then hyper's parser, then [`Proxy`]: route, [`Gate`], fields,
+//! an instance by power of two choices, and the answer back, streamed both ways.
+//!
+//! What always holds:
+//! - routes are an immutable snapshot behind one atomic pointer; a request sees one of them, whole;
+//! - bodies are concrete types, bounded and never collected;
+//! - what the outer side claims about itself (forwarded fields, identity, `brick.*` baggage) never passes;
+//! - every bound that bites is counted: connections, series, spans.
+
+pub mod framing;
+pub mod gate;
+pub mod listener;
+pub mod route;
+
+mod answer;
+mod body;
+mod exchange;
+mod forward;
+mod guard;
+mod headers;
+mod link;
+mod pool;
+mod proxy;
+mod stats;
+mod tunnel;
+
+pub use answer::Answer;
+pub use body::{Body, Error as BodyError};
+pub use gate::Gate;
+pub use guard::Bounds;
+pub use proxy::{Options, Proxy, expose};
+pub use route::{Access, Compiler, Route, Routes, Target};

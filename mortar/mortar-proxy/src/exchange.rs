@@ -1,0 +1,296 @@
+//! The record of one exchange: spans, figures and the access log, written when its last byte is gone.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use brick_telemetry::context::{Baggage, SpanContext, SpanId};
+use brick_telemetry::span::{Kind, SpanRecord, Status, Value, unix_ns_now};
+use http::header::HeaderValue;
+use http::{HeaderMap, Method, StatusCode, Uri};
+
+use crate::headers::{BAGGAGE, TRACEPARENT, TRACESTATE};
+use crate::link::Link;
+use crate::proxy::Shared;
+use crate::route::Route;
+use crate::stats::method_name;
+
+/// nginx's name for a client that went away before its answer; never sent.
+const CLIENT_CLOSED: u16 = 499;
+
+/// One exchange under way. Recorded when it is dropped.
+pub(crate) struct Exchange {
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    begun: Instant,
+    begun_unix_ns: u64,
+    context: SpanContext,
+    parent: Option<SpanId>,
+    method: Method,
+    uri: Uri,
+    route: Option<Arc<Route>>,
+    status: StatusCode,
+    error: Option<&'static str>,
+    bytes_out: u64,
+    client: Option<Client>,
+}
+
+/// The call to an instance.
+struct Client {
+    context: SpanContext,
+    begun: Instant,
+    begun_unix_ns: u64,
+    status: Option<StatusCode>,
+    took: Option<Duration>,
+    instance: String,
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange")
+            .field("uri", &self.uri)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Exchange {
+    /// Begins: continues the caller's trace, or starts one.
+    pub(crate) fn begin(
+        shared: &Arc<Shared>,
+        link: &Arc<Link>,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Box<Self> {
+        let remote = headers
+            .get(TRACEPARENT)
+            .and_then(|value| value.to_str().ok())
+            .and_then(SpanContext::parse);
+        let context = match remote {
+            Some(remote) => SpanContext {
+                sampled: true,
+                ..remote.child()
+            },
+            None => SpanContext::root(),
+        };
+        Box::new(Self {
+            shared: Arc::clone(shared),
+            link: Arc::clone(link),
+            begun: Instant::now(),
+            begun_unix_ns: unix_ns_now(),
+            context,
+            parent: remote.map(|remote| remote.span_id),
+            method: method.clone(),
+            uri: uri.clone(),
+            route: None,
+            status: StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST),
+            error: None,
+            bytes_out: 0,
+            client: None,
+        })
+    }
+
+    pub(crate) fn trace_id(&self) -> String {
+        self.context.trace_id.to_string()
+    }
+
+    pub(crate) fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    pub(crate) fn set_route(&mut self, route: &Arc<Route>) {
+        self.route = Some(Arc::clone(route));
+    }
+
+    /// The answer's head is known.
+    pub(crate) fn answered(&mut self, status: StatusCode, error: Option<&'static str>) {
+        self.status = status;
+        self.error = self.error.or(error);
+    }
+
+    /// The answer's body ended early.
+    pub(crate) fn cut(&mut self, why: &'static str) {
+        self.error = self.error.or(Some(why));
+    }
+
+    pub(crate) fn count(&mut self, bytes: usize) {
+        self.bytes_out += bytes as u64;
+    }
+
+    /// The call to an instance begins: its span is what the instance is told.
+    pub(crate) fn call(&mut self, headers: &mut HeaderMap) {
+        let client = Client {
+            context: self.context.child(),
+            begun: Instant::now(),
+            begun_unix_ns: unix_ns_now(),
+            status: None,
+            took: None,
+            instance: String::new(),
+        };
+        if let Ok(value) = HeaderValue::try_from(client.context.traceparent()) {
+            headers.insert(TRACEPARENT, value);
+        }
+        if self.parent.is_none() {
+            headers.remove(TRACESTATE);
+        }
+        self.client = Some(client);
+    }
+
+    /// The instance answered, or failed to.
+    pub(crate) fn call_done(&mut self, status: Option<StatusCode>, addr: std::net::SocketAddr) {
+        if let Some(client) = &mut self.client {
+            client.status = status;
+            client.took = Some(client.begun.elapsed());
+            client.instance = addr.to_string();
+        }
+    }
+
+    fn server_span(&self, took: Duration) -> SpanRecord {
+        let method = method_name(&self.method);
+        let name: std::borrow::Cow<'static, str> = match &self.route {
+            Some(route) => format!("{method} {}", route.pattern).into(),
+            None => method.into(),
+        };
+        let mut span = SpanRecord::start(self.context, self.parent, name);
+        span.kind = Kind::Server;
+        span.start_unix_ns = self.begun_unix_ns;
+        span.end_unix_ns = self.begun_unix_ns + ns(took);
+        span.attributes.reserve(5);
+        span.attributes
+            .push(("http.request.method".into(), Value::Text(method.into())));
+        span.attributes
+            .push(("url.path".into(), Value::Text(self.uri.path().to_owned().into())));
+        if let Some(route) = &self.route {
+            span.attributes
+                .push(("http.route".into(), Value::Text(route.pattern.to_string().into())));
+        }
+        span.attributes.push((
+            "http.response.status_code".into(),
+            Value::Int(i64::from(self.status.as_u16())),
+        ));
+        if let Some(error) = self.failure() {
+            span.attributes
+                .push(("error.type".into(), Value::Text(error.into())));
+            span.status = Status::Error(error.into());
+        }
+        span
+    }
+
+    fn client_span(&self, client: &Client, route: &Route) -> SpanRecord {
+        let method = method_name(&self.method);
+        let target = route.target.name().to_owned();
+        let mut span = SpanRecord::start(client.context, Some(self.context.span_id), method);
+        span.kind = Kind::Client;
+        span.start_unix_ns = client.begun_unix_ns;
+        span.end_unix_ns = client.begun_unix_ns + ns(client.took.unwrap_or_else(|| client.begun.elapsed()));
+        span.attributes.reserve(5);
+        span.attributes
+            .push(("http.request.method".into(), Value::Text(method.into())));
+        span.attributes
+            .push(("server.address".into(), Value::Text(target.clone().into())));
+        span.attributes
+            .push(("peer.service".into(), Value::Text(target.into())));
+        match client.status {
+            Some(status) => {
+                span.attributes.push((
+                    "http.response.status_code".into(),
+                    Value::Int(i64::from(status.as_u16())),
+                ));
+                if status.is_server_error() || status.is_client_error() {
+                    span.attributes.push((
+                        "error.type".into(),
+                        Value::Text(status.as_str().to_owned().into()),
+                    ));
+                    span.status = Status::Error("".into());
+                }
+            }
+            None => {
+                let error = self.error.unwrap_or("client_gone");
+                span.attributes
+                    .push(("error.type".into(), Value::Text(error.into())));
+                span.status = Status::Error(error.into());
+            }
+        }
+        span
+    }
+
+    /// What a server span calls an error: what went wrong here or behind, never the client's mistake.
+    fn failure(&self) -> Option<&'static str> {
+        if self.error == Some("client_gone") || self.error == Some("stopping") {
+            return None;
+        }
+        match self.error {
+            Some(error) if !self.status.is_client_error() => Some(error),
+            _ if self.status.is_server_error() => Some("server_error"),
+            _ => None,
+        }
+    }
+
+    fn log(&self, took: Duration) {
+        let duration_ms = took.as_micros() as f64 / 1000.0;
+        let (method, path, status) = (method_name(&self.method), self.uri.path(), self.status.as_u16());
+        let (trace_id, span_id) = (self.context.trace_id, self.context.span_id);
+        let route = self.route.as_ref().map_or("", |route| &*route.pattern);
+        let to = self.route.as_ref().map_or("", |route| route.target.name());
+        let instance = self.client.as_ref().map_or("", |client| &*client.instance);
+        let (error, bytes) = (self.error.unwrap_or(""), self.bytes_out);
+        let notable = self.failure().is_some() || took >= self.shared.slow;
+        if notable {
+            tracing::info!(target: "gateway.access", %trace_id, %span_id, method, path, route, to, instance, status, duration_ms, bytes, error, peer = %self.link.peer, "request");
+        } else {
+            tracing::debug!(target: "gateway.access", %trace_id, %span_id, method, path, route, to, instance, status, duration_ms, bytes, error, peer = %self.link.peer, "request");
+        }
+    }
+
+    fn is_traced(&self) -> bool {
+        let path = self.uri.path();
+        !(path == "/metrics" || path == "/info" || path.starts_with("/health") || path.starts_with("/bus/"))
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let took = self.begun.elapsed();
+        let stats = &self.shared.stats;
+        let pattern = self
+            .route
+            .as_ref()
+            .map_or(&self.shared.no_route, |route| &route.pattern);
+        stats.server.add(&self.method, self.status, pattern, took);
+        stats.bytes_out.fetch_add(self.bytes_out, Ordering::Relaxed);
+        if let (Some(client), Some(route)) = (&self.client, &self.route) {
+            let took = client.took.unwrap_or_else(|| client.begun.elapsed());
+            let status = client.status.unwrap_or(StatusCode::BAD_GATEWAY);
+            stats.client.add(&self.method, status, &route.target_name, took);
+            if self.is_traced() {
+                self.shared.spans.record(self.client_span(client, route));
+            }
+        }
+        if self.is_traced() {
+            self.shared.spans.record(self.server_span(took));
+        }
+        self.log(took);
+        self.link.complete();
+    }
+}
+
+/// Deletes what only the platform may say from baggage that comes from outside.
+pub(crate) fn clean_baggage(headers: &mut HeaderMap) {
+    if !headers.contains_key(BAGGAGE) {
+        return;
+    }
+    let values = headers.get_all(BAGGAGE).iter();
+    let texts: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
+    let kept = Baggage::parse(&texts.join(",")).without_prefix("brick.");
+    headers.remove(BAGGAGE);
+    if !kept.is_empty()
+        && let Ok(value) = HeaderValue::try_from(kept.to_header())
+    {
+        headers.insert(BAGGAGE, value);
+    }
+}
+
+fn ns(took: Duration) -> u64 {
+    u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,258 @@
+//! Sending a request to an instance, and to another one where that is safe.
+//!
+//! Safe means: nothing was sent (the connection was refused, or a pooled one was dead), for any method; or the method
+//! is idempotent (RFC 9110 §9.2.2), there is no body, and the connection died without an answer, once.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use brick_core::Incarnation;
+use brick_discovery::balancer::Guard;
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+
+use crate::answer::Answer;
+use crate::body::RequestBody;
+use crate::exchange::Exchange;
+use crate::link::{Fault, Link};
+use crate::pool::Lease;
+use crate::proxy::Shared;
+use crate::route::{Picked, Route};
+
+/// Instances that may refuse a connection before the request is given up.
+const CONNECTS_MAX: usize = 3;
+/// Dead pooled connections that are passed over before the request is given up.
+const STALE_MAX: usize = 16;
+
+/// An instance's answer, its body still to come.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) lease: Lease,
+    /// Counts as in flight until the body ended.
+    pub(crate) load: Option<Guard>,
+    pub(crate) timeout: Duration,
+}
+
+/// What is needed to send the same request again.
+struct Copy {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+/// Why an attempt gave no answer.
+enum Failed {
+    /// The request never left.
+    Unsent(Box<Request<RequestBody>>),
+    /// The connection died with the request on it.
+    Died(hyper::Error),
+}
+
+/// Instances that were tried in vain.
+#[derive(Default)]
+struct Tried {
+    avoid: Vec<Incarnation>,
+    refused: usize,
+    stale: usize,
+    /// The last one took the request and died; it may be picked again where there is no other.
+    died: bool,
+}
+
+/// Sends the request; at most three instances, at most one repetition.
+pub(crate) async fn send(
+    shared: &Shared,
+    link: &Link,
+    route: &Arc<Route>,
+    parts: &mut Parts,
+    body: RequestBody,
+    exchange: &mut Exchange,
+) -> Result<Reply, Answer> {
+    let mut copy = (body.is_empty() && is_idempotent(&parts.method)).then(|| Copy {
+        method: parts.method.clone(),
+        uri: parts.uri.clone(),
+        headers: parts.headers.clone(),
+    });
+    let headers = std::mem::take(&mut parts.headers);
+    let mut request = build(parts.method.clone(), parts.uri.clone(), headers, body);
+    let mut tried = Tried::default();
+    loop {
+        let Picked { addr, instance } = pick(route, &mut tried)?;
+        let (incarnation, load) = instance.unzip();
+        let mut lease = match lease(shared, addr).await {
+            Ok(lease) => lease,
+            Err(error) => {
+                exchange.call_done(None, addr);
+                tracing::debug!(to = route.target.name(), %addr, %error, "an instance refused the connection");
+                if let Some(load) = load {
+                    load.connect_failed();
+                }
+                refused(shared, route, &mut tried, incarnation)?;
+                continue;
+            }
+        };
+        let begun = Instant::now();
+        let outcome = attempt(&mut lease, request).await;
+        exchange.call_done(outcome.as_ref().ok().map(Response::status), addr);
+        if let Some(load) = &load {
+            let good = matches!(&outcome, Ok(response) if !response.status().is_server_error());
+            if !matches!(outcome, Err(Failed::Unsent(_))) {
+                load.observe(begun.elapsed(), good);
+            }
+        }
+        match outcome {
+            Ok(response) => {
+                return Ok(Reply {
+                    response,
+                    lease,
+                    load,
+                    timeout: route.timeout,
+                });
+            }
+            Err(Failed::Unsent(unsent)) if tried.stale < STALE_MAX => {
+                tried.stale += 1;
+                request = *unsent;
+            }
+            Err(Failed::Unsent(_)) => return Err(reset(route)),
+            Err(Failed::Died(error)) => {
+                fault(link, route)?;
+                tracing::debug!(to = route.target.name(), %addr, %error, "a connection died before its answer");
+                let Some(copy) = copy.take() else {
+                    return Err(reset(route));
+                };
+                tried.avoid.extend(incarnation);
+                tried.died = true;
+                request = build(copy.method, copy.uri, copy.headers, RequestBody::Empty);
+            }
+        }
+        shared.stats.retries.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// 413.
+pub(crate) fn too_large(route: &Route) -> Answer {
+    Answer::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_large",
+        format!(
+            "the request body is larger than the {} bytes that this route takes",
+            route.body_bytes_max
+        ),
+    )
+    .closing()
+}
+
+async fn lease(shared: &Shared, addr: SocketAddr) -> std::io::Result<Lease> {
+    match shared.pool.take(addr) {
+        Some(lease) => Ok(lease),
+        None => shared.pool.connect(addr).await,
+    }
+}
+
+async fn attempt(lease: &mut Lease, request: Request<RequestBody>) -> Result<Response<Incoming>, Failed> {
+    match lease.sender.try_send_request(request).await {
+        Ok(response) => Ok(response),
+        Err(mut error) => Err(match error.take_message() {
+            Some(unsent) => Failed::Unsent(Box::new(unsent)),
+            None => Failed::Died(error.into_error()),
+        }),
+    }
+}
+
+fn pick(route: &Route, tried: &mut Tried) -> Result<Picked, Answer> {
+    if let Some(picked) = route.target.pick(&tried.avoid) {
+        return Ok(picked);
+    }
+    if std::mem::take(&mut tried.died) {
+        tried.avoid.pop();
+        if let Some(picked) = route.target.pick(&tried.avoid) {
+            return Ok(picked);
+        }
+    }
+    Err(if tried.refused > 0 {
+        unreachable(route)
+    } else {
+        Answer::unavailable(
+            "no_instance",
+            format!("no instance of {} is up", route.target.name()),
+        )
+    })
+}
+
+fn refused(
+    shared: &Shared,
+    route: &Route,
+    tried: &mut Tried,
+    incarnation: Option<Incarnation>,
+) -> Result<(), Answer> {
+    tried.refused += 1;
+    tried.died = false;
+    if tried.refused >= CONNECTS_MAX || incarnation.is_none() {
+        return Err(unreachable(route));
+    }
+    tried.avoid.extend(incarnation);
+    shared.stats.retries.fetch_add(1, Ordering::Relaxed);
+    Ok(())
+}
+
+/// The connection may have died because the request's own body ended early; then the client is told that.
+fn fault(link: &Link, route: &Route) -> Result<(), Answer> {
+    match link.fault() {
+        Fault::None => Ok(()),
+        Fault::TooLarge => Err(too_large(route)),
+        Fault::Framing => Err(Answer::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_chunk",
+            "the request body's framing is malformed (RFC 9112 section 7.1)",
+        )
+        .closing()),
+        Fault::Gone => Err(Answer::new(
+            StatusCode::BAD_REQUEST,
+            "client_gone",
+            "the request body ended early",
+        )
+        .closing()),
+    }
+}
+
+fn unreachable(route: &Route) -> Answer {
+    Answer::unavailable(
+        "upstream_unreachable",
+        format!("no instance of {} takes connections", route.target.name()),
+    )
+}
+
+fn reset(route: &Route) -> Answer {
+    Answer::new(
+        StatusCode::BAD_GATEWAY,
+        "upstream_reset",
+        format!("{} closed the connection before it answered", route.target.name()),
+    )
+}
+
+fn build(method: Method, uri: Uri, headers: HeaderMap, body: RequestBody) -> Request<RequestBody> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = origin_form(uri);
+    *request.headers_mut() = headers;
+    *request.version_mut() = Version::HTTP_11;
+    request
+}
+
+/// The target as instances get it. Only an absolute target, which clients send to proxies, has to be rebuilt.
+fn origin_form(uri: Uri) -> Uri {
+    if uri.authority().is_none() {
+        return uri;
+    }
+    uri.path_and_query().cloned().map(Uri::from).unwrap_or_default()
+}
+
+fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE
+    )
+}

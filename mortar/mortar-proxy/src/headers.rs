@@ -1,0 +1,203 @@
+//! What happens to header fields on their way through. They are changed in place; names and most values are static.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, Uri};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const X_BRICK_IDENTITY: HeaderName = HeaderName::from_static(brick_auth::IDENTITY_HEADER);
+/// W3C trace context.
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// W3C trace context.
+pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// W3C baggage.
+pub(crate) const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+
+/// Fields of one hop (RFC 9110 §7.6.1).
+const HOP: [HeaderName; 9] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// What only the gateway says.
+const OURS: [HeaderName; 6] = [
+    FORWARDED,
+    X_FORWARDED_PORT,
+    X_FORWARDED_PREFIX,
+    X_REAL_IP,
+    X_BRICK_IDENTITY,
+    EXPECT,
+];
+
+/// Whether a request asks for WebSocket (RFC 6455 §4.1).
+pub(crate) fn asks_websocket(headers: &HeaderMap) -> bool {
+    let upgrade = headers
+        .get(UPGRADE)
+        .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    upgrade && names(headers).any(|name| name.eq_ignore_ascii_case("upgrade"))
+}
+
+/// Removes what belongs to one hop: the fixed list, and what `Connection` names. Fields on which framing, routing or
+/// authentication rest cannot be removed that way.
+pub(crate) fn remove_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = names(headers)
+            .filter_map(|name| name.parse().ok())
+            .filter(|name| ![CONTENT_LENGTH, HOST, AUTHORIZATION, COOKIE].contains(name))
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in HOP {
+        headers.remove(name);
+    }
+}
+
+fn names(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(CONNECTION).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(',').map(str::trim))
+        .filter(|name| !name.is_empty())
+}
+
+/// What an instance is told of the outer side, whatever the client claimed. Comes after [`remove_hop`], so that
+/// `Connection` cannot strip it.
+pub(crate) fn forward(headers: &mut HeaderMap, uri: &Uri, peer: IpAddr, identity: Option<HeaderValue>) {
+    for name in OURS {
+        headers.remove(name);
+    }
+    // An absolute target takes the place of Host (RFC 9112 §3.2.2).
+    let authority = uri
+        .authority()
+        .and_then(|a| HeaderValue::from_str(a.as_str()).ok());
+    if let Some(host) = authority {
+        headers.insert(HOST, host);
+    }
+    match headers.get(HOST).cloned() {
+        Some(host) => headers.insert(X_FORWARDED_HOST, host),
+        None => headers.remove(X_FORWARDED_HOST),
+    };
+    headers.insert(X_FORWARDED_FOR, address(peer));
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    if let Some(identity) = identity {
+        headers.insert(X_BRICK_IDENTITY, identity);
+    }
+}
+
+/// Asks the next hop for the upgrade that the route lets through.
+pub(crate) fn upgrade(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, WEBSOCKET);
+}
+
+fn address(peer: IpAddr) -> HeaderValue {
+    const LOOPBACK: HeaderValue = HeaderValue::from_static("127.0.0.1");
+    if peer == IpAddr::V4(std::net::Ipv4Addr::LOCALHOST) {
+        return LOOPBACK;
+    }
+    let mut text = [0_u8; 64];
+    let mut rest = &mut text[..];
+    let _ = write!(rest, "{peer}");
+    let left = rest.len();
+    HeaderValue::from_bytes(&text[..64 - left]).unwrap_or(LOOPBACK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            map.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn what_belongs_to_one_hop_goes_and_what_carries_meaning_stays() {
+        let mut map = headers(&[
+            (
+                "connection",
+                "keep-alive, X-Secret , authorization,content-length",
+            ),
+            ("connection", "close"),
+            ("x-secret", "1"),
+            ("authorization", "Bearer x"),
+            ("content-length", "3"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers"),
+            ("upgrade", "h2c"),
+            ("accept", "*/*"),
+        ]);
+        remove_hop(&mut map);
+        let mut left: Vec<&str> = map.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["accept", "authorization", "content-length"]);
+    }
+
+    #[test]
+    fn claims_from_outside_are_overwritten() {
+        let mut map = headers(&[
+            ("host", "shop.example"),
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "evil"),
+            ("forwarded", "for=6.6.6.6"),
+            ("x-real-ip", "6.6.6.6"),
+            ("x-brick-identity", "forged"),
+            ("x-brick-identity", "forged too"),
+            ("connection", "x-brick-identity, x-forwarded-for"),
+        ]);
+        remove_hop(&mut map);
+        forward(
+            &mut map,
+            &"/".parse().unwrap(),
+            "10.0.0.1".parse().unwrap(),
+            Some("own".parse().unwrap()),
+        );
+        assert_eq!(map["x-forwarded-for"], "10.0.0.1");
+        assert_eq!(map["x-forwarded-host"], "shop.example");
+        assert_eq!(map["x-forwarded-proto"], "http");
+        assert_eq!(
+            map.get_all("x-brick-identity").iter().collect::<Vec<_>>(),
+            ["own"]
+        );
+        assert!(!map.contains_key("forwarded") && !map.contains_key("x-real-ip"));
+    }
+
+    #[test]
+    fn websocket_is_asked_for_by_both_fields() {
+        assert!(asks_websocket(&headers(&[
+            ("upgrade", "WebSocket"),
+            ("connection", "keep-alive, Upgrade")
+        ])));
+        assert!(!asks_websocket(&headers(&[("upgrade", "websocket")])));
+        assert!(!asks_websocket(&headers(&[
+            ("upgrade", "h2c"),
+            ("connection", "upgrade")
+        ])));
+    }
+}
