@@ -1,1 +1,23 @@
-//! The edge gateway: edge and admin listeners on the data plane.
+//! *Edge Gateway*: the one way in. Two listeners on the same data plane ([`mortar_proxy`]).
+//!
+//! The **edge** listener serves `routes/edge` from the bus to the outer world and checks user tokens where a route
+//! says so. The **admin** listener serves console and every platform API from a fixed table, to operators alone.
+//! Both go on serving while control is down, from what the bus said last.
+//!
+//! What always holds:
+//! - the gateway serves when it has listeners; what it does not know yet it answers with 503, never with a guess;
+//! - an operator's cookie never leaves towards bricks, though browsers send it to every port of a host;
+//! - the admin listener answers only to its own names and origins (DNS rebinding, cross-site requests).
+
+pub mod admin;
+pub mod edge;
+
+mod cookie;
+mod listeners;
+mod options;
+mod service;
+mod token;
+
+pub use listeners::Listeners;
+pub use options::{Error, Options};
+pub use service::{Handle, Service};

@@ -1,0 +1,262 @@
+//! The gateway's task: binds, follows routes, serves three listeners, hands them over, drains.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use brick_auth::{OwnToken, Verifier};
+use brick_bus::{RouteTable, Watch};
+use brick_core::Drain;
+use brick_telemetry::Telemetry;
+use brick_wire::handover::{self, Named};
+use mortar_proxy::framing::Limits;
+use mortar_proxy::{Bounds, Compiler, Proxy, expose, listener};
+use serde::Deserialize as _;
+use tokio::net::UnixListener;
+
+use crate::admin::{self, AdminGate};
+use crate::edge::EdgeGate;
+use crate::listeners::{self, Listeners};
+use crate::options::{Error, Options, address};
+
+/// Resource that holds the edge's routes.
+const ROUTES: &str = "routes/edge";
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// A gateway that is bound and not running yet.
+#[derive(Debug)]
+pub struct Service {
+    options: Options,
+    edge: TcpListener,
+    admin: TcpListener,
+    own: TcpListener,
+    watch: Watch,
+    verifier: Verifier,
+    telemetry: Telemetry,
+    token: OwnToken,
+    control: SocketAddr,
+    telemetry_addr: SocketAddr,
+}
+
+/// Where a gateway listens. Cloneable.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    inner: Arc<Addresses>,
+}
+
+#[derive(Debug)]
+struct Addresses {
+    edge: SocketAddr,
+    admin: SocketAddr,
+    own: SocketAddr,
+}
+
+impl Handle {
+    /// The edge's address.
+    pub fn edge(&self) -> SocketAddr {
+        self.inner.edge
+    }
+
+    /// The admin listener's address.
+    pub fn admin(&self) -> SocketAddr {
+        self.inner.admin
+    }
+
+    /// Where the gateway's own `/info`, `/health` and `/metrics` are.
+    pub fn own(&self) -> SocketAddr {
+        self.inner.own
+    }
+}
+
+impl Service {
+    /// Takes the listeners that are given and binds the others; from here on connections queue.
+    pub fn new(
+        options: Options,
+        listeners: Listeners,
+        watch: Watch,
+        verifier: Verifier,
+        telemetry: Telemetry,
+        token: OwnToken,
+    ) -> Result<(Self, Handle), Error> {
+        let control = address("control-url", &options.control_url)?;
+        let telemetry_addr = address("telemetry-url", &options.telemetry_url)?;
+        let edge = listeners::ready("edge", listeners.edge, options.edge)?;
+        let admin = listeners::ready("admin", listeners.admin, options.admin)?;
+        let own = listeners::ready("own", listeners.own, options.own)?;
+        let addr = |name, listener: &TcpListener| {
+            let found = listener.local_addr();
+            found.map_err(|source| Error::Listener { name, source })
+        };
+        let inner = Arc::new(Addresses {
+            edge: addr("edge", &edge)?,
+            admin: addr("admin", &admin)?,
+            own: addr("own", &own)?,
+        });
+        let service = Self {
+            options,
+            edge,
+            admin,
+            own,
+            watch,
+            verifier,
+            telemetry,
+            token,
+            control,
+            telemetry_addr,
+        };
+        Ok((service, Handle { inner }))
+    }
+
+    /// Serves until the drain is requested and what is under way is done.
+    pub async fn run(self, drain: Drain) -> Result<(), Error> {
+        let edge_proxy = self.proxy("edge", EdgeGate::new(self.verifier.clone()), &drain);
+        let port = self.admin.local_addr().map_or(self.options.admin.port(), |a| a.port());
+        let admin_proxy = self.proxy("admin", AdminGate::new(self.verifier.clone(), port), &drain);
+        match admin::routes(&self.options, self.control, self.telemetry_addr) {
+            Ok(routes) => admin_proxy.replace(routes),
+            Err(error) => tracing::error!(%error, "the admin listener has no routes"),
+        }
+        expose(self.telemetry.metrics(), &edge_proxy, &admin_proxy);
+        let handing_over = self.hand_over(drain.clone())?;
+        let bounds = self.bounds();
+        let edge = runtime("edge", self.edge)?;
+        let admin = runtime("admin", self.admin)?;
+        let own = runtime("own", self.own)?;
+        self.telemetry.health().set_ready(true);
+        let ending = unready(self.telemetry.clone(), drain.clone());
+        let routes = self.telemetry.routes();
+        let following = follow(self.watch, edge_proxy.clone(), admin_proxy.clone());
+        let serving = async {
+            let own = own_routes(own, routes, drain.clone());
+            let edge = listener::serve(edge, edge_proxy, bounds.clone(), drain.clone());
+            let admin = listener::serve(admin, admin_proxy, bounds, drain.clone());
+            tokio::join!(own, edge, admin, ending, handing_over, self.verifier.follow(drain.clone()));
+        };
+        tokio::select! {
+            () = serving => {}
+            () = following => {}
+        }
+        Ok(())
+    }
+
+    fn proxy<G: mortar_proxy::Gate>(&self, name: &str, gate: G, drain: &Drain) -> Proxy<G> {
+        let options = mortar_proxy::Options {
+            name: name.to_owned(),
+            slow: Duration::from_millis(self.options.slow_ms),
+        };
+        Proxy::new(options, gate, &self.telemetry, self.token.clone(), drain.clone())
+    }
+
+    fn bounds(&self) -> listener::Options {
+        listener::Options {
+            connections_max: self.options.connections_max,
+            drain_timeout: Duration::from_millis(self.options.drain_timeout_ms),
+            bounds: Bounds {
+                head: Limits::default(),
+                head_timeout: Duration::from_millis(self.options.head_timeout_ms),
+                idle_timeout: Duration::from_millis(self.options.idle_timeout_ms),
+            },
+        }
+    }
+
+    /// Gives the listeners to whoever asks for them.
+    fn hand_over(&self, drain: Drain) -> Result<impl Future<Output = ()> + use<>, Error> {
+        let made = match &self.options.handover_socket {
+            None => None,
+            Some(path) => {
+                let failed = |source| Error::Handover {
+                    path: path.clone(),
+                    source,
+                };
+                let named = vec![named("edge", &self.edge)?, named("admin", &self.admin)?];
+                Some((socket(path).map_err(failed)?, named))
+            }
+        };
+        Ok(async move {
+            if let Some((socket, named)) = made
+                && let Err(error) = handover::serve(socket, named, drain).await
+            {
+                tracing::warn!(%error, "the listeners are no longer handed over");
+            }
+        })
+    }
+}
+
+fn named(name: &'static str, listener: &TcpListener) -> Result<Named, Error> {
+    let copy = listener.try_clone();
+    Ok(Named {
+        name: name.to_owned(),
+        fd: copy.map_err(|source| Error::Listener { name, source })?.into(),
+    })
+}
+
+/// A socket that a dead process left behind is replaced.
+fn socket(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    UnixListener::bind(path)
+}
+
+fn runtime(name: &'static str, listener: TcpListener) -> Result<tokio::net::TcpListener, Error> {
+    tokio::net::TcpListener::from_std(listener).map_err(|source| Error::Listener { name, source })
+}
+
+async fn unready(telemetry: Telemetry, drain: Drain) {
+    drain.requested().await;
+    telemetry.health().set_ready(false);
+}
+
+async fn own_routes(listener: tokio::net::TcpListener, routes: axum::Router, drain: Drain) {
+    let stop = async move { drain.requested().await };
+    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop).await {
+        tracing::warn!(%error, "the gateway's own routes are no longer served");
+    }
+}
+
+/// Compiles routes when they change, acknowledges them, and keeps the pools tidy.
+async fn follow(mut watch: Watch, edge: Proxy<EdgeGate>, admin: Proxy<AdminGate>) {
+    let mut compiler = Compiler::new(watch.clone());
+    let mut seen = None;
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        let resource = watch.get(ROUTES);
+        let revision = resource.as_ref().map(|resource| resource.revision);
+        if revision != seen {
+            seen = revision;
+            match resource {
+                Some(resource) => apply(&resource, &watch, &mut compiler, &edge),
+                None => edge.replace(mortar_proxy::Routes::default()),
+            }
+        }
+        tokio::select! {
+            _ = watch.changed() => {}
+            _ = sweep.tick() => {
+                edge.sweep();
+                admin.sweep();
+            }
+        }
+    }
+}
+
+/// A table that cannot be served leaves the present one in force.
+fn apply(resource: &brick_bus::Resource, watch: &Watch, compiler: &mut Compiler, edge: &Proxy<EdgeGate>) {
+    let compiled = RouteTable::deserialize(&resource.value)
+        .map_err(|error| error.to_string())
+        .and_then(|table| compiler.compile(&table).map_err(|error| error.to_string()));
+    let refused = match compiled {
+        Ok(routes) => {
+            tracing::info!(revision = resource.revision, routes = routes.len(), "routes in force");
+            edge.replace(routes);
+            None
+        }
+        Err(reason) => {
+            tracing::warn!(revision = resource.revision, reason, "routes refused; the present ones stay in force");
+            Some(reason)
+        }
+    };
+    watch.acknowledge(ROUTES, resource.revision, refused);
+}
