@@ -44,7 +44,10 @@ impl AdminGate {
             _ => Err(Answer::new(
                 StatusCode::MISDIRECTED_REQUEST,
                 "foreign_host",
-                format!("this listener answers to http://{} only", self.hosts.join(", http://")),
+                format!(
+                    "this listener answers to http://{} only",
+                    self.hosts.join(", http://")
+                ),
             )),
         }
     }
@@ -122,7 +125,14 @@ impl Gate for AdminGate {
 
 /// The fixed table: telemetry's API, and control for everything else.
 pub fn routes(options: &Options, control: SocketAddr, telemetry: SocketAddr) -> Result<Routes, Error> {
-    let public = ["/", "/console/**", "/login", "/identity/**", "/health", "/health/**"];
+    let public = [
+        "/",
+        "/console/**",
+        "/login",
+        "/identity/**",
+        "/health",
+        "/health/**",
+    ];
     let route = |pattern: &str, name: &str, addr: SocketAddr, access: Access| Route {
         pattern: pattern.into(),
         target: Target::Fixed {

@@ -114,10 +114,7 @@ pub(crate) fn address(name: &'static str, url: &str) -> Result<SocketAddr, Error
     let host = uri.host().ok_or_else(found)?;
     let ip = match host {
         "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        _ => host
-            .trim_matches(['[', ']'])
-            .parse()
-            .map_err(|_| found())?,
+        _ => host.trim_matches(['[', ']']).parse().map_err(|_| found())?,
     };
     Ok((ip, uri.port_u16().unwrap_or(80)).into())
 }
@@ -136,7 +133,13 @@ mod tests {
         check("http://localhost:7000/", Some("127.0.0.1:7000"));
         check("http://[::1]:7000", Some("[::1]:7000"));
         check("http://127.0.0.1", Some("127.0.0.1:80"));
-        for bad in ["", "127.0.0.1:7000", "https://127.0.0.1:1", "http://control:1", "http://"] {
+        for bad in [
+            "",
+            "127.0.0.1:7000",
+            "https://127.0.0.1:1",
+            "http://control:1",
+            "http://",
+        ] {
             check(bad, None);
         }
     }

@@ -112,7 +112,10 @@ impl Service {
     /// Serves until the drain is requested and what is under way is done.
     pub async fn run(self, drain: Drain) -> Result<(), Error> {
         let edge_proxy = self.proxy("edge", EdgeGate::new(self.verifier.clone()), &drain);
-        let port = self.admin.local_addr().map_or(self.options.admin.port(), |a| a.port());
+        let port = self
+            .admin
+            .local_addr()
+            .map_or(self.options.admin.port(), |a| a.port());
         let admin_proxy = self.proxy("admin", AdminGate::new(self.verifier.clone(), port), &drain);
         match admin::routes(&self.options, self.control, self.telemetry_addr) {
             Ok(routes) => admin_proxy.replace(routes),
@@ -132,7 +135,14 @@ impl Service {
             let own = own_routes(own, routes, drain.clone());
             let edge = listener::serve(edge, edge_proxy, bounds.clone(), drain.clone());
             let admin = listener::serve(admin, admin_proxy, bounds, drain.clone());
-            tokio::join!(own, edge, admin, ending, handing_over, self.verifier.follow(drain.clone()));
+            tokio::join!(
+                own,
+                edge,
+                admin,
+                ending,
+                handing_over,
+                self.verifier.follow(drain.clone())
+            );
         };
         tokio::select! {
             () = serving => {}
@@ -249,12 +259,20 @@ fn apply(resource: &brick_bus::Resource, watch: &Watch, compiler: &mut Compiler,
         .and_then(|table| compiler.compile(&table).map_err(|error| error.to_string()));
     let refused = match compiled {
         Ok(routes) => {
-            tracing::info!(revision = resource.revision, routes = routes.len(), "routes in force");
+            tracing::info!(
+                revision = resource.revision,
+                routes = routes.len(),
+                "routes in force"
+            );
             edge.replace(routes);
             None
         }
         Err(reason) => {
-            tracing::warn!(revision = resource.revision, reason, "routes refused; the present ones stay in force");
+            tracing::warn!(
+                revision = resource.revision,
+                reason,
+                "routes refused; the present ones stay in force"
+            );
             Some(reason)
         }
     };

@@ -17,6 +17,7 @@ pub mod route;
 mod answer;
 mod body;
 mod exchange;
+mod expose;
 mod forward;
 mod guard;
 mod headers;
@@ -28,7 +29,8 @@ mod tunnel;
 
 pub use answer::Answer;
 pub use body::{Body, Error as BodyError};
+pub use expose::expose;
 pub use gate::Gate;
 pub use guard::Bounds;
-pub use proxy::{Options, Proxy, expose};
+pub use proxy::{Options, Proxy};
 pub use route::{Access, Compiler, Route, Routes, Target};

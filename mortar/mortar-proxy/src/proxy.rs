@@ -2,13 +2,11 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use brick_auth::OwnToken;
 use brick_core::Drain;
-use brick_telemetry::metrics::{Kind, Registry};
 use brick_telemetry::{SpanSink, Telemetry};
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
@@ -26,7 +24,7 @@ use crate::link::Link;
 use crate::listener::Slots;
 use crate::pool::Pool;
 use crate::route::{self, Route, Routes};
-use crate::stats::{Family, Stats};
+use crate::stats::Stats;
 use crate::tunnel;
 
 /// How a proxy behaves.
@@ -306,97 +304,4 @@ impl<G: Gate> Proxy<G> {
         exchange.answered(head.status, None);
         Response::from_parts(head, Body::empty(exchange))
     }
-}
-
-/// Exposes the figures of proxies at every scrape.
-pub fn expose<A: Gate, B: Gate>(registry: &Registry, edge: &Proxy<A>, admin: &Proxy<B>) {
-    let proxies = [Arc::clone(&edge.shared), Arc::clone(&admin.shared)];
-    registry.collect(move |out| {
-        let families: [(&str, &str, &str, fn(&Stats) -> &Family); 2] = [
-            (
-                "http_server_request_duration_seconds",
-                "requests answered",
-                "http_route",
-                |s| &s.server,
-            ),
-            (
-                "http_client_request_duration_seconds",
-                "calls to instances, until their head",
-                "server_address",
-                |s| &s.client,
-            ),
-        ];
-        for (name, help, label, family) in families {
-            let mut writer = out.family(name, Kind::Histogram, help);
-            for proxy in &proxies {
-                for (key, durations) in family(&proxy.stats).sum() {
-                    let labels = [
-                        ("listener", &*proxy.name),
-                        ("http_request_method", key.method),
-                        (label, &*key.what),
-                        ("http_response_status_code", &*key.status.to_string()),
-                    ];
-                    writer.histogram(&labels, &durations.snapshot());
-                }
-            }
-        }
-        type Figure = fn(&Shared) -> u64;
-        let counters: [(&str, &str, Figure); 6] = [
-            (
-                "gateway_connections_refused_total",
-                "connections over the cap",
-                |s| s.stats.connections_refused.load(Ordering::Relaxed),
-            ),
-            ("gateway_retries_total", "attempts after the first", |s| {
-                s.stats.retries.load(Ordering::Relaxed)
-            }),
-            ("gateway_response_bytes_total", "bytes of answer bodies", |s| {
-                s.stats.bytes_out.load(Ordering::Relaxed)
-            }),
-            (
-                "gateway_series_overflow_total",
-                "requests counted in no series of their own",
-                |s| s.stats.server.overflow() + s.stats.client.overflow(),
-            ),
-            (
-                "gateway_upstream_connects_total",
-                "connections opened to instances",
-                |s| s.pool.figures().0,
-            ),
-            (
-                "gateway_upstream_connect_failures_total",
-                "connections that could not be opened",
-                |s| s.pool.figures().1,
-            ),
-        ];
-        for (name, help, figure) in counters {
-            let mut writer = out.family(name, Kind::Counter, help);
-            for proxy in &proxies {
-                writer.sample(&[("listener", &proxy.name)], figure(proxy) as f64);
-            }
-        }
-        let gauges: [(&str, &str, Figure); 3] = [
-            ("gateway_connections", "open client connections", |s| {
-                s.slots.open() as u64
-            }),
-            ("gateway_upstream_idle", "idle connections to instances", |s| {
-                s.pool.figures().2
-            }),
-            ("gateway_routes", "routes served", |s| {
-                s.routes.load().len() as u64
-            }),
-        ];
-        for (name, help, figure) in gauges {
-            let mut writer = out.family(name, Kind::Gauge, help);
-            for proxy in &proxies {
-                writer.sample(&[("listener", &proxy.name)], figure(proxy) as f64);
-            }
-        }
-        let dropped = proxies[0].spans.dropped();
-        out.counter(
-            "gateway_spans_dropped_total",
-            "spans that found the queue full",
-            dropped as f64,
-        );
-    });
 }

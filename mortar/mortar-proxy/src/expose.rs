@@ -1,0 +1,107 @@
+//! The figures of proxies, summed at every scrape.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use brick_telemetry::metrics::{Encoder, Kind, Registry};
+
+use crate::gate::Gate;
+use crate::proxy::{Proxy, Shared};
+use crate::stats::Family;
+
+type Figure = fn(&Shared) -> u64;
+
+const COUNTERS: [(&str, &str, Figure); 6] = [
+    (
+        "gateway_connections_refused_total",
+        "connections over the cap",
+        |s| s.stats.connections_refused.load(Relaxed),
+    ),
+    ("gateway_retries_total", "attempts after the first", |s| {
+        s.stats.retries.load(Relaxed)
+    }),
+    ("gateway_response_bytes_total", "bytes of answer bodies", |s| {
+        s.stats.bytes_out.load(Relaxed)
+    }),
+    (
+        "gateway_series_overflow_total",
+        "requests counted in no series of their own",
+        |s| s.stats.server.overflow() + s.stats.client.overflow(),
+    ),
+    (
+        "gateway_upstream_connects_total",
+        "connections opened to instances",
+        |s| s.pool.figures().0,
+    ),
+    (
+        "gateway_upstream_connect_failures_total",
+        "connections that could not be opened",
+        |s| s.pool.figures().1,
+    ),
+];
+
+const GAUGES: [(&str, &str, Figure); 3] = [
+    ("gateway_connections", "open client connections", |s| {
+        s.slots.open() as u64
+    }),
+    ("gateway_upstream_idle", "idle connections to instances", |s| {
+        s.pool.figures().2
+    }),
+    ("gateway_routes", "routes served", |s| {
+        s.routes.load().len() as u64
+    }),
+];
+
+/// Exposes the figures of both proxies of a gateway.
+pub fn expose<A: Gate, B: Gate>(registry: &Registry, edge: &Proxy<A>, admin: &Proxy<B>) {
+    let proxies = [Arc::clone(&edge.shared), Arc::clone(&admin.shared)];
+    registry.collect(move |out| {
+        let server = (
+            "http_server_request_duration_seconds",
+            "requests answered",
+            "http_route",
+        );
+        durations(out, server, &proxies, |proxy| &proxy.stats.server);
+        let client = (
+            "http_client_request_duration_seconds",
+            "calls to instances, until the head of their answer",
+            "server_address",
+        );
+        durations(out, client, &proxies, |proxy| &proxy.stats.client);
+        for (figures, kind) in [(&COUNTERS[..], Kind::Counter), (&GAUGES[..], Kind::Gauge)] {
+            for (name, help, figure) in figures {
+                let mut family = out.family(name, kind, help);
+                for proxy in &proxies {
+                    family.sample(&[("listener", &proxy.name)], figure(proxy) as f64);
+                }
+            }
+        }
+        let dropped = proxies.first().map_or(0, |proxy| proxy.spans.dropped());
+        out.counter(
+            "gateway_spans_dropped_total",
+            "spans that found the queue full",
+            dropped as f64,
+        );
+    });
+}
+
+fn durations(
+    out: &mut Encoder,
+    (name, help, label): (&str, &str, &str),
+    proxies: &[Arc<Shared>],
+    family: fn(&Shared) -> &Family,
+) {
+    let mut writer = out.family(name, Kind::Histogram, help);
+    for proxy in proxies {
+        for (key, durations) in family(proxy).sum() {
+            let status = key.status.to_string();
+            let labels = [
+                ("listener", &*proxy.name),
+                ("http_request_method", key.method),
+                (label, &*key.what),
+                ("http_response_status_code", &*status),
+            ];
+            writer.histogram(&labels, &durations.snapshot());
+        }
+    }
+}
