@@ -1,0 +1,221 @@
+//! The layer that lets a request pass or refuses it, and sets up the request's context.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use brick_auth::{Claims, Error, IDENTITY_HEADER, Verifier};
+use brick_telemetry::context::Baggage;
+use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::Rule;
+use crate::context::{self, Context};
+use crate::{Caller, Problem};
+
+/// What a group's layer needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Guard {
+    verifier: Verifier,
+    /// Scope that a calling brick needs, `call:<this brick>`.
+    call_scope: Arc<str>,
+    rule: Rule,
+}
+
+/// Why a request does not pass.
+#[derive(Debug)]
+enum Refusal {
+    Token(Error),
+    Scope(String),
+}
+
+/// A token that came along: none, a good one, or why it is bad.
+type Shown = Option<Result<Arc<Claims>, Error>>;
+
+impl Guard {
+    pub(crate) fn new(verifier: Verifier, brick: &str) -> Self {
+        Self {
+            verifier,
+            call_scope: format!("call:{brick}").into(),
+            rule: Rule::Public,
+        }
+    }
+
+    pub(crate) fn with_rule(&self, rule: Rule) -> Self {
+        Self { rule, ..self.clone() }
+    }
+
+    /// Whether the request shows a valid platform identity.
+    pub(crate) fn is_platform(&self, headers: &HeaderMap) -> bool {
+        identity(headers).is_some_and(|token| self.verifier.platform(token).is_ok())
+    }
+
+    fn admit(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        let user = || -> Shown { bearer(headers).map(|token| self.verifier.user(token?)) };
+        let platform = || -> Shown { identity(headers).map(|token| self.verifier.platform(token)) };
+        let caller = match &self.rule {
+            Rule::Public => Caller {
+                user: user().and_then(Result::ok),
+                platform: platform().and_then(Result::ok),
+            },
+            Rule::Users(scope) => {
+                let caller = Caller {
+                    user: Some(required(user())?),
+                    platform: optional(platform())?,
+                };
+                if let (Some(scope), Some(user)) = (scope, caller.user())
+                    && !user.has_scope(scope)
+                {
+                    return Err(Refusal::Scope(scope.clone()));
+                }
+                caller
+            }
+            Rule::Bricks => Caller {
+                platform: Some(self.may_call(required(platform())?)?),
+                user: optional(user())?,
+            },
+            Rule::UsersOrBricks => match optional(user())? {
+                Some(user) => Caller {
+                    user: Some(user),
+                    platform: optional(platform())?,
+                },
+                None => Caller {
+                    platform: Some(self.may_call(required(platform())?)?),
+                    user: None,
+                },
+            },
+            Rule::Admin => {
+                let shown = match bearer(headers) {
+                    Some(token) => Some(token.and_then(|token| self.verifier.platform(token))),
+                    None => platform(),
+                };
+                let claims = required(shown)?;
+                if !claims.has_scope("admin") {
+                    return Err(Refusal::Scope("admin".to_owned()));
+                }
+                Caller {
+                    platform: Some(claims),
+                    user: None,
+                }
+            }
+        };
+        Ok(caller)
+    }
+
+    fn may_call(&self, claims: Arc<Claims>) -> Result<Arc<Claims>, Refusal> {
+        if claims.has_scope(&self.call_scope) {
+            Ok(claims)
+        } else {
+            Err(Refusal::Scope(self.call_scope.to_string()))
+        }
+    }
+}
+
+/// Lets the request pass with its [`Caller`] and its context, or refuses it.
+pub(crate) async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    let caller = match guard.admit(request.headers()) {
+        Ok(caller) => caller,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let token = match (&caller.user, bearer(request.headers())) {
+        (Some(_), Some(Ok(token))) => Some(Arc::from(token)),
+        _ => None,
+    };
+    let baggage = baggage(request.headers(), caller.platform.is_some());
+    request.extensions_mut().insert(caller);
+    context::scope(Context::new(baggage).with_user_token(token), next.run(request)).await
+}
+
+fn required(shown: Shown) -> Result<Arc<Claims>, Refusal> {
+    shown.unwrap_or(Err(Error::Missing)).map_err(Refusal::Token)
+}
+
+fn optional(shown: Shown) -> Result<Option<Arc<Claims>>, Refusal> {
+    shown.transpose().map_err(Refusal::Token)
+}
+
+/// The token of `Authorization: Bearer …` (RFC 6750 §2.1); bad where the header holds something else.
+fn bearer(headers: &HeaderMap) -> Option<Result<&str, Error>> {
+    let value = headers.get(AUTHORIZATION)?;
+    let token = value.to_str().ok().and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    Some(token.ok_or(Error::Malformed("expected \"Authorization: Bearer <token>\"")))
+}
+
+fn identity(headers: &HeaderMap) -> Option<&str> {
+    // A value that is no text is no token either: the empty one is refused.
+    headers
+        .get(IDENTITY_HEADER)
+        .map(|value| value.to_str().unwrap_or_default())
+}
+
+/// The baggage that came along; `brick.*` counts only from a caller with a platform identity.
+fn baggage(headers: &HeaderMap, is_platform: bool) -> Baggage {
+    let values: Vec<&str> = headers
+        .get_all("baggage")
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .collect();
+    if values.is_empty() {
+        return Baggage::default();
+    }
+    let baggage = Baggage::parse(&values.join(","));
+    if is_platform {
+        baggage
+    } else {
+        baggage.without_prefix("brick.")
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (problem, challenge) = match &self {
+            Self::Token(error) if error.is_unavailable() => {
+                let mut response = Problem::unavailable(error.code(), error.to_string()).into_response();
+                response
+                    .headers_mut()
+                    .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                return response;
+            }
+            // RFC 6750 §3.1: no error code where no token came.
+            Self::Token(error @ Error::Missing) => (
+                Problem::unauthorized(error.code(), error.to_string()),
+                "Bearer".to_owned(),
+            ),
+            Self::Token(error) => (
+                Problem::unauthorized(error.code(), error.to_string()),
+                format!(
+                    "Bearer error=\"invalid_token\", error_description=\"{}\"",
+                    quotable(&error.to_string())
+                ),
+            ),
+            Self::Scope(scope) => (
+                Problem::new(
+                    StatusCode::FORBIDDEN,
+                    "scope_missing",
+                    format!("the token lacks the scope \"{scope}\""),
+                ),
+                format!(
+                    "Bearer error=\"insufficient_scope\", scope=\"{}\"",
+                    quotable(scope)
+                ),
+            ),
+        };
+        let mut response = problem.into_response();
+        if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
+/// Without what a quoted string of RFC 6750 §3 may not hold.
+fn quotable(text: &str) -> String {
+    text.chars()
+        .filter(|c| c.is_ascii() && !c.is_ascii_control() && *c != '\\')
+        .map(|c| if c == '"' { '\'' } else { c })
+        .collect()
+}
