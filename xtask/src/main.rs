@@ -1,9 +1,10 @@
-//! The project's own commands: `cargo xtask setup|test|tidy|arch`.
+//! The project's own commands: `cargo xtask setup|test|tidy|arch|bench`.
 //!
 //! `test` is what a newcomer and CI both run: it installs what it can, runs every kind of test, and ends with one
 //! line that counts them.
 
 mod arch;
+mod bench;
 mod setup;
 mod test;
 mod tidy;
@@ -31,6 +32,8 @@ enum Command {
     Tidy,
     /// Check the dependency rules
     Arch,
+    /// Measure the budgets and compare
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&root, &options),
         Command::Tidy => tidy::run(&root),
         Command::Arch => arch::run(&root),
+        Command::Bench(options) => bench::run(&root, &options),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

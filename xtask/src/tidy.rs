@@ -92,6 +92,7 @@ fn rust(name: &str, text: &str) -> Vec<String> {
     if !is_test(name) {
         findings.extend(long_functions(name, code));
     }
+    findings.extend(sleeps(name, text));
     for (number, line) in text.lines().enumerate() {
         for (head, tail, instead) in FORBIDDEN {
             if line.contains(&format!("{head}{tail}")) {
@@ -106,6 +107,28 @@ fn rust(name: &str, text: &str) -> Vec<String> {
         }
     }
     findings
+}
+
+/// Sleeps in tests: they make tests slow or flaky. A harness (`tests/*/src`) may, to poll until a deadline.
+fn sleeps(name: &str, text: &str) -> Vec<String> {
+    let harness = name.starts_with("tests/") && name.contains("/src/");
+    let from = match text.find("#[cfg(test)]") {
+        _ if is_test(name) && !harness => 0,
+        Some(at) if !harness => text[..at].lines().count(),
+        _ => return Vec::new(),
+    };
+    let calls = [("thread::", "sleep("), ("time::", "sleep(")].map(|(head, tail)| format!("{head}{tail}"));
+    text.lines()
+        .enumerate()
+        .skip(from)
+        .filter(|(_, line)| calls.iter().any(|call| line.contains(call)))
+        .map(|(number, _)| {
+            format!(
+                "{name}:{}: a sleep in a test: pause the clock, or wait for the condition itself",
+                number + 1
+            )
+        })
+        .collect()
 }
 
 /// Functions over the limit, measured from their signature to the closing brace of the same indentation.
@@ -186,6 +209,15 @@ mod tests {
             rust("a/src/b.rs", &format!("//! Says.\n// {}{}\n", "TO", "DO")).len(),
             1
         );
+        let sleep = format!("//! Says.\n    thread::{}1);\n", "sleep(");
+        assert_eq!(rust("a/src/b.rs", &sleep).len(), 0);
+        assert_eq!(rust("tests/a/src/lib.rs", &sleep).len(), 0);
+        assert_eq!(rust("tests/a/tests/b.rs", &sleep).len(), 1);
+        let late = format!(
+            "//! Says.\n#[cfg(test)]\nmod tests {{\n{}}}\n",
+            sleep.lines().last().unwrap_or_default()
+        );
+        assert_eq!(rust("a/src/b.rs", &late).len(), 1);
         let body = "    x();\n".repeat(FUNCTION_LINES_MAX);
         assert_eq!(
             rust("a/src/b.rs", &format!("//! Says.\nfn f() {{\n{body}}}\n")).len(),

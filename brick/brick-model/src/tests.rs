@@ -538,6 +538,26 @@ fn the_root_is_checked() {
 }
 
 #[test]
+fn deep_keys_are_refused_wherever_they_stand_and_dots_in_texts_are_not() {
+    let many = 30_000;
+    for text in [
+        format!("a{} = 1", ".a".repeat(many)),
+        format!("[a{}]", ".a".repeat(many)),
+        format!("[[a{}]]", " . a".repeat(many)),
+        format!("x = {{ a{} = 1 }}", ".a".repeat(many)),
+        format!("\"a\"{} = 1", ".'a'".repeat(many)),
+    ] {
+        let invalid = parse(&text, "x").expect_err("too deep");
+        assert_eq!(invalid.errors()[0].code, "too-deep");
+    }
+    let dots = ".a".repeat(100);
+    let lines = format!(
+        "# {dots}\n[config.order]\na = '{dots}'\nb = \"\"\"{dots}\n\\\"{dots}\"\"\"\nc = \"\\\"{dots}\"\n"
+    );
+    assert!(parse(&format!("{HEAD}{lines}"), "x").is_ok());
+}
+
+#[test]
 fn all_errors_come_at_once_in_order_of_the_text() {
     let text = "brickwork = 1\n[system]\nname = 'Shop'\n[brick.a]\nrun = 'a'\nneeds = ['b']\nfoo = 1\n[route.x]\nmatch = 'x'\nto = 'c'\n";
     check_whole(
