@@ -7,6 +7,7 @@
 //! What always holds: no algorithm but ES256 is accepted; a token that was never verified against a key of the present
 //! bundle is never believed; secrets do not appear in `Debug`.
 
+pub mod bearer;
 pub mod claims;
 pub mod own_token;
 pub mod verifier;
@@ -15,6 +16,7 @@ mod cache;
 mod error;
 mod keys;
 
+pub use bearer::bearer;
 pub use claims::Claims;
 pub use error::Error;
 pub use own_token::OwnToken;
