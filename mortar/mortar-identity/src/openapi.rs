@@ -1,0 +1,1 @@
+//! Identity's part of the OpenAPI document.
