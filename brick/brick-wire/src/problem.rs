@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Problem {
     /// Kind of problem as a URI; `about:blank` where `code` says all.
     #[serde(rename = "type", default = "about_blank")]
-    pub kind: String,
+    pub kind: Box<str>,
     /// Short, the same for every occurrence.
     #[serde(default)]
     pub title: String,
@@ -30,8 +30,8 @@ pub struct Problem {
     pub trace_id: Option<String>,
 }
 
-fn about_blank() -> String {
-    "about:blank".to_owned()
+fn about_blank() -> Box<str> {
+    "about:blank".into()
 }
 
 impl Problem {
