@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::Router;
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use axum::{Json, Router};
 use brick_core::{BrickName, Incarnation};
-use brick_wire::Problem;
+use brick_http::{Json, Path, Problem};
 use http::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -99,7 +98,7 @@ pub(crate) struct ClientList {
 }
 
 type Shared = State<Arc<Inner>>;
-type Body<T> = Result<Json<T>, JsonRejection>;
+type Body<T> = Result<Json<T>, Problem>;
 
 pub(crate) fn router() -> Router<Arc<Inner>> {
     Router::new()

@@ -243,7 +243,7 @@ async fn the_agent_orders_tokens_for_processes_and_nobody_else_does() {
     let broken = call(&identity, Method::POST, path, &agent, json!({ "brick": "Order" })).await;
     assert_eq!(
         (broken.status.as_u16(), &broken.json()["code"]),
-        (422, &json!("invalid_body"))
+        (422, &json!("json_invalid"))
     );
 }
 
@@ -275,7 +275,7 @@ async fn operators_order_tokens_within_bounds() {
         ),
         (json!({ "subject": "", "scopes": [] }), "invalid_subject"),
         (json!({ "subject": "x", "ttl_s": 90_000 }), "invalid_ttl"),
-        (json!({ "subject": "x", "extra": 1 }), "invalid_body"),
+        (json!({ "subject": "x", "extra": 1 }), "json_invalid"),
     ] {
         let reply = order(body).await;
         assert_eq!(
