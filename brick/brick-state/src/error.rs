@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use brick_wire::Problem;
 use rusqlite::ffi;
 
 /// Kind of a violated constraint.
@@ -195,6 +196,22 @@ impl Error {
                 }
             }
             _ => Self::Other(words.into()),
+        }
+    }
+}
+
+/// For handlers that use `?`: the log has what went wrong, the caller learns whether trying again helps. What a violated
+/// constraint means is the handler's to say.
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        tracing::error!(error.type = error.kind(), %error, "the database could not do it");
+        if error.is_transient() {
+            Self::unavailable(
+                "state_unavailable",
+                "the data cannot be read or written now; try again",
+            )
+        } else {
+            Self::internal()
         }
     }
 }
