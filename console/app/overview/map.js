@@ -32,6 +32,7 @@ export function ServiceMap({ map, selected, onSelect }) {
       <${Arrows} />
       ${map.edges.map((edge) => html`<${Line} key=${edge.id} edge=${edge} layout=${layout} selected=${selected} onSelect=${onSelect} />`)}
       ${map.nodes.map((node) => html`<${Box} key=${node.id} node=${node} layout=${layout} selected=${selected} onSelect=${onSelect} />`)}
+      ${map.nodes.map((node) => html`<${Badge} key=${node.id} node=${node} layout=${layout} />`)}
       ${map.edges.map((edge) => html`<${Figures} key=${edge.id} edge=${edge} layout=${layout} selected=${selected} />`)}
     </svg>`}
   </div>`;
@@ -118,7 +119,7 @@ function Box({ node, layout, selected, onSelect }) {
   const instances = node.kind === 'brick' ? `${node.up}/${node.total} up` : node.kind === 'edge' ? 'gateway' : 'external';
   const told = `${instances}, ${rate(node.rate)}${node.errors > 0 ? `, ${percent(node.errors)} errors` : ''}`;
   return html`<g
-    class=${classes('node', node.kind, node.health, selected === id && 'selected')}
+    class=${classes('node', `kind-${node.kind}`, node.health, selected === id && 'selected')}
     transform=${`translate(${x.toFixed(1)} ${y.toFixed(1)})`}
     role="button"
     tabindex="0"
@@ -127,15 +128,23 @@ function Box({ node, layout, selected, onSelect }) {
     onClick=${choose}
     onKeyDown=${pressed(choose)}
   >
+    <g aria-hidden="true">
     <rect class="body" width=${NODE.width} height=${NODE.height} rx="10" />
     <circle class="state" cx="17" cy="21" r="4.5" />
     <text class="name" x="30" y="25.5">${clip(node.id, 16)}</text>
     <text class="second" x="17" y="45">${instances}</text>
     <text class="second end" x=${NODE.width - 14} y="45">${node.kind === 'external' && !node.rate ? '' : rate(node.rate)}</text>
-    ${node.errors > 0 &&
-    html`<g class=${classes('badge', node.errors < WARN_SHARE && 'few')} transform=${`translate(${NODE.width - 52} -9)`}>
-      <rect width="46" height="18" rx="9" /><text x="23" y="13">${percent(node.errors)}</text>
-    </g>`}
+    </g>
+  </g>`;
+}
+
+/** Share of failed requests at the corner of a brick; the brick's own label says it too. @param {{ node: Node, layout: Layout }} props */
+function Badge({ node, layout }) {
+  const placed = layout.nodes[node.id];
+  if (!placed || node.errors <= 0) return null;
+  const at = `translate(${placed.x + NODE.width / 2 - 52} ${placed.y - NODE.height / 2 - 9})`;
+  return html`<g class=${classes('badge', node.errors < WARN_SHARE ? 'few' : node.health)} transform=${at} aria-hidden="true">
+    <rect width="46" height="18" rx="9" /><text x="23" y="13">${percent(node.errors)}</text>
   </g>`;
 }
 

@@ -15,7 +15,7 @@ const TICKS = [0, 0.25, 0.5, 0.75, 1];
 export function Waterfall({ trace, rows, collapsed, selected, onFold, onSelect }) {
   const frame = useRef(/** @type {HTMLElement | null} */ (null));
   const [first, last] = useVisible(frame, rows.length, ROW);
-  useEffect(() => reveal(frame.current, rows.indexOf(selected), ROW), [selected, trace]);
+  useEffect(() => reveal(frame.current, positionOf(rows, selected), ROW), [selected, trace]);
   /** @param {number} span */
   const toggle = (span) => {
     const next = new Set(collapsed);
@@ -83,8 +83,13 @@ function keyboard({ trace, rows, collapsed, selected, toggle, onSelect }) {
     const act = acts[event.key];
     if (!act || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
-    act(rows.indexOf(selected));
+    act(positionOf(rows, selected));
   };
+}
+
+/** Where a span is among the rows, -1 where it is not: negative rows are logs. @param {Int32Array} rows @param {number} span */
+function positionOf(rows, span) {
+  return span < 0 ? -1 : rows.indexOf(span);
 }
 
 /** Whether details are open: moving keeps them as they are. */
@@ -117,7 +122,7 @@ function SpanRow({ trace, at, top, place, folded, chosen, onToggle, onSelect }) 
     aria-selected=${chosen}
     onClick=${() => onSelect(at)}
   >
-    <span class="what" role="gridcell" style=${{ paddingLeft: `${8 + Math.min(depth, INDENT_MAX) * 13}px` }}>
+    <span class="what" role="gridcell" style=${{ '--depth': Math.min(depth, INDENT_MAX) }}>
       <span class=${classes('fold', folded && 'folded')} aria-hidden="true" onClick=${below ? fold : undefined}>${below ? '▾' : ''}</span>
       <span class="swatch" aria-hidden="true" style=${{ background: colour }}></span>
       <b>${span.service}</b> <span class="operation">${span.operation}</span>
@@ -138,7 +143,7 @@ function LogRow({ trace, at, top, place, onSelect }) {
   const depth = span >= 0 ? trace.depth[span] + 1 : 0;
   const left = Math.min(100, Math.max(0, (trace.logAt[at] / trace.total) * 100));
   return html`<div class="row log" style=${{ top }} role="row" aria-level=${depth + 1} aria-rowindex=${place} data-level=${log.level} onClick=${() => span >= 0 && onSelect(span)}>
-    <span class="what" role="gridcell" style=${{ paddingLeft: `${24 + Math.min(depth, INDENT_MAX) * 13}px` }}>
+    <span class="what" role="gridcell" style=${{ '--depth': Math.min(depth, INDENT_MAX) + 1 }}>
       <span class="level">${log.level}</span> <span class="operation" title=${log.msg}>${span < 0 && html`<b>${log.brick}</b> `}${log.msg}</span>
     </span>
     <span class="when" role="gridcell">

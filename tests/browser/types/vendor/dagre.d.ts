@@ -1,0 +1,3 @@
+import it from '@dagrejs/dagre';
+export default it;
+export * from '@dagrejs/dagre';

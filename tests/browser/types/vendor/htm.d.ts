@@ -1,0 +1,3 @@
+import it from 'htm';
+export default it;
+export * from 'htm';

@@ -1,0 +1,3 @@
+import it from 'uplot';
+export default it;
+export * from 'uplot';
