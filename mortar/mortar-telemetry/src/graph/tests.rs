@@ -1,0 +1,154 @@
+use super::*;
+
+const NOW_S: u64 = 1_700_000_000;
+
+fn span(id: u64, parent: u64, kind: Kind, ms: u64, attributes: &[(&str, &str)]) -> Span {
+    let end_ns = NOW_S * 1_000_000_000;
+    Span {
+        trace_id: [1; 16],
+        span_id: id,
+        parent_id: parent,
+        name: "x".to_owned(),
+        kind,
+        status: Status::Unset,
+        status_message: String::new(),
+        start_ns: end_ns - ms * 1_000_000,
+        end_ns,
+        attributes: attributes
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), Value::Text((*v).to_owned())))
+            .collect(),
+        events: Vec::new(),
+    }
+}
+
+fn edges(graph: &api::Graph) -> Vec<(&str, &str)> {
+    graph
+        .edges
+        .iter()
+        .map(|edge| (edge.from.as_str(), edge.to.as_str()))
+        .collect()
+}
+
+fn near(got: f64, expect: f64) -> bool {
+    (got - expect).abs() <= expect * 0.04 + 1e-9
+}
+
+/// A checkout: gateway → storefront → order → {product, payment (fails), psp (external)}, with SQL in order.
+#[test]
+fn a_checkout_becomes_its_graph() {
+    let graph = Graph::default();
+    let add = |service: &str, spans: &[Span]| graph.observe_at(service, spans, NOW_S);
+    let peer = |name| [("peer.service", name)];
+    add(
+        "gateway",
+        &[
+            span(1, 0, Kind::Server, 100, &[]),
+            span(2, 1, Kind::Client, 98, &peer("storefront")),
+        ],
+    );
+    add(
+        "storefront",
+        &[
+            span(3, 2, Kind::Server, 96, &[]),
+            span(4, 3, Kind::Client, 90, &peer("order")),
+        ],
+    );
+    let mut declined = span(8, 5, Kind::Client, 20, &peer("payment"));
+    declined.status = Status::Error;
+    add(
+        "order",
+        &[
+            span(5, 4, Kind::Server, 88, &[]),
+            span(6, 5, Kind::Client, 10, &peer("product")),
+            declined,
+            span(
+                10,
+                5,
+                Kind::Client,
+                5,
+                &[("db.system.name", "sqlite"), ("server.address", "file")],
+            ),
+            span(11, 5, Kind::Client, 40, &[("server.address", "psp.example")]),
+        ],
+    );
+    add("product", &[span(7, 6, Kind::Server, 8, &[])]);
+    let instances = BTreeMap::from([("order".to_owned(), 2), ("payment".to_owned(), 1)]);
+    let answer = graph.query_at(60, &instances, NOW_S + 11);
+    assert_eq!(
+        edges(&answer),
+        [
+            ("gateway", "storefront"),
+            ("order", "payment"),
+            ("order", "product"),
+            ("order", "psp.example"),
+            ("storefront", "order")
+        ]
+    );
+    let node = |name: &str| answer.nodes.iter().find(|node| node.brick == name).unwrap();
+    assert_eq!(node("gateway").kind, api::NodeKind::Edge);
+    assert_eq!(
+        (node("order").kind, node("order").instances),
+        (api::NodeKind::Brick, 2)
+    );
+    assert_eq!(
+        node("payment").kind,
+        api::NodeKind::Brick,
+        "in the registry, though it sends no spans"
+    );
+    assert_eq!(node("psp.example").kind, api::NodeKind::External);
+    assert!(near(node("order").p99_ms, 88.0), "{:?}", node("order"));
+    assert!(near(node("payment").error_rate, 1.0), "what its callers say");
+    assert!(
+        near(answer.edges[0].rate, 1.0 / 12.0),
+        "over its own age of 12 s: {}",
+        answer.edges[0].rate
+    );
+    assert!(near(answer.edges[1].p50_ms, 20.0));
+}
+
+#[test]
+fn a_call_to_a_bare_address_is_joined_with_its_server_span_whichever_comes_first() {
+    for server_first in [true, false] {
+        let graph = Graph::default();
+        let call = [span(2, 1, Kind::Client, 10, &[("server.address", "127.0.0.1")])];
+        let served = [span(3, 2, Kind::Server, 9, &[])];
+        let order: [(&str, &[Span]); 2] = if server_first {
+            [("b", &served), ("a", &call)]
+        } else {
+            [("a", &call), ("b", &served)]
+        };
+        for (service, spans) in order {
+            graph.observe_at(service, spans, NOW_S);
+        }
+        assert_eq!(
+            edges(&graph.query_at(60, &BTreeMap::new(), NOW_S + 20)),
+            [("a", "b")]
+        );
+    }
+}
+
+#[test]
+fn only_the_window_counts() {
+    let graph = Graph::default();
+    let call = span(2, 1, Kind::Client, 10, &[("peer.service", "b")]);
+    graph.observe_at("a", std::slice::from_ref(&call), NOW_S);
+    assert_eq!(graph.query_at(60, &BTreeMap::new(), NOW_S + 59).edges.len(), 1);
+    assert_eq!(graph.query_at(60, &BTreeMap::new(), NOW_S + 60).edges.len(), 0);
+    assert_eq!(graph.query_at(900, &BTreeMap::new(), NOW_S + 600).edges.len(), 1);
+    graph.observe_at("a", &[call], NOW_S + 2_000);
+    assert_eq!(graph.dropped(), 1, "a span from before all windows");
+}
+
+#[test]
+fn services_beyond_the_limit_are_dropped_and_counted() {
+    let graph = Graph::default();
+    for service in 0..=SERVICES_MAX {
+        graph.observe_at(&service.to_string(), &[span(1, 0, Kind::Server, 1, &[])], NOW_S);
+    }
+    assert_eq!(
+        graph.query_at(60, &BTreeMap::new(), NOW_S).nodes.len(),
+        SERVICES_MAX
+    );
+    assert_eq!(graph.dropped(), 1);
+}
