@@ -58,7 +58,7 @@ function Missing({ id, failure, onAgain }) {
 function Summary({ trace, id, onReload }) {
   const root = trace.spans[0];
   return html`<header class="trace-head">
-    <p class="small"><a href="/console/traces">Traces</a> <span class="muted">/</span> <code>${id.slice(0, 8)}</code></p>
+    <nav class="small" aria-label="Where you are"><a href="/console/traces">Traces</a> <span class="muted" aria-hidden="true">/</span> <code>${id.slice(0, 8)}</code></nav>
     <h1><span class="muted">${root?.service ?? ''}</span> ${root?.operation ?? 'Empty trace'}</h1>
     <p class="trace-id"><code>${id}</code><${Copy} text=${id} /><button type="button" class="button" onClick=${onReload}>Reload</button></p>
     <dl class="figures-list card">

@@ -118,23 +118,26 @@ function Box({ node, layout, selected, onSelect }) {
   const [x, y] = [placed.x - NODE.width / 2, placed.y - NODE.height / 2];
   const instances = node.kind === 'brick' ? `${node.up}/${node.total} up` : node.kind === 'edge' ? 'gateway' : 'external';
   const told = `${instances}, ${rate(node.rate)}${node.errors > 0 ? `, ${percent(node.errors)} errors` : ''}`;
-  return html`<g
-    class=${classes('node', `kind-${node.kind}`, node.health, selected === id && 'selected')}
-    transform=${`translate(${x.toFixed(1)} ${y.toFixed(1)})`}
-    role="button"
-    tabindex="0"
-    aria-pressed=${selected === id}
-    aria-label=${`${node.id}: ${told}`}
-    onClick=${choose}
-    onKeyDown=${pressed(choose)}
-  >
+  // The button is a shape of its own above the drawing, so that its name is the label and not the drawn letters.
+  return html`<g class=${classes('node', `kind-${node.kind}`, node.health, selected === id && 'selected')} transform=${`translate(${x.toFixed(1)} ${y.toFixed(1)})`}>
     <g aria-hidden="true">
-    <rect class="body" width=${NODE.width} height=${NODE.height} rx="10" />
-    <circle class="state" cx="17" cy="21" r="4.5" />
-    <text class="name" x="30" y="25.5">${clip(node.id, 16)}</text>
-    <text class="second" x="17" y="45">${instances}</text>
-    <text class="second end" x=${NODE.width - 14} y="45">${node.kind === 'external' && !node.rate ? '' : rate(node.rate)}</text>
+      <rect class="body" width=${NODE.width} height=${NODE.height} rx="10" />
+      <circle class="state" cx="17" cy="21" r="4.5" />
+      <text class="name" x="30" y="25.5">${clip(node.id, 16)}</text>
+      <text class="second" x="17" y="45">${instances}</text>
+      <text class="second end" x=${NODE.width - 14} y="45">${node.kind === 'external' && !node.rate ? '' : rate(node.rate)}</text>
     </g>
+    <rect
+      class="press"
+      width=${NODE.width}
+      height=${NODE.height}
+      role="button"
+      tabindex="0"
+      aria-pressed=${selected === id}
+      aria-label=${`${node.id}: ${told}`}
+      onClick=${choose}
+      onKeyDown=${pressed(choose)}
+    />
   </g>`;
 }
 

@@ -68,7 +68,7 @@ function healthOf(share, rate) {
 
 /** @param {System} system @param {Instance[]} instances @param {any} graph of telemetry @returns {ServiceMap} */
 export function mapOf(system, instances, graph) {
-  const seen = new Map(list(graph?.nodes).map((node) => [String(node.brick), node]));
+  const seen = new Map(list(graph?.nodes).map((node) => [nameOf(node), node]));
   /** @type {Map<string, Node>} */
   const nodes = new Map();
   /** @param {string} id @param {Node['kind']} kind @param {number} total @param {string} about */
@@ -92,6 +92,11 @@ export function mapOf(system, instances, graph) {
   return { nodes: [...nodes.values()], edges: edgesOf(system, graph, nodes) };
 }
 
+/** The edge is `edge` here, whatever its process calls itself. @param {any} node */
+function nameOf(node) {
+  return node.kind === 'edge' ? 'edge' : String(node.brick);
+}
+
 /** @param {System} system @param {any} graph @param {Map<string, Node>} nodes @returns {Edge[]} */
 function edgesOf(system, graph, nodes) {
   /** @type {Map<string, Edge>} */
@@ -106,11 +111,14 @@ function edgesOf(system, graph, nodes) {
   for (const brick of system.bricks) {
     for (const need of brick.needs) if (nodes.has(need)) edge(brick.name, need).declared = true;
   }
+  const doors = new Set(list(graph?.nodes).filter((node) => node.kind === 'edge').map((node) => String(node.brick)));
+  const named = (/** @type {unknown} */ name) => (doors.has(String(name)) ? 'edge' : String(name));
   for (const live of list(graph?.edges)) {
-    if (!nodes.has(live.from) || !nodes.has(live.to)) continue;
+    const [from, to] = [named(live.from), named(live.to)];
+    if (!nodes.has(from) || !nodes.has(to) || from === to) continue;
     const [rate, errors] = [live.rate ?? 0, live.error_rate ?? 0];
     const numbers = { rate, errors, p50: live.p50_ms ?? null, p99: live.p99_ms ?? null };
-    Object.assign(edge(live.from, live.to), numbers, { seen: true, health: healthOf(errors, rate) });
+    Object.assign(edge(from, to), numbers, { seen: true, health: healthOf(errors, rate) });
   }
   return [...edges.values()];
 }

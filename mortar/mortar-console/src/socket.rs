@@ -83,7 +83,8 @@ fn operator(hub: &Hub, headers: &HeaderMap) -> Result<Arc<str>, Box<Problem>> {
     }
     let signed_out = |why: String| Box::new(Problem::unauthorized("signed_out", why));
     let token = credential::token(headers).ok_or_else(|| signed_out(SIGN_IN.to_owned()))?;
-    hub.verify(token).map_err(|why| signed_out(format!("{why}; {SIGN_IN}")))?;
+    hub.verify(token)
+        .map_err(|why| signed_out(format!("{why}; {SIGN_IN}")))?;
     Ok(token.into())
 }
 
