@@ -1,1 +1,23 @@
 //! The agent: builds, starts, watches, restarts and adopts the processes of a system.
+//!
+//! `brick up` is this crate with a terminal around it. The agent owns the folder `.brickwork/` beside the manifest
+//! (its lock, its socket, its state), the public listeners (which it hands to the gateway) and every process of the
+//! system, platform and bricks alike. It is the only part that starts processes, and it is in nobody's request path:
+//! while it is dead everything else goes on, and the next agent adopts what still runs.
+//!
+//! What always holds:
+//! - a child is its own session, has no death signal, and writes to a file, so an agent's death costs it nothing;
+//! - a process is known by pid, start time and boot id, never by pid alone;
+//! - a slot (`order/1`) keeps its port and its name, and every start in it is a new incarnation;
+//! - nothing that the agent started outlives `down`: whole sessions are swept, and what left its session is found by
+//!   the mark in its environment.
+
+pub mod api;
+pub mod error;
+pub mod events;
+pub mod options;
+
+pub use api::{InstanceState, Ps};
+pub use error::Error;
+pub use events::{Event, EventKind};
+pub use options::Options;
