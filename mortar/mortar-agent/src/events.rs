@@ -162,6 +162,14 @@ impl Events {
         }
     }
 
+    /// When the last build ended.
+    pub(crate) fn last_build_end(&self) -> Option<Timestamp> {
+        let replay = self.0.replay.lock();
+        let builds = replay.iter().rev();
+        let mut ends = builds.filter(|event| event.kind == EventKind::BuildDone);
+        ends.next().map(|event| event.ts)
+    }
+
     pub(crate) fn past(&self) -> Vec<Event> {
         self.0.replay.lock().iter().cloned().collect()
     }

@@ -13,11 +13,27 @@
 //!   the mark in its environment.
 
 pub mod api;
+mod board;
+mod builder;
+mod control;
 pub mod error;
 pub mod events;
+mod fleet;
+mod folder;
+mod launch;
+pub mod linux;
+mod logs;
 pub mod options;
+mod plan;
+mod ports;
+mod registry;
+pub mod service;
+mod socket;
+mod state;
+mod supervise;
 
 pub use api::{InstanceState, Ps};
 pub use error::Error;
-pub use events::{Event, EventKind};
-pub use options::Options;
+pub use events::{Event, EventKind, Subscription};
+pub use options::{Options, Reload};
+pub use service::{Handle, Service};

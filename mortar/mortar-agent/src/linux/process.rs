@@ -112,7 +112,8 @@ impl Process {
     /// Asks the whole process group to end; a leader that has moved its group away is asked alone.
     pub(crate) fn terminate(&self) {
         let group = raw_pid(self.id.pid);
-        let asked = group.is_some_and(|group| rustix::process::kill_process_group(group, Signal::TERM).is_ok());
+        let asked =
+            group.is_some_and(|group| rustix::process::kill_process_group(group, Signal::TERM).is_ok());
         if !asked {
             // It may have ended meanwhile; then there is nothing to ask.
             let _ = self.signal(Signal::TERM);
@@ -124,6 +125,10 @@ pub(super) fn raw_pid(pid: u32) -> Option<Pid> {
     i32::try_from(pid).ok().and_then(Pid::from_raw)
 }
 
+#[expect(
+    deprecated,
+    reason = "its successor is an unsafe function; the danger is a type whose descriptor changes, and OwnedFd's does not"
+)]
 fn open(pid: u32) -> io::Result<AsyncFd<OwnedFd>> {
     let pid = raw_pid(pid).ok_or(io::ErrorKind::InvalidInput)?;
     let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;

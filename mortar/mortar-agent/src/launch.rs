@@ -1,0 +1,214 @@
+//! Starting one process: what runs, with which environment, descriptors and output.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use brick_core::{BrickName, Incarnation, Version, env};
+use command_fds::{CommandFdExt as _, FdMapping};
+use process_wrap::std::{CommandWrap, ProcessSession};
+
+use crate::board::Slot;
+use crate::linux::process::Process;
+use crate::logs;
+
+/// All that decides how the process of a slot runs.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Spec {
+    pub(crate) slot: Slot,
+    pub(crate) version: Version,
+    pub(crate) zone: String,
+    pub(crate) program: PathBuf,
+    pub(crate) args: Vec<String>,
+    pub(crate) dir: PathBuf,
+    /// The contract's variables that stay the same over starts.
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) port: u16,
+    pub(crate) health_path: String,
+    pub(crate) health_every: Duration,
+    pub(crate) health_grace: Duration,
+    pub(crate) stop_grace: Duration,
+    pub(crate) needs: Vec<BrickName>,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) log: PathBuf,
+    pub(crate) token: PathBuf,
+    /// Changes when a restart is needed for the process to be as the manifest says.
+    pub(crate) fingerprint: String,
+}
+
+/// The public listeners, kept by the agent and handed to each gateway it starts.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    pub(crate) edge: TcpListener,
+    pub(crate) admin: TcpListener,
+}
+
+/// A process that was started, with the offset of its log file at which it begins.
+#[derive(Debug)]
+pub(crate) struct Launched {
+    pub(crate) process: Process,
+    pub(crate) log_offset: u64,
+}
+
+/// The environment that children inherit: the operator's, without what an outer cargo or an outer Brickwork set.
+pub(crate) fn inherited(operator: &[(String, String)]) -> Vec<(String, String)> {
+    let kept = |name: &str| match name {
+        "CARGO_HOME" | "RUST_LOG" | "RUST_BACKTRACE" => true,
+        env::PORT | "LD_LIBRARY_PATH" => false,
+        _ => !["BRICK_", "LISTEN_", "CARGO", "RUST"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix)),
+    };
+    operator.iter().filter(|(name, _)| kept(name)).cloned().collect()
+}
+
+/// Starts the process: its own session, no input, output appended to the slot's file.
+pub(crate) fn launch(
+    spec: &Spec,
+    inherited: &[(String, String)],
+    incarnation: Incarnation,
+    listeners: Option<&Listeners>,
+    begin: impl FnOnce(u64),
+) -> std::io::Result<Launched> {
+    let (log, log_offset) = logs::open_for_append(&spec.log)?;
+    begin(log_offset);
+    let pairs = inherited.iter().chain(&spec.env);
+    let mut command = Command::new(&spec.program);
+    command
+        .args(&spec.args)
+        .current_dir(&spec.dir)
+        .env_clear()
+        .envs(pairs.map(|(name, value)| (name, value)))
+        .env(env::BRICK_INCARNATION, incarnation.to_string())
+        .env(env::OTEL_RESOURCE_ATTRIBUTES, attributes(spec, incarnation))
+        .stdin(Stdio::null())
+        .stderr(log.try_clone()?)
+        .stdout(log);
+    if let Some(listeners) = listeners {
+        command
+            .env(env::LISTEN_FDS, "2")
+            .env(env::LISTEN_FDNAMES, "edge:admin");
+        let mappings = [(&listeners.edge, 3), (&listeners.admin, 4)].map(|(listener, child_fd)| {
+            Ok::<_, std::io::Error>(FdMapping {
+                parent_fd: listener.try_clone()?.into(),
+                child_fd,
+            })
+        });
+        let mappings: Result<Vec<FdMapping>, _> = mappings.into_iter().collect();
+        command.fd_mappings(mappings?).map_err(std::io::Error::other)?;
+    }
+    let child = CommandWrap::from(command).wrap(ProcessSession).spawn()?;
+    Ok(Launched {
+        process: Process::of_child(child.id())?,
+        log_offset,
+    })
+}
+
+/// `OTEL_RESOURCE_ATTRIBUTES` of one start.
+fn attributes(spec: &Spec, incarnation: Incarnation) -> String {
+    let of = |name: &str| {
+        spec.env
+            .iter()
+            .find(|(n, _)| n == name)
+            .map_or("", |(_, value)| value)
+    };
+    let pairs = [
+        ("service.namespace", of(env::BRICK_SYSTEM).to_owned()),
+        ("service.version", spec.version.to_string()),
+        ("service.instance.id", incarnation.to_string()),
+        ("brick.slot", spec.slot.to_string()),
+        ("brick.zone", spec.zone.clone()),
+        ("brick.revision", of(env::BRICK_REVISION).to_owned()),
+    ];
+    let known = pairs.iter().filter(|(_, value)| !value.is_empty());
+    let texts: Vec<String> = known.map(|(key, value)| format!("{key}={value}")).collect();
+    texts.join(",")
+}
+
+/// The executable that a command's first word stands for: a path (relative to its folder) or a name on `PATH`.
+pub(crate) fn find_program(program: &str, dir: &Path, env: &[(String, String)]) -> Option<PathBuf> {
+    if program.contains('/') {
+        let path = dir.join(program);
+        return is_executable(&path).then_some(path);
+    }
+    let path = env
+        .iter()
+        .rev()
+        .find(|(name, _)| name == "PATH")
+        .map(|(_, value)| value);
+    let folders = std::env::split_paths(path.map_or("/usr/local/bin:/usr/bin:/bin", String::as_str));
+    let mut candidates = folders.map(|folder| dir.join(folder).join(program));
+    candidates.find(|path| is_executable(path))
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// What to do about a program that is missing.
+pub(crate) fn install_hint(program: &str) -> String {
+    let name = Path::new(program)
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
+    match name.as_ref() {
+        "cargo" | "rustc" => "install Rust from https://rustup.rs and open a new shell".to_owned(),
+        "python3" | "python" => {
+            "install Python 3 (Debian: apt-get install python3), or mark the brick `optional = true`"
+                .to_owned()
+        }
+        "node" | "npm" | "npx" => {
+            "install Node.js (Debian: apt-get install nodejs npm), or mark the brick `optional = true`"
+                .to_owned()
+        }
+        "java" | "mvn" | "gradle" => {
+            "install a JDK (Debian: apt-get install default-jdk), or mark the brick `optional = true`"
+                .to_owned()
+        }
+        "go" => "install Go (Debian: apt-get install golang), or mark the brick `optional = true`".to_owned(),
+        _ if program.contains('/') => {
+            "give the brick a `build` that makes it, or leave out `--no-build`".to_owned()
+        }
+        _ => "install it, put it on PATH, or mark the brick `optional = true`".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_outer_process_set_for_itself_is_not_inherited() {
+        let pairs = [
+            ("PATH", true),
+            ("MAX_LINES", true),
+            ("RUST_LOG", true),
+            ("PORT", false),
+            ("BRICK_TOKEN_FILE", false),
+            ("LISTEN_FDS", false),
+            ("CARGO_MANIFEST_DIR", false),
+            ("LD_LIBRARY_PATH", false),
+        ];
+        let operator: Vec<(String, String)> = pairs.map(|(n, _)| (n.to_owned(), "x".to_owned())).into();
+        let env = inherited(&operator);
+        for (name, expect) in pairs {
+            assert_eq!(env.iter().any(|(n, _)| n == name), expect, "{name}");
+        }
+    }
+
+    #[test]
+    fn programs_are_found_on_the_path_or_in_their_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = dir.path().join("tool");
+        std::fs::write(&own, "#!/bin/sh\n").unwrap();
+        assert_eq!(find_program("./tool", dir.path(), &[]), None);
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(find_program("./tool", dir.path(), &[]).is_some());
+        let env = [("PATH".to_owned(), dir.path().display().to_string())];
+        assert_eq!(find_program("tool", Path::new("/"), &env), Some(own));
+        assert_eq!(find_program("no-such-tool", Path::new("/"), &env), None);
+    }
+}

@@ -1,0 +1,394 @@
+//! From the model to the processes that should run: one [`Spec`] per slot, platform and bricks.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use brick_core::{BrickName, Version, env};
+use brick_model::{Brick, Model};
+
+use crate::board::{Role, Slot};
+use crate::events::{Event, EventKind, Events};
+use crate::folder::Folder;
+use crate::launch::{Spec, find_program, install_hint};
+use crate::ports::{Assigner, OTLP, fnv, is_free};
+use crate::state::Store;
+use crate::{Error, Options};
+
+/// Names of the platform's own processes with their parts, in the order of their starts.
+const PLATFORM: [(Role, &str); 3] = [
+    (Role::Control, "control"),
+    (Role::Telemetry, "telemetry"),
+    (Role::Gateway, "gateway"),
+];
+const PLATFORM_STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// What all specs share.
+#[derive(Debug, Clone)]
+pub(crate) struct Ground {
+    pub(crate) options: Options,
+    pub(crate) folder: Folder,
+    pub(crate) revision: String,
+    pub(crate) edge: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) inherited: Vec<(String, String)>,
+    pub(crate) store: Store,
+}
+
+/// The processes that should run, and the bricks that are left out with the reason.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) specs: Vec<Spec>,
+    pub(crate) skipped: Vec<(BrickName, String)>,
+    /// Warnings about ports that moved.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The bricks that are to run: all, or those of `--only` with all that they need.
+pub(crate) fn wanted(model: &Model, only: &[BrickName]) -> Result<Vec<BrickName>, Error> {
+    let mut closed: BTreeSet<BrickName> = BTreeSet::new();
+    let mut open: Vec<BrickName> = only.to_vec();
+    while let Some(name) = open.pop() {
+        let brick = model
+            .bricks
+            .get(&name)
+            .ok_or_else(|| unknown_brick(model, name.as_str()))?;
+        if !brick.is_external() && closed.insert(name) {
+            open.extend(brick.needs.iter().cloned());
+        }
+    }
+    let order = model.start_order().into_iter().flatten();
+    Ok(order
+        .filter(|name| only.is_empty() || closed.contains(name))
+        .collect())
+}
+
+/// There is no such brick.
+pub(crate) fn unknown_brick(model: &Model, name: &str) -> Error {
+    let names: Vec<&str> = model.running().map(|(name, _)| name.as_str()).collect();
+    Error::Unknown {
+        what: "brick",
+        name: name.to_owned(),
+        known: format!("there are {}", names.join(", ")),
+    }
+}
+
+/// Scopes of a process token: the bus, a call to each needed brick, and what the manifest grants.
+fn scopes(brick: &Brick) -> Vec<String> {
+    let calls = brick.needs.iter().map(|need| format!("call:{need}"));
+    std::iter::once("bus".to_owned())
+        .chain(calls)
+        .chain(brick.scopes.iter().cloned())
+        .collect()
+}
+
+impl Ground {
+    /// Replicas of a brick: the manifest's, unless the operator scaled it since the manifest said so.
+    pub(crate) fn replicas(&self, name: &BrickName, brick: &Brick) -> u32 {
+        let scaled = self.store.read(|state| state.scaled.get(name).copied());
+        match scaled {
+            Some(scaled) if scaled.manifest == brick.replicas => scaled.replicas,
+            _ => brick.replicas,
+        }
+    }
+
+    /// Plans everything. Ports that slots have are kept unless somebody else took them; `running` says which slots
+    /// hold theirs themselves.
+    pub(crate) fn plan(&self, model: &Model, running: impl Fn(&str) -> bool) -> Result<Plan, Error> {
+        let mut plan = Plan::default();
+        let bricks = wanted(model, &self.options.only)?;
+        self.assign_ports(model, &bricks, &running, &mut plan)?;
+        for (role, name) in PLATFORM {
+            plan.specs.push(self.platform(model, role, name)?);
+        }
+        let target = self.options.target_dir.join("release");
+        for name in bricks {
+            let brick = &model.bricks[&name];
+            let command = brick.run_command(&target).ok_or_else(|| Error::Command {
+                brick: name.clone(),
+                reason: "its `run` cannot be split into words".to_owned(),
+            })?;
+            let dir = brick.dir(&self.options.dir);
+            let Some(program) = find_program(&command[0], &dir, &self.environment_of(brick)) else {
+                let hint = install_hint(&command[0]);
+                if brick.optional {
+                    let reason = format!("the program `{}` is not there: {hint}", command[0]);
+                    plan.skipped.push((name, reason));
+                    continue;
+                }
+                return Err(Error::MissingProgram {
+                    brick: name,
+                    program: command[0].clone(),
+                    hint,
+                });
+            };
+            for number in 1..=self.replicas(&name, brick) {
+                plan.specs
+                    .push(self.brick(model, &name, brick, number, &program, &command[1..]));
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Assigns the ports that must be known before anything is planned: those of the platform.
+    pub(crate) fn assign_platform_ports(
+        &self,
+        model: &Model,
+        running: impl Fn(&str) -> bool,
+        events: &Events,
+    ) -> Result<(), Error> {
+        let mut plan = Plan::default();
+        self.assign_ports(model, &[], &running, &mut plan)?;
+        for warning in plan.warnings {
+            events.send(Event::new(EventKind::Warning, warning));
+        }
+        Ok(())
+    }
+
+    /// The environment in which a brick's program is looked for.
+    fn environment_of(&self, brick: &Brick) -> Vec<(String, String)> {
+        let own = brick
+            .env
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()));
+        self.inherited.iter().cloned().chain(own).collect()
+    }
+
+    fn assign_ports(
+        &self,
+        model: &Model,
+        bricks: &[BrickName],
+        running: &impl Fn(&str) -> bool,
+        plan: &mut Plan,
+    ) -> Result<(), Error> {
+        let held = self.store.read(|state| state.ports.clone());
+        let mut assigner = Assigner::new(&self.options.dir, held.values().copied());
+        let mut slots: Vec<String> = PLATFORM.iter().map(|(_, name)| format!("{name}/1")).collect();
+        for name in bricks {
+            let replicas = self.replicas(name, &model.bricks[name]);
+            slots.extend((1..=replicas).map(|number| format!("{name}/{number}")));
+        }
+        let mut ports = held.clone();
+        for slot in slots {
+            let kept = held.get(&slot).filter(|port| running(&slot) || is_free(**port));
+            if kept.is_some() {
+                continue;
+            }
+            let port = assigner.assign(&slot)?;
+            if let Some(old) = ports.insert(slot.clone(), port) {
+                plan.warnings.push(format!(
+                    "port {old} of {slot} was taken by somebody else: it is {port} now"
+                ));
+            }
+        }
+        let telemetry_runs = running("telemetry/1");
+        let kept = held.get("otlp").filter(|port| telemetry_runs || is_free(**port));
+        if kept.is_none() {
+            let port = if is_free(OTLP) {
+                OTLP
+            } else {
+                assigner.assign("otlp")?
+            };
+            if port != OTLP {
+                let owner = crate::linux::ports::owner(crate::ports::loopback(OTLP));
+                let who = owner.map_or("another process".to_owned(), |o| {
+                    format!("pid {} ({})", o.pid, o.command)
+                });
+                plan.warnings.push(format!(
+                    "port {OTLP} is in use by {who}: OTLP is taken on port {port}"
+                ));
+            }
+            ports.insert("otlp".to_owned(), port);
+        }
+        self.store.update(|state| state.ports = ports);
+        Ok(())
+    }
+
+    fn port(&self, slot: &str) -> u16 {
+        self.store
+            .read(|state| state.ports.get(slot).copied().unwrap_or(0))
+    }
+
+    pub(crate) fn url(&self, slot: &str) -> String {
+        format!("http://127.0.0.1:{}", self.port(slot))
+    }
+
+    /// The part of the contract that every process gets.
+    fn contract(&self, model: &Model, slot: &Slot, version: &Version, zone: &str) -> Vec<(String, String)> {
+        let token = self.folder.token(slot.brick.as_str(), slot.number);
+        let pairs = [
+            (env::PORT, self.port(&slot.to_string()).to_string()),
+            (env::BRICK_NAME, slot.brick.to_string()),
+            (env::BRICK_VERSION, version.to_string()),
+            (env::BRICK_REVISION, self.revision.clone()),
+            (env::BRICK_INSTANCE, slot.to_string()),
+            (env::BRICK_ZONE, zone.to_owned()),
+            (env::BRICK_SYSTEM, model.system.name.to_string()),
+            (env::BRICK_CONTROL_URL, self.url("control/1")),
+            (env::BRICK_TOKEN_FILE, token.display().to_string()),
+            (
+                env::BRICK_SNAPSHOT_DIR,
+                self.folder.snapshots().display().to_string(),
+            ),
+            (env::OTEL_EXPORTER_OTLP_ENDPOINT, self.url("otlp")),
+            (env::OTEL_EXPORTER_OTLP_PROTOCOL, "http/protobuf".to_owned()),
+            (env::OTEL_SERVICE_NAME, slot.brick.to_string()),
+        ];
+        pairs.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+
+    fn platform(&self, model: &Model, role: Role, name: &str) -> Result<Spec, Error> {
+        let brick = BrickName::new(name).map_err(|e| Error::Invalid {
+            what: "name of a platform process",
+            expected: "a brick name".to_owned(),
+            found: e.to_string(),
+        })?;
+        let slot = Slot {
+            role,
+            brick,
+            number: 1,
+        };
+        let version = Version::default();
+        let mut environment = self.contract(model, &slot, &version, "a");
+        let pairs = [
+            (env::BRICK_STATE_DIR, self.folder.state().display().to_string()),
+            (env::BRICK_TELEMETRY_URL, self.url("telemetry/1")),
+            (env::BRICK_GATEWAY_URL, self.url("gateway/1")),
+            (env::BRICK_EDGE_URL, format!("http://{}", self.edge)),
+            (env::BRICK_ADMIN_URL, format!("http://{}", self.admin)),
+            (env::BRICK_OTLP_PORT, self.port("otlp").to_string()),
+        ];
+        environment.extend(pairs.map(|(name, value)| (name.to_owned(), value)));
+        let mut add = |name: &str, value: String| environment.push((name.to_owned(), value));
+        match role {
+            Role::Control => {
+                let key = self.folder.bootstrap_key_file();
+                add(env::BRICK_BOOTSTRAP_KEY_FILE, key.display().to_string());
+            }
+            Role::Gateway => add(
+                env::BRICK_HANDOVER_SOCKET,
+                self.folder.handover().display().to_string(),
+            ),
+            Role::Telemetry | Role::Brick => {
+                add(
+                    env::BRICK_TELEMETRY_BYTES_MAX,
+                    model.mortar.telemetry.bytes_max.0.to_string(),
+                );
+            }
+        }
+        let args = vec!["serve".to_owned(), name.to_owned()];
+        let health = brick_model::Health::default();
+        Ok(Spec {
+            fingerprint: fingerprint(
+                &self.options.brick_binary,
+                &args,
+                &self.options.dir,
+                &environment,
+                &health.path,
+            ),
+            version,
+            zone: "a".to_owned(),
+            program: self.options.brick_binary.clone(),
+            args,
+            dir: self.options.dir.clone(),
+            env: environment,
+            port: self.port(&slot.to_string()),
+            health_path: health.path,
+            health_every: health.every.0,
+            health_grace: health.grace.0,
+            stop_grace: PLATFORM_STOP_GRACE,
+            needs: Vec::new(),
+            scopes: vec!["bus".to_owned(), "call:*".to_owned()],
+            log: self.folder.log(name, 1),
+            token: self.folder.token(name, 1),
+            slot,
+        })
+    }
+
+    fn brick(
+        &self,
+        model: &Model,
+        name: &BrickName,
+        brick: &Brick,
+        number: u32,
+        program: &Path,
+        args: &[String],
+    ) -> Spec {
+        let slot = Slot {
+            role: Role::Brick,
+            brick: name.clone(),
+            number,
+        };
+        let zone = brick.zone(number).to_owned();
+        let mut environment = self.contract(model, &slot, &brick.version, &zone);
+        if let Some(state) = &brick.state {
+            let path = self.folder.state().join(format!("{state}.db"));
+            environment.push((env::DATABASE_URL.to_owned(), format!("sqlite:{}", path.display())));
+        }
+        for need in &brick.needs {
+            let variable = format!("{}_URL", need.as_str().to_ascii_uppercase().replace('-', "_"));
+            let external = model.bricks.get(need).and_then(|b| b.external.clone());
+            environment.push((
+                variable,
+                external.unwrap_or_else(|| self.url(&format!("{need}/1"))),
+            ));
+        }
+        environment.extend(
+            brick
+                .env
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
+        let operators = |name: &str| self.options.env.iter().any(|(n, _)| n == name);
+        let mut injected = Vec::new();
+        // What the operator set in the environment wins over the manifest, so it is left as it is.
+        for (variable, value) in model.config_env(name.as_str()) {
+            if !operators(&variable) {
+                injected.push(variable.clone());
+                environment.push((variable, value));
+            }
+        }
+        environment.push((env::BRICK_CONFIG_INJECTED.to_owned(), injected.join(",")));
+        let dir = brick.dir(&self.options.dir);
+        Spec {
+            fingerprint: fingerprint(program, args, &dir, &environment, &brick.health.path),
+            version: brick.version.clone(),
+            zone,
+            program: program.to_owned(),
+            args: args.to_vec(),
+            dir,
+            env: environment,
+            port: self.port(&slot.to_string()),
+            health_path: brick.health.path.clone(),
+            health_every: brick.health.every.0,
+            health_grace: brick.health.grace.0,
+            stop_grace: brick.stop_grace.0,
+            needs: brick.needs.clone(),
+            scopes: scopes(brick),
+            log: self.folder.log(name.as_str(), number),
+            token: self.folder.token(name.as_str(), number),
+            slot,
+        }
+    }
+}
+
+/// A digest of what a process was started with; the program's size and time of change are part of it, so that a
+/// rebuilt brick is restarted.
+fn fingerprint(
+    program: &Path,
+    args: &[String],
+    dir: &Path,
+    env: &[(String, String)],
+    health: &str,
+) -> String {
+    use std::os::unix::fs::MetadataExt as _;
+    let file = std::fs::metadata(program).map(|meta| (meta.len(), meta.mtime(), meta.mtime_nsec()));
+    // The revision is a label: a commit alone restarts nothing.
+    let env: Vec<_> = env
+        .iter()
+        .filter(|(name, _)| name != env::BRICK_REVISION)
+        .collect();
+    let text = format!("{program:?} {:?} {args:?} {dir:?} {env:?} {health}", file.ok());
+    format!("{:016x}", fnv(text.as_bytes()))
+}

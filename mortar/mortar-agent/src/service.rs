@@ -1,0 +1,390 @@
+//! The agent as a service: opens the folder, brings the system up, keeps it, takes it down.
+
+mod adopt;
+mod handle;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use brick_core::{Drain, Trigger, env};
+use brick_model::Model;
+use tokio::sync::watch;
+
+use crate::api::InstanceState;
+use crate::board::{Board, Role};
+use crate::control::Control;
+use crate::events::{Event, EventKind, Events};
+use crate::fleet::Fleet;
+use crate::folder::{Folder, Lock};
+use crate::launch::{Listeners, inherited};
+use crate::linux::session::{Mark, Reaper, sweep};
+use crate::logs::Logs;
+use crate::logs::offsets::Offsets;
+use crate::logs::ship::Shipping;
+use crate::plan::Ground;
+use crate::ports::{listen, loopback};
+use crate::state::{SCHEMA, State, Store};
+use crate::supervise::Context;
+use crate::{Error, Options, builder, linux, plan, registry, socket, state};
+
+pub use handle::Handle;
+
+const DISK_LOOK: Duration = Duration::from_secs(2);
+const DISK_LOW_BYTES: u64 = 1024 * 1024;
+const REAP_EVERY: Duration = Duration::from_secs(5);
+
+/// Everything that the service and its handles share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) ground: Ground,
+    pub(crate) context: Arc<Context>,
+    pub(crate) fleet: tokio::sync::Mutex<Fleet>,
+    pub(crate) model: watch::Sender<Arc<Model>>,
+    pub(crate) started: Instant,
+    down: Trigger,
+    down_asked: Drain,
+    hurry: Trigger,
+    /// One difference is applied at a time.
+    applying: tokio::sync::Mutex<()>,
+}
+
+/// The agent of one system. [`Service::run`] brings it up and keeps it.
+#[derive(Debug)]
+pub struct Service {
+    shared: Arc<Shared>,
+    shipping_full: Arc<AtomicBool>,
+    _lock: Lock,
+}
+
+impl Service {
+    /// Takes the folder's lock, reads the state of an earlier agent, and listens on the public addresses. Nothing is
+    /// started yet.
+    pub async fn open(options: Options, model: Model) -> Result<(Self, Handle), Error> {
+        let folder = Folder::of(&options.dir);
+        folder.create()?;
+        let lock = folder.lock()?;
+        plan::wanted(&model, &options.only)?;
+        let boot_id = linux::boot_id().map_err(|source| Error::Kernel {
+            action: "read the boot id in /proc/sys/kernel/random",
+            source,
+        })?;
+        let mut state = state::load(&folder.state_file())?.unwrap_or_default();
+        if state.boot_id != boot_id {
+            // Pids of another boot mean nothing.
+            state.processes.clear();
+        }
+        (state.schema, state.boot_id) = (SCHEMA, boot_id);
+        let key = folder.bootstrap_key()?;
+        let edge = options.edge.unwrap_or(model.edge.listen);
+        let admin = loopback(options.console.unwrap_or(model.system.console));
+        let listeners = public_listeners(&folder, &mut state, edge, admin).await?;
+        let events = Events::new();
+        let store = Store::new(folder.state_file(), state, events.clone());
+        let revision = revision(options.dir.clone()).await;
+        let ground = Ground {
+            edge: address(&listeners.edge, edge),
+            admin: address(&listeners.admin, admin),
+            inherited: inherited(&options.env),
+            folder: folder.clone(),
+            store: store.clone(),
+            revision,
+            options,
+        };
+        // The ports of the platform are needed before anything is planned in full.
+        let running = |slot: &str| store.read(|s| s.processes.contains_key(slot));
+        ground.assign_platform_ports(&model, running, &events)?;
+        store.save().await;
+        let (hurry, hurry_asked) = brick_core::drain::channel();
+        let (down, down_asked) = brick_core::drain::channel();
+        let context = Arc::new(Context {
+            board: Board::new(),
+            events: events.clone(),
+            logs: Logs::new(ground.options.log_ring_bytes_max),
+            offsets: Offsets::load(folder.offsets_file()),
+            control: Control::new(ground.url("control/1"), key),
+            client: brick_wire::Client::new(),
+            inherited: ground.inherited.clone(),
+            hurry: hurry_asked,
+            tracked: parking_lot::Mutex::default(),
+            store,
+            listeners,
+        });
+        let shipping = shipping(&ground, &context, &model);
+        let shipping_full = shipping.disk_full.clone();
+        let shared = Arc::new(Shared {
+            fleet: tokio::sync::Mutex::new(Fleet::new(context.clone(), shipping)),
+            model: watch::Sender::new(Arc::new(model)),
+            started: Instant::now(),
+            applying: tokio::sync::Mutex::new(()),
+            ground,
+            context,
+            down,
+            down_asked,
+            hurry,
+        });
+        let service = Self {
+            shared: shared.clone(),
+            shipping_full,
+            _lock: lock,
+        };
+        Ok((service, Handle { shared }))
+    }
+
+    /// Builds, adopts, starts, supervises; ends when the drain is requested or `down` is asked, with nothing left
+    /// running.
+    pub async fn run(self, drain: Drain) -> Result<(), Error> {
+        linux::become_subreaper().map_err(|source| Error::Kernel {
+            action: "become the reaper of orphaned processes",
+            source,
+        })?;
+        let shared = &self.shared;
+        let (ending, ended) = brick_core::drain::channel();
+        let listener = socket::bind(&shared.ground.folder.socket())?;
+        let handle = Handle {
+            shared: shared.clone(),
+        };
+        let server = tokio::spawn(socket::serve(listener, handle, ended.clone()));
+        let housekeeping = tokio::spawn(housekeeping(shared.clone(), self.shipping_full.clone()));
+        let registry = registry::run(shared.context.clone(), shared.model.subscribe(), ended.clone());
+        let registry = tokio::spawn(registry);
+        let up = tokio::select! {
+            up = shared.bring_up(&drain) => up,
+            () = drain.requested() => Ok(()),
+            () = shared.down_asked.requested() => Ok(()),
+        };
+        if up.is_ok() {
+            let announce = tokio::spawn(announce_ready(shared.clone(), shared.started));
+            tokio::select! {
+                () = drain.requested() => {}
+                () = shared.down_asked.requested() => {}
+            }
+            announce.abort();
+        }
+        self.take_down().await;
+        ending.drain();
+        housekeeping.abort();
+        // Both end with the drain; what they were doing is of no use any more.
+        let _ = tokio::time::timeout(Duration::from_secs(1), registry).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
+        let _ = std::fs::remove_file(shared.ground.folder.socket());
+        up
+    }
+
+    async fn take_down(&self) {
+        let shared = &self.shared;
+        shared
+            .context
+            .events
+            .send(Event::new(EventKind::Down, "the system stops"));
+        let waves = shared.model.borrow().start_order();
+        shared.fleet.lock().await.shutdown(&waves).await;
+        // What was forked outside every session carries the mark of the system.
+        sweep(shared.mark(), std::collections::HashSet::new()).await;
+        shared.context.store.update(|state| state.processes.clear());
+        shared.context.store.save().await;
+        let _ = std::fs::remove_file(shared.ground.folder.handover());
+    }
+}
+
+impl Shared {
+    /// The mark that every process of this system has in its environment.
+    pub(crate) fn mark(&self) -> Mark {
+        let snapshots = self.ground.folder.snapshots();
+        Mark {
+            leader: None,
+            environment: format!("{}={}", env::BRICK_SNAPSHOT_DIR, snapshots.display()),
+        }
+    }
+
+    /// Builds and starts everything; supervisors go on from there.
+    async fn bring_up(&self, drain: &Drain) -> Result<(), Error> {
+        let model = self.model.borrow().clone();
+        if self.ground.options.build {
+            self.build(&model, drain).await?;
+        }
+        let running = |slot: &str| self.context.store.read(|s| s.processes.contains_key(slot));
+        let plan = self.ground.plan(&model, running)?;
+        for warning in &plan.warnings {
+            self.context.events.send(Event::new(EventKind::Warning, warning));
+        }
+        let mut adopted = self.adopt(&plan).await;
+        let mut fleet = self.fleet.lock().await;
+        for (brick, reason) in &plan.skipped {
+            fleet.skip(brick, reason);
+        }
+        let (control, others): (Vec<_>, Vec<_>) = plan
+            .specs
+            .into_iter()
+            .partition(|spec| spec.slot.role == Role::Control);
+        for spec in control {
+            let running = adopted.remove(&spec.slot);
+            fleet.add(spec, running);
+        }
+        // The rest is shown while it waits, and does not start before control has the manifest.
+        for spec in &others {
+            fleet.show(spec, InstanceState::Starting);
+        }
+        drop(fleet);
+        self.control_is_ready().await;
+        let mut fleet = self.fleet.lock().await;
+        for spec in others {
+            let running = adopted.remove(&spec.slot);
+            fleet.add(spec, running);
+        }
+        drop(fleet);
+        self.context.store.save().await;
+        Ok(())
+    }
+
+    /// Resolves when control is ready, or had its chance: bricks can start from what they know.
+    async fn control_is_ready(&self) {
+        let board = &self.context.board;
+        let passed = board.wait(|rows| {
+            rows.iter().any(|(slot, row)| {
+                slot.role == Role::Control
+                    && (row.given_up || matches!(row.state, InstanceState::Ready | InstanceState::CrashLoop))
+            })
+        });
+        passed.await;
+    }
+
+    pub(crate) async fn build(&self, model: &Model, drain: &Drain) -> Result<(), Error> {
+        let options = &self.ground.options;
+        let target = options.target_dir.join("release");
+        let wanted = plan::wanted(model, &options.only)?;
+        let env = builder::environment(&options.env, &options.target_dir);
+        for build in builder::builds(model, &options.dir, &target, &wanted)? {
+            match builder::run(&build, &env, &self.context.events, drain).await {
+                Err(Error::MissingProgram { program, hint, .. }) if build.optional => {
+                    let msg = format!("`{program}` is not there, so an optional brick is not built: {hint}");
+                    self.context
+                        .events
+                        .send(Event::new(EventKind::Warning, msg).brick(&build.bricks[0]));
+                }
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells once that everything is ready.
+async fn announce_ready(shared: Arc<Shared>, since: Instant) {
+    let board = &shared.context.board;
+    board
+        .wait(|rows| {
+            rows.values()
+                .all(|row| matches!(row.state, InstanceState::Ready | InstanceState::Skipped))
+        })
+        .await;
+    let built = shared.context.events.last_build_end();
+    let seconds = built.map_or_else(
+        || since.elapsed().as_secs_f64(),
+        |end| jiff::Timestamp::now().duration_since(end).as_secs_f64(),
+    );
+    let msg = format!("ready in {seconds:.2} s");
+    shared.context.events.send(Event::new(EventKind::AllReady, msg));
+}
+
+/// Looks at the disk and reaps what came to this process.
+async fn housekeeping(shared: Arc<Shared>, full: Arc<AtomicBool>) {
+    let mut reaper = Reaper::default();
+    let mut disk = tokio::time::interval(DISK_LOOK);
+    let mut reap = tokio::time::interval(REAP_EVERY);
+    let logs = shared.ground.folder.logs();
+    loop {
+        tokio::select! {
+            _ = disk.tick() => look_at_disk(&logs, &full, &shared.context.events),
+            _ = reap.tick() => {
+                let tracked = shared.context.tracked.lock().clone();
+                let looked = tokio::task::spawn_blocking(move || { reaper.look(&tracked); reaper }).await;
+                reaper = looked.unwrap_or_default();
+            }
+        }
+    }
+}
+
+/// Says once when the disk of the logs is full, and once when there is room again.
+fn look_at_disk(logs: &std::path::Path, full: &AtomicBool, events: &Events) {
+    use std::sync::atomic::Ordering;
+    let Ok(free) = linux::free_bytes(logs) else { return };
+    let now = free < DISK_LOW_BYTES;
+    if full.swap(now, Ordering::Relaxed) == now {
+        return;
+    }
+    let logs = logs.display();
+    let msg = match now {
+        true => format!(
+            "the disk of {logs} is full: bricks go on, but what they write to their output now is lost; make room. What telemetry has taken is given back meanwhile"
+        ),
+        false => format!("there is room again on the disk of {logs}: output is kept"),
+    };
+    events.send(Event::new(EventKind::Warning, msg));
+}
+
+/// The public listeners: those of a gateway that still runs, else new ones.
+async fn public_listeners(
+    folder: &Folder,
+    state: &mut State,
+    edge: SocketAddr,
+    admin: SocketAddr,
+) -> Result<Listeners, Error> {
+    let listeners = match adopt::listeners(folder, state, edge, admin).await {
+        Some(listeners) => listeners,
+        None => Listeners {
+            edge: listen("edge", "--edge ADDR", edge)?,
+            admin: listen("console", "--console PORT", admin)?,
+        },
+    };
+    state.edge = Some(address(&listeners.edge, edge));
+    state.console = Some(address(&listeners.admin, admin));
+    Ok(listeners)
+}
+
+fn address(listener: &std::net::TcpListener, asked: SocketAddr) -> SocketAddr {
+    listener.local_addr().unwrap_or(asked)
+}
+
+fn shipping(ground: &Ground, context: &Context, model: &Model) -> Shipping {
+    Shipping {
+        logs: context.logs.clone(),
+        offsets: context.offsets.clone(),
+        events: context.events.clone(),
+        client: context.client.clone(),
+        url: format!("{}/v1/logs", ground.url("otlp")),
+        system: model.system.name.to_string(),
+        revision: ground.revision.clone(),
+        retain_bytes: ground.options.log_retain_bytes,
+        backlog_bytes_max: ground.options.log_backlog_bytes_max,
+        disk_full: Arc::default(),
+    }
+}
+
+/// The source revision: git's, with `-dirty` where tracked files differ; empty without git.
+async fn revision(dir: PathBuf) -> String {
+    let git = move |args: &[&str]| {
+        let output = std::process::Command::new("git")
+            .arg("-C")
+            .arg(&dir)
+            .args(args)
+            .output()
+            .ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        output.status.success().then_some(text)
+    };
+    let read = move || {
+        let head = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_default();
+        let dirty =
+            git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|text| !text.is_empty());
+        match (head.is_empty(), dirty) {
+            (false, true) => format!("{head}-dirty"),
+            _ => head,
+        }
+    };
+    tokio::task::spawn_blocking(read).await.unwrap_or_default()
+}

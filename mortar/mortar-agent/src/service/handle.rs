@@ -1,0 +1,264 @@
+//! What the command line, and everything on the socket, can ask of a running agent.
+
+use std::sync::Arc;
+
+use brick_core::BrickName;
+use tokio::sync::broadcast;
+
+use super::Shared;
+use crate::api::{
+    Apply, Changes, ConsoleLink, Counters, InstanceState, Kill, Killed, LogLine, OperatorToken, Ps, Scale,
+    Status,
+};
+use crate::board::Role;
+use crate::events::{Event, EventKind, Subscription};
+use crate::launch::Spec;
+use crate::linux::process::{signal_name, signal_names, signal_of};
+use crate::plan::unknown_brick;
+use crate::state::Scaled;
+use crate::{Error, events};
+
+/// Most instances of one brick.
+const REPLICAS_MAX: u32 = 100;
+
+/// A cloneable handle of a running agent.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Handle {
+    /// What happened since the start, then what happens.
+    pub fn events(&self) -> Subscription {
+        self.shared.context.events.subscribe()
+    }
+
+    /// What happened since the start.
+    pub fn past_events(&self) -> Vec<events::Event> {
+        self.shared.context.events.past()
+    }
+
+    /// Every instance, platform first.
+    pub fn ps(&self) -> Vec<Ps> {
+        self.shared.context.board.ps(&self.shared.ground.revision)
+    }
+
+    /// Base URL of the edge.
+    pub fn edge_url(&self) -> String {
+        format!("http://{}", self.shared.ground.edge)
+    }
+
+    /// Base URL of console and platform APIs.
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.shared.ground.admin)
+    }
+
+    /// The system as a whole.
+    pub fn status(&self) -> Status {
+        let shared = &self.shared;
+        let rows = shared.context.board.rows();
+        let mut ports = shared.context.store.read(|state| state.ports.clone());
+        ports.insert("edge".to_owned(), shared.ground.edge.port());
+        ports.insert("console".to_owned(), shared.ground.admin.port());
+        let counted = |state: InstanceState| state != InstanceState::Skipped;
+        let mut bricks: std::collections::BTreeMap<&BrickName, bool> = std::collections::BTreeMap::new();
+        for (slot, row) in rows
+            .iter()
+            .filter(|(slot, row)| slot.role == Role::Brick && counted(row.state))
+        {
+            *bricks.entry(&slot.brick).or_insert(true) &= row.state == InstanceState::Ready;
+        }
+        let (log_lines_cut, log_bytes_dropped, log_records_shipped) = shared.context.logs.counters();
+        Status {
+            system: shared.model.borrow().system.name.to_string(),
+            version: shared.ground.options.version.clone(),
+            dir: shared.ground.options.dir.display().to_string(),
+            edge_url: self.edge_url(),
+            admin_url: self.admin_url(),
+            ports,
+            agent_pid: std::process::id(),
+            uptime_s: shared.started.elapsed().as_secs(),
+            bricks_ready: bricks.values().filter(|ready| **ready).count(),
+            bricks: bricks.len(),
+            ready: !rows.is_empty()
+                && rows
+                    .iter()
+                    .all(|(_, row)| !counted(row.state) || row.state == InstanceState::Ready),
+            problems: rows.iter().filter_map(|(_, row)| row.problem.clone()).collect(),
+            counters: Counters {
+                log_lines_cut,
+                log_bytes_dropped,
+                log_records_shipped,
+                state_writes_failed: shared.context.store.writes_failed(),
+            },
+        }
+    }
+
+    /// Resolves when everything, platform included, is ready.
+    pub async fn ready(&self) {
+        let board = &self.shared.context.board;
+        let fine = |state| matches!(state, InstanceState::Ready | InstanceState::Skipped);
+        board
+            .wait(|rows| rows.len() > 3 && rows.values().all(|row| fine(row.state)))
+            .await;
+    }
+
+    /// The lines kept of one brick, one slot (`order/1`) or all, in order of time.
+    pub fn logs(&self, of: Option<&str>) -> Vec<LogLine> {
+        let wanted = |slot: &crate::board::Slot| {
+            of.is_none_or(|name| slot.brick.as_str() == name || slot.to_string() == name)
+        };
+        self.shared.context.logs.lines(wanted)
+    }
+
+    /// Lines from now on, of all instances.
+    pub fn follow_logs(&self) -> broadcast::Receiver<LogLine> {
+        self.shared.context.logs.follow()
+    }
+
+    /// Sets the number of instances of a brick; it is kept over restarts until the manifest's own number changes.
+    pub async fn scale(&self, scale: Scale) -> Result<Changes, Error> {
+        let shared = &self.shared;
+        let _one = shared.applying.lock().await;
+        let model = shared.model.borrow().clone();
+        let brick = model
+            .bricks
+            .get(&scale.brick)
+            .filter(|brick| !brick.is_external());
+        let brick = brick.ok_or_else(|| unknown_brick(&model, scale.brick.as_str()))?;
+        if scale.replicas > REPLICAS_MAX {
+            return Err(Error::Invalid {
+                what: "the number of instances",
+                expected: format!("between 0 and {REPLICAS_MAX}"),
+                found: scale.replicas.to_string(),
+            });
+        }
+        let scaled = Scaled {
+            manifest: brick.replicas,
+            replicas: scale.replicas,
+        };
+        shared
+            .context
+            .store
+            .update(|state| state.scaled.insert(scale.brick, scaled));
+        self.apply_model(model).await
+    }
+
+    /// Reads the manifest again and applies the difference; bricks whose command, program or settings changed are
+    /// restarted one instance after the other.
+    pub async fn apply(&self, apply: Apply) -> Result<Changes, Error> {
+        let shared = &self.shared;
+        let _one = shared.applying.lock().await;
+        let options = &shared.ground.options;
+        let model = match &options.reload {
+            Some(reload) => Arc::new(
+                reload
+                    .read(&options.manifest)
+                    .map_err(|rendered| Error::Manifest { rendered })?,
+            ),
+            None => shared.model.borrow().clone(),
+        };
+        if !apply.no_build {
+            shared.build(&model, &shared.down_asked).await?;
+        }
+        self.apply_model(model).await
+    }
+
+    async fn apply_model(&self, model: Arc<brick_model::Model>) -> Result<Changes, Error> {
+        let shared = &self.shared;
+        if shared.down_asked.is_requested() {
+            return Err(Error::Stopping);
+        }
+        let running = |slot: &str| shared.context.store.read(|s| s.processes.contains_key(slot));
+        let plan = shared.ground.plan(&model, running)?;
+        let mut fleet = shared.fleet.lock().await;
+        if **shared.model.borrow() != *model {
+            shared.model.send_replace(model);
+        }
+        let (changes, rolls) = fleet.apply(plan).await;
+        drop(fleet);
+        shared.context.store.save().await;
+        for change in &changes {
+            shared.context.events.send(Event::new(EventKind::Changed, change));
+        }
+        let rolling = shared.clone();
+        tokio::spawn(async move { rolling.roll(rolls).await });
+        Ok(Changes { changes })
+    }
+
+    /// Sends a signal to one instance, `KILL` unless said; the agent starts it again as after any death.
+    pub async fn kill(&self, kill: Kill) -> Result<Killed, Error> {
+        let name = kill.signal.as_deref().unwrap_or("KILL");
+        let signal = signal_of(name).ok_or_else(|| Error::Invalid {
+            what: "the signal",
+            expected: format!("one of {}", signal_names()),
+            found: name.to_owned(),
+        })?;
+        let fleet = self.shared.fleet.lock().await;
+        let slots: Vec<String> = fleet.slots().iter().map(ToString::to_string).collect();
+        let unknown = |why: String| Error::Unknown {
+            what: "running instance",
+            name: kill.instance.clone(),
+            known: why,
+        };
+        let slot = fleet
+            .find(&kill.instance)
+            .ok_or_else(|| unknown(format!("there are {}", slots.join(", "))))?;
+        let pid = fleet.signal(&slot, signal).await;
+        Ok(Killed {
+            pid: pid.ok_or_else(|| unknown("it has no process just now".to_owned()))?,
+            instance: kill.instance,
+            signal: signal_name(signal.as_raw()).unwrap_or("?").to_owned(),
+        })
+    }
+
+    /// A platform token with scope `admin` for the command line.
+    pub async fn operator_token(&self) -> Result<OperatorToken, Error> {
+        let issued = self.shared.context.control.operator_token().await?;
+        Ok(OperatorToken {
+            token: issued.token,
+            admin_url: self.admin_url(),
+        })
+    }
+
+    /// The console's address with a fresh one-time code.
+    pub async fn console_link(&self) -> Result<ConsoleLink, Error> {
+        let code = self.shared.context.control.console_code().await?;
+        Ok(ConsoleLink {
+            url: format!("{}/login?code={code}", self.admin_url()),
+        })
+    }
+
+    /// Asks the agent to stop everything and end.
+    pub fn down(&self) {
+        self.shared.down.drain();
+    }
+
+    /// Ends everything at once instead of in order: what a second Ctrl-C means. Implies [`Handle::down`].
+    pub fn hurry(&self) {
+        self.shared.hurry.drain();
+        self.shared.down.drain();
+    }
+}
+
+impl Shared {
+    /// Restarts slots one after the other, each once the one before is ready again or had its chance.
+    async fn roll(&self, specs: Vec<Spec>) {
+        for spec in specs {
+            let slot = spec.slot.clone();
+            let patience = spec.health_grace;
+            let Some(stopped) = self.fleet.lock().await.replace(spec) else {
+                continue;
+            };
+            // A supervisor that ended meanwhile was told to stop: there is nothing to wait for.
+            if stopped.await.is_err() {
+                continue;
+            }
+            let ready = self.context.board.wait(|rows| {
+                rows.get(&slot)
+                    .is_none_or(|row| row.state == InstanceState::Ready && row.answered)
+            });
+            let _ = tokio::time::timeout(patience, ready).await;
+        }
+    }
+}

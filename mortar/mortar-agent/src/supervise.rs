@@ -1,0 +1,569 @@
+//! Supervision of one slot: starts its process, watches it, starts it again when it dies, stops it in order.
+
+pub(crate) mod backoff;
+pub(crate) mod readiness;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use brick_core::{Drain, Incarnation, env};
+use parking_lot::Mutex;
+use rustix::process::Signal;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::api::InstanceState;
+use crate::board::{Board, Role};
+use crate::control::{Control, Issued};
+use crate::events::{Event, EventKind, Events};
+use crate::folder::write_private;
+use crate::launch::{self, Listeners, Spec};
+use crate::linux::process::{Exit, Process};
+use crate::linux::session::{Mark, sweep};
+use crate::logs::Logs;
+use crate::logs::offsets::Offsets;
+use crate::state::{Record, Store};
+use backoff::Backoff;
+
+/// Log lines that are shown with a failure.
+const TAIL_LINES: usize = 12;
+/// How long a deregistration may take, balancers' letting go included.
+const LET_GO: Duration = Duration::from_secs(1);
+
+/// What supervisors share.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) board: Board,
+    pub(crate) events: Events,
+    pub(crate) store: Store,
+    pub(crate) logs: Logs,
+    pub(crate) offsets: Offsets,
+    pub(crate) control: Control,
+    pub(crate) client: brick_wire::Client,
+    pub(crate) listeners: Listeners,
+    pub(crate) inherited: Vec<(String, String)>,
+    /// Requested when everything is to end at once.
+    pub(crate) hurry: Drain,
+    /// Children that somebody waits for.
+    pub(crate) tracked: Mutex<HashSet<u32>>,
+}
+
+/// What a supervisor can be asked.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Stop the process and end.
+    Stop(oneshot::Sender<()>),
+    /// Stop the process and go on with this spec.
+    Replace(Arc<Spec>, oneshot::Sender<()>),
+    /// Send a signal to the process; its pid comes back, none when there is none.
+    Signal(Signal, oneshot::Sender<Option<u32>>),
+}
+
+/// The supervisor of one slot.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    context: Arc<Context>,
+    spec: Arc<Spec>,
+    orders: mpsc::Receiver<Order>,
+    backoff: Backoff,
+    waited: bool,
+}
+
+/// A process that runs.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) process: Process,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) adopted: bool,
+    token_life: Duration,
+}
+
+/// A task that ends with its owner.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+enum Next {
+    Start,
+    Pause(Duration),
+    End,
+}
+
+impl Running {
+    /// A process of an earlier agent; its token is renewed at once.
+    pub(crate) fn adopted(process: Process, incarnation: Incarnation) -> Self {
+        Self {
+            process,
+            incarnation,
+            adopted: true,
+            token_life: Duration::ZERO,
+        }
+    }
+}
+
+impl Supervisor {
+    pub(crate) fn new(context: Arc<Context>, spec: Arc<Spec>, orders: mpsc::Receiver<Order>) -> Self {
+        Self {
+            context,
+            spec,
+            orders,
+            backoff: Backoff::default(),
+            waited: false,
+        }
+    }
+
+    /// Supervises until it is told to stop.
+    pub(crate) async fn run(mut self, adopted: Option<Running>) {
+        let mut running = adopted;
+        if running.is_some() {
+            self.waited = true;
+        }
+        loop {
+            let next = match running.take() {
+                Some(running) => self.watch(running).await,
+                None => match self.start().await {
+                    Ok(started) => self.watch(started).await,
+                    Err(next) => next,
+                },
+            };
+            match next {
+                Next::Start => {}
+                Next::Pause(pause) => {
+                    if !self.pause(pause).await {
+                        return;
+                    }
+                }
+                Next::End => return,
+            }
+        }
+    }
+
+    /// Waits before the next start; false when the supervisor is to end.
+    async fn pause(&mut self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return true,
+                order = self.orders.recv() => match self.idle(order) {
+                    Some(Next::End) => return false,
+                    Some(_) => return true,
+                    None => {}
+                },
+            }
+        }
+    }
+
+    /// Obeys an order while no process runs.
+    fn idle(&mut self, order: Option<Order>) -> Option<Next> {
+        match order {
+            None => Some(Next::End),
+            Some(Order::Stop(done)) => {
+                self.set(InstanceState::Stopped, None);
+                // Whoever asked may have gone.
+                let _ = done.send(());
+                Some(Next::End)
+            }
+            Some(Order::Replace(spec, done)) => {
+                self.spec = spec;
+                let _ = done.send(());
+                Some(Next::Start)
+            }
+            Some(Order::Signal(_, pid)) => {
+                let _ = pid.send(None);
+                None
+            }
+        }
+    }
+
+    async fn start(&mut self) -> Result<Running, Next> {
+        self.wait_for_needs().await?;
+        self.context.board.update(&self.spec.slot, |row| {
+            if row.state != InstanceState::CrashLoop {
+                row.state = InstanceState::Starting;
+            }
+            row.version = self.spec.version.clone();
+            row.port = self.spec.port;
+        });
+        let incarnation = Incarnation::new();
+        let token_life = self.first_token(incarnation).await;
+        let name = self.spec.slot.to_string();
+        let listeners = (self.spec.slot.role == Role::Gateway).then_some(&self.context.listeners);
+        let begin = |offset| self.context.offsets.begin(&name, offset, incarnation);
+        let launched = launch::launch(&self.spec, &self.context.inherited, incarnation, listeners, begin);
+        let launched = match launched {
+            Ok(launched) => launched,
+            Err(error) => return Err(self.not_started(&error)),
+        };
+        let id = launched.process.id();
+        self.context.tracked.lock().insert(id.pid);
+        self.context.store.update(|state| {
+            let record = Record {
+                process: id,
+                incarnation,
+                fingerprint: self.spec.fingerprint.clone(),
+                port: self.spec.port,
+                started: jiff::Timestamp::now(),
+            };
+            state.processes.insert(name.clone(), record);
+        });
+        let store = self.context.store.clone();
+        tokio::spawn(async move { store.save().await });
+        tracing::debug!(slot = %name, pid = id.pid, offset = launched.log_offset, "started");
+        self.tell(EventKind::Starting, format!("{name} starts (pid {})", id.pid));
+        Ok(Running {
+            process: launched.process,
+            incarnation,
+            adopted: false,
+            token_life,
+        })
+    }
+
+    fn not_started(&mut self, error: &std::io::Error) -> Next {
+        let slot = &self.spec.slot;
+        let pause = self.backoff.died(Instant::now(), Duration::ZERO, rand::random());
+        let why = format!(
+            "{slot} cannot be started: {}: {error}",
+            self.spec.program.display()
+        );
+        let before = self.context.board.get(slot).map(|row| row.state);
+        self.set(InstanceState::Failed, Some(why.clone()));
+        self.context.board.update(slot, |row| row.given_up = true);
+        if before != Some(InstanceState::Failed) {
+            self.tell(EventKind::Failed, format!("{why}; it is tried again"));
+        }
+        Next::Pause(pause.max(Duration::from_millis(500)))
+    }
+
+    /// The first start waits until what the brick needs is ready, or has had its chance.
+    async fn wait_for_needs(&mut self) -> Result<(), Next> {
+        if std::mem::replace(&mut self.waited, true) || self.spec.needs.is_empty() {
+            return Ok(());
+        }
+        let (board, needs) = (self.context.board.clone(), self.spec.needs.clone());
+        let met = board.wait(move |rows| {
+            needs.iter().all(|need| {
+                let mut of_need = rows.iter().filter(|(slot, _)| slot.brick == *need).peekable();
+                let none = of_need.peek().is_none();
+                none || of_need.any(|(_, row)| {
+                    let passed = matches!(
+                        row.state,
+                        InstanceState::Ready
+                            | InstanceState::Skipped
+                            | InstanceState::Failed
+                            | InstanceState::CrashLoop
+                    );
+                    passed || row.given_up
+                })
+            })
+        });
+        tokio::pin!(met);
+        loop {
+            tokio::select! {
+                () = &mut met => return Ok(()),
+                order = self.orders.recv() => {
+                    let slot = self.spec.slot.clone();
+                    match order {
+                        Some(Order::Replace(spec, done)) => {
+                            self.spec = spec;
+                            let _ = done.send(());
+                        }
+                        Some(Order::Signal(_, pid)) => { let _ = pid.send(None); }
+                        Some(Order::Stop(done)) => {
+                            self.context.board.update(&slot, |row| row.state = InstanceState::Stopped);
+                            let _ = done.send(());
+                            return Err(Next::End);
+                        }
+                        None => return Err(Next::End),
+                    }
+                }
+            }
+        }
+    }
+
+    /// A token for a new process. A slot that has an old token may start with it while control is away.
+    async fn first_token(&self, incarnation: Incarnation) -> Duration {
+        if self.spec.slot.role == Role::Control {
+            return Duration::MAX;
+        }
+        let patience = if self.spec.token.exists() { 300 } else { 3000 };
+        let deadline = Instant::now() + Duration::from_millis(patience);
+        while Instant::now() < deadline {
+            if let Some(life) = issue(&self.context, &self.spec, incarnation).await {
+                return life;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Duration::ZERO
+    }
+
+    async fn watch(&mut self, running: Running) -> Next {
+        let slot = self.spec.slot.clone();
+        let started = Instant::now();
+        self.context.board.update(&slot, |row| {
+            row.pid = Some(running.process.id().pid);
+            row.incarnation = Some(running.incarnation);
+            row.adopted = running.adopted;
+            (row.answered, row.healthy, row.registered) = (false, false, false);
+        });
+        if running.adopted {
+            self.tell(
+                EventKind::Adopted,
+                format!("{slot} still runs (pid {}): taken over", running.process.id().pid),
+            );
+        }
+        let (sender, mut healthy) = watch::channel(None);
+        let url = format!("http://127.0.0.1:{}{}", self.spec.port, self.spec.health_path);
+        let client = self.context.client.clone();
+        let _prober = Task(tokio::spawn(readiness::probe(
+            client,
+            url,
+            self.spec.health_every,
+            sender,
+        )));
+        let _keeper = self.keep_token(&running);
+        let mut announcer: Option<Task> = None;
+        let mut ready_since: Option<Instant> = None;
+        let mut grace = Some(started + self.spec.health_grace);
+        loop {
+            let patience = grace.unwrap_or(started + Duration::from_secs(86_400 * 365));
+            tokio::select! {
+                biased;
+                () = running.process.ended() => {
+                    let ready_for = ready_since.map_or(Duration::ZERO, |since| since.elapsed());
+                    return self.bury(running, started, ready_for).await;
+                }
+                order = self.orders.recv() => match order {
+                    None => return Next::End,
+                    Some(Order::Signal(signal, pid)) => {
+                        let sent = running.process.signal(signal).is_ok();
+                        let _ = pid.send(sent.then_some(running.process.id().pid));
+                    }
+                    Some(Order::Stop(done)) => {
+                        self.stop(running).await;
+                        let _ = done.send(());
+                        return Next::End;
+                    }
+                    Some(Order::Replace(spec, done)) => {
+                        self.stop(running).await;
+                        self.spec = spec;
+                        let _ = done.send(());
+                        return Next::Start;
+                    }
+                },
+                Ok(()) = healthy.changed() => {
+                    let now = *healthy.borrow_and_update() == Some(true);
+                    ready_since = now.then(|| ready_since.unwrap_or_else(Instant::now));
+                    let first = grace.take().is_some();
+                    announcer = self.turned(now, first, started, running.incarnation).or(announcer.filter(|_| now));
+                }
+                () = tokio::time::sleep_until(patience), if grace.is_some() => {
+                    grace = None;
+                    self.never_ready();
+                }
+            }
+        }
+    }
+
+    /// Notes that health changed; the first yes is announced once control knows the instance.
+    fn turned(&self, healthy: bool, first: bool, started: Instant, incarnation: Incarnation) -> Option<Task> {
+        let slot = self.spec.slot.clone();
+        let answered = self.context.board.update(&slot, |row| {
+            row.healthy = healthy;
+            let before = row.answered;
+            row.answered |= healthy;
+            before
+        });
+        if !healthy {
+            self.set(
+                InstanceState::Unready,
+                Some("its health path does not say yes any more".to_owned()),
+            );
+            self.tell(EventKind::Unready, format!("{slot} is not ready any more"));
+            return None;
+        }
+        let context = self.context.clone();
+        let announce = async move {
+            if slot.role == Role::Control || slot.role == Role::Brick {
+                let known = context
+                    .board
+                    .wait(|rows| rows.get(&slot).is_none_or(|row| row.registered));
+                // Control may be away: the instance is ready all the same.
+                let _ = tokio::time::timeout(LET_GO, known).await;
+            }
+            let same = context.board.update(&slot, |row| {
+                let same = row.incarnation == Some(incarnation) && row.healthy;
+                if same {
+                    (row.state, row.problem, row.given_up) = (InstanceState::Ready, None, false);
+                }
+                same
+            });
+            if same == Some(true) {
+                let msg = match first || answered == Some(false) {
+                    true => format!("{slot} is ready after {} ms", started.elapsed().as_millis()),
+                    false => format!("{slot} is ready again"),
+                };
+                let event = Event::new(EventKind::Ready, msg).brick(&slot.brick);
+                context.events.send(event.instance(slot.to_string()));
+            }
+        };
+        Some(Task(tokio::spawn(announce)))
+    }
+
+    fn never_ready(&self) {
+        let slot = &self.spec.slot;
+        let grace = self.spec.health_grace.as_secs_f64();
+        let path = &self.spec.health_path;
+        let problem = format!(
+            "{slot} is not ready after {grace} s: expected a 2xx answer of http://127.0.0.1:{}{path}; look at its lines, check that it listens on PORT, or raise `health.grace`. It is asked on",
+            self.spec.port
+        );
+        self.context.board.update(slot, |row| {
+            row.given_up = true;
+            row.problem = Some(problem.clone());
+        });
+        let event = Event::new(EventKind::NeverReady, problem).brick(&slot.brick);
+        let lines = self.context.logs.last(slot, TAIL_LINES);
+        self.context
+            .events
+            .send(event.instance(slot.to_string()).lines(lines));
+    }
+
+    /// After a death: nothing of it stays, and it is said when it starts again.
+    async fn bury(&mut self, running: Running, started: Instant, ready_for: Duration) -> Next {
+        let exit = self.clear(&running).await;
+        let slot = self.spec.slot.clone();
+        let now = Instant::now();
+        let pause = self.backoff.died(now, ready_for, rand::random());
+        let looping = self.backoff.is_loop(now);
+        let state = if looping {
+            InstanceState::CrashLoop
+        } else {
+            InstanceState::Backoff
+        };
+        let what = format!(
+            "{slot} ended with {exit} after {:.1} s; it starts again in {} ms",
+            started.elapsed().as_secs_f64(),
+            pause.as_millis()
+        );
+        let told = self.context.board.update(&slot, |row| {
+            row.restarts += 1;
+            row.problem = Some(what.clone());
+            std::mem::replace(&mut row.state, state)
+        });
+        if looping && told != Some(InstanceState::CrashLoop) {
+            let msg = format!(
+                "{slot} is in a crash loop: 5 deaths within 30 s, the last with {exit}; its last lines say why. It is started again, ever more slowly"
+            );
+            let event = Event::new(EventKind::CrashLoop, msg).brick(&slot.brick);
+            let lines = self.context.logs.last(&slot, TAIL_LINES);
+            self.context
+                .events
+                .send(event.instance(slot.to_string()).lines(lines));
+        } else {
+            self.tell(EventKind::Exited, what);
+        }
+        Next::Pause(pause)
+    }
+
+    /// Stops in order: out of the pools, asked to end, killed after its grace.
+    async fn stop(&self, running: Running) {
+        let slot = &self.spec.slot;
+        let registered = self.context.board.update(slot, |row| {
+            row.state = InstanceState::Stopping;
+            row.healthy = false;
+            row.registered
+        });
+        let hurry = &self.context.hurry;
+        self.tell(EventKind::Stopping, format!("{slot} stops"));
+        if slot.role == Role::Brick && registered == Some(true) && !hurry.is_requested() {
+            let gone = self.context.control.deregister(running.incarnation, LET_GO);
+            tokio::select! {
+                _ = tokio::time::timeout(LET_GO * 3 / 2, gone) => {}
+                () = hurry.requested() => {}
+                () = running.process.ended() => {}
+            }
+        }
+        running.process.terminate();
+        tokio::select! {
+            () = running.process.ended() => {}
+            () = tokio::time::sleep(self.spec.stop_grace) => {}
+            () = hurry.requested() => {}
+        }
+        // It may have ended already.
+        let _ = running.process.signal(Signal::KILL);
+        running.process.ended().await;
+        let exit = self.clear(&running).await;
+        self.set(InstanceState::Stopped, None);
+        self.tell(EventKind::Stopped, format!("{slot} stopped with {exit}"));
+    }
+
+    /// Ends what the process left behind and forgets it.
+    async fn clear(&self, running: &Running) -> Exit {
+        let slot = &self.spec.slot;
+        let mark = Mark {
+            leader: Some(running.process.id()),
+            environment: format!("{}={}", env::BRICK_INCARNATION, running.incarnation),
+        };
+        self.context.board.update(slot, |row| {
+            (row.pid, row.incarnation, row.adopted) = (None, None, false);
+            (row.healthy, row.answered, row.registered) = (false, false, false);
+        });
+        let left = sweep(mark, HashSet::new()).await;
+        if left > 0 {
+            tracing::debug!(%slot, left, "ended what the process left behind");
+        }
+        let exit = running.process.reap();
+        self.context.tracked.lock().remove(&running.process.id().pid);
+        self.context
+            .store
+            .update(|state| state.processes.remove(&slot.to_string()));
+        let store = self.context.store.clone();
+        tokio::spawn(async move { store.save().await });
+        exit
+    }
+
+    /// Renews the token of a process at two thirds of its life.
+    fn keep_token(&self, running: &Running) -> Option<Task> {
+        if self.spec.slot.role == Role::Control {
+            return None;
+        }
+        let (context, spec) = (self.context.clone(), self.spec.clone());
+        let (incarnation, mut life) = (running.incarnation, running.token_life);
+        Some(Task(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep((life * 2 / 3).max(Duration::from_millis(250))).await;
+                let renewed = issue(&context, &spec, incarnation).await;
+                life = renewed.unwrap_or(Duration::from_secs(1));
+            }
+        })))
+    }
+
+    fn set(&self, state: InstanceState, problem: Option<String>) {
+        self.context.board.update(&self.spec.slot, |row| {
+            (row.state, row.problem) = (state, problem);
+        });
+    }
+
+    fn tell(&self, kind: EventKind, msg: String) {
+        let slot = &self.spec.slot;
+        let event = Event::new(kind, msg).brick(&slot.brick);
+        self.context.events.send(event.instance(slot.to_string()));
+    }
+}
+
+/// Gets a process token and puts it into its file; its life.
+async fn issue(context: &Context, spec: &Spec, incarnation: Incarnation) -> Option<Duration> {
+    let issued = context
+        .control
+        .process_token(&spec.slot.brick, incarnation, &spec.scopes)
+        .await;
+    let Issued { token, expires_in_s } = issued.ok()?;
+    write_private(&spec.token, format!("{token}\n").as_bytes(), false).ok()?;
+    Some(Duration::from_secs(expires_in_s))
+}
