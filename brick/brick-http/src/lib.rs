@@ -31,6 +31,8 @@ mod error;
 pub mod extract;
 pub mod openapi;
 pub mod server;
+#[cfg(test)]
+mod tests;
 
 pub use access::Access;
 pub use brick_wire::Problem;

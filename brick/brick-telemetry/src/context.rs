@@ -211,7 +211,8 @@ thread_local! {
 
 /// The context of the tracing span that is entered on this thread; none outside of every span.
 pub fn current() -> Option<SpanContext> {
-    ENTERED.with_borrow(|stack| stack.last().map(|(_, context)| *context))
+    let last = ENTERED.try_with(|stack| stack.borrow().last().map(|(_, context)| *context));
+    last.ok().flatten()
 }
 
 /// Runs `f`; a root tracing span that is made inside joins the trace of `parent`.
@@ -228,17 +229,19 @@ pub fn with_remote_parent<T>(parent: Option<SpanContext>, f: impl FnOnce() -> T)
 
 /// What a root span made now has as parent.
 pub(crate) fn remote_parent() -> Option<SpanContext> {
-    REMOTE.get()
+    REMOTE.try_with(Cell::get).ok().flatten()
 }
 
 /// The span `id` was entered on this thread.
 pub(crate) fn enter(id: u64, context: SpanContext) {
-    ENTERED.with_borrow_mut(|stack| stack.push((id, context)));
+    // A span may still be entered while the thread ends: then nobody asks any more.
+    let _ = ENTERED.try_with(|stack| stack.borrow_mut().push((id, context)));
 }
 
 /// The span `id` was left on this thread; spans may be left out of order.
 pub(crate) fn exit(id: u64) {
-    ENTERED.with_borrow_mut(|stack| {
+    let _ = ENTERED.try_with(|stack| {
+        let mut stack = stack.borrow_mut();
         if let Some(at) = stack.iter().rposition(|(entered, _)| *entered == id) {
             stack.remove(at);
         }

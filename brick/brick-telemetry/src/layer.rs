@@ -93,12 +93,14 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TelemetryLayer {
         let metadata = event.metadata();
         let span = ctx.event_span(event);
         let mut found = None;
-        if let Some(span) = &span
-            && let Some(open) = span.extensions_mut().get_mut::<Open>()
-        {
-            found = Some(open.record.context);
-            if *metadata.level() <= Level::WARN && open.record.context.sampled {
-                note(&mut open.record, event);
+        if let Some(span) = &span {
+            // Read before the span is locked: a field's `Debug` may itself tell something.
+            let noted = (*metadata.level() <= Level::WARN).then(|| span_event(event));
+            if let Some(open) = span.extensions_mut().get_mut::<Open>() {
+                found = Some(open.record.context);
+                if let Some(noted) = noted {
+                    open.note(noted);
+                }
             }
         }
         if self.is_logged(metadata) {
@@ -132,12 +134,17 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TelemetryLayer {
     }
 }
 
-/// Adds the event to its span.
-fn note(record: &mut SpanRecord, event: &Event<'_>) {
-    if record.events.len() >= EVENTS_MAX {
-        record.cut_events = record.cut_events.saturating_add(1);
-        return;
+impl Open {
+    fn note(&mut self, event: SpanEvent) {
+        if self.record.events.len() < EVENTS_MAX {
+            self.record.events.push(event);
+        } else {
+            self.record.cut_events = self.record.cut_events.saturating_add(1);
+        }
     }
+}
+
+fn span_event(event: &Event<'_>) -> SpanEvent {
     let mut fields = EventFields::default();
     event.record(&mut fields);
     let level = match *event.metadata().level() {
@@ -145,11 +152,11 @@ fn note(record: &mut SpanRecord, event: &Event<'_>) {
         _ => "warn",
     };
     fields.attributes.push((Cow::Borrowed("level"), level.into()));
-    record.events.push(SpanEvent {
+    SpanEvent {
         time_unix_ns: unix_ns_now(),
         name: fields.message.into(),
         attributes: fields.attributes,
-    });
+    }
 }
 
 #[cfg(test)]

@@ -1,1 +1,297 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use axum::Router;
+use axum::routing::{get, post};
+use brick_telemetry::context::Baggage;
+use brick_telemetry::span::{Kind, SpanRecord, Value};
+use http::{HeaderMap, StatusCode};
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::context::{self, Context};
+use crate::tests::{System, closed_port};
+use crate::{Access, Caller, Error, Json, Problem};
+
+/// Answers with the request's headers.
+fn mirror() -> Router {
+    async fn headers(headers: HeaderMap) -> Json<BTreeMap<String, String>> {
+        let text = |value: &http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        Json(
+            headers
+                .iter()
+                .map(|(k, v)| (k.as_str().to_owned(), text(v)))
+                .collect(),
+        )
+    }
+    Router::new().route("/headers", get(headers))
+}
+
+type Seen = BTreeMap<String, String>;
+
+fn named<'a>(spans: &'a [SpanRecord], name: &str) -> &'a SpanRecord {
+    spans.iter().find(|span| span.name == name).unwrap()
+}
+
+#[tokio::test]
+async fn a_trace_the_user_and_baggage_cross_two_bricks() {
+    let system = System::new();
+    let (order, product) = (system.brick("order"), system.brick("product"));
+    let _guard = tracing::subscriber::set_default(order.telemetry.subscriber());
+    let stock = get(async |caller: Caller, headers: HeaderMap| {
+        let said = |name: &str| headers.get(name).map_or("", |v| v.to_str().unwrap()).to_owned();
+        Json(json!({
+            "user": caller.user().map(|c| c.sub.clone()),
+            "brick": caller.brick().map(|c| c.sub.clone()),
+            "baggage": said("baggage"),
+        }))
+    });
+    let behind = product
+        .serve(Access::new().users_or_bricks(Router::new().route("/stock", stock)))
+        .await;
+    let client = order.clients.client("product");
+    let place = post(async move || {
+        // A task of its own carries the context, too.
+        let call = crate::spawn(async move { client.get("/stock").fetch::<serde_json::Value>().await });
+        call.await.unwrap().map(Json)
+    });
+    let front = order
+        .serve(Access::new().users(Router::new().route("/orders", place)))
+        .await;
+    let answer = brick_wire::Client::new()
+        .post(front.url("/orders"))
+        .bearer(&system.user("customer"))
+        .header(
+            http::HeaderName::from_static("baggage"),
+            "brick.pool=v2,session=7",
+        )
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status, StatusCode::OK);
+    let seen: serde_json::Value = answer.json().unwrap();
+    assert_eq!(
+        seen,
+        json!({ "user": "u1", "brick": "brick:order", "baggage": "session=7" })
+    );
+    let spans = order.telemetry.finished_spans();
+    let (server, call, inner) = (
+        named(&spans, "POST /orders"),
+        named(&spans, "GET"),
+        named(&spans, "GET /stock"),
+    );
+    assert_eq!(
+        (call.kind, call.parent),
+        (Kind::Client, Some(server.context.span_id))
+    );
+    assert_eq!(inner.parent, Some(call.context.span_id));
+    assert_eq!(inner.context.trace_id, server.context.trace_id);
+    assert_eq!(
+        call.attribute("server.address"),
+        Some(&"product".to_owned().into())
+    );
+    assert_eq!(call.attribute("peer.service"), Some(&"product".to_owned().into()));
+    let text = order.telemetry.metrics().encode();
+    let series = "http_client_request_duration_seconds_count{server_address=\"product\",http_request_method=\"GET\",http_response_status_code=\"200\"} 1";
+    assert!(text.contains(series), "{text}");
+    behind.trigger.drain();
+    behind.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn platform_baggage_passes_between_bricks() {
+    let system = System::new();
+    let (order, product) = (system.brick("order"), system.brick("product"));
+    let pool = get(async || context::current().baggage().to_header());
+    let _running = product
+        .serve(Access::new().bricks(Router::new().route("/pool", pool)))
+        .await;
+    let client = order.clients.client("product");
+    let context = Context::new(Baggage::parse("brick.pool=v2"));
+    let answer = context::scope(context, client.get("/pool").send()).await.unwrap();
+    assert_eq!(answer.body, "brick.pool=v2");
+}
+
+#[tokio::test]
+async fn outside_of_the_system_neither_identity_nor_user_nor_platform_baggage_goes() {
+    let system = System::new();
+    let running = system.brick("psp").serve(Access::new().public(mirror())).await;
+    let clients = system.brick("payment").clients;
+    let context = Context::new(Baggage::parse("brick.pool=v2,session=7"));
+    let context = context.with_user_token(Some(Arc::from("user-token")));
+    let outside = clients.external("psp", &running.url("/"));
+    let seen: Seen = context::scope(context.clone(), outside.get("/headers").fetch())
+        .await
+        .unwrap();
+    assert_eq!(seen["baggage"], "session=7");
+    assert!(!seen.contains_key("x-brick-identity") && !seen.contains_key("authorization"));
+    let inside = clients.client("psp");
+    let seen: Seen = context::scope(context.clone(), inside.get("/headers").fetch())
+        .await
+        .unwrap();
+    assert_eq!(
+        (seen["baggage"].as_str(), seen["authorization"].as_str()),
+        ("brick.pool=v2,session=7", "Bearer user-token")
+    );
+    assert!(seen.contains_key("x-brick-identity"));
+    let seen: Seen = context::scope(context, inside.get("/headers").as_self().fetch())
+        .await
+        .unwrap();
+    assert!(!seen.contains_key("authorization"));
+    let secure = clients.external("psp", "https://psp.example");
+    let error = secure.get("/").send().await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("expected a URL that starts with http://"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_tried_at_another_instance() {
+    let system = System::new();
+    let (order, product) = (system.brick("order"), system.brick("product"));
+    let running = product.serve(Access::new().public(mirror())).await;
+    let client = order.clients.client("product");
+    for _ in 0..8 {
+        // A new set each time, so that nothing learnt of a dead instance helps.
+        system.endpoints("product", &[closed_port(), closed_port(), running.addr]);
+        let answer = client.post("/nowhere").json(&1).send().await.unwrap();
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    }
+    system.endpoints("product", &[closed_port(), closed_port()]);
+    let error = client.get("/headers").send().await.unwrap_err();
+    assert!(matches!(error, Error::Connect { .. }), "{error}");
+    let problem = Problem::from(error);
+    assert_eq!(
+        (problem.status, problem.code.as_str()),
+        (502, "callee_unreachable")
+    );
+}
+
+#[tokio::test]
+async fn each_failure_becomes_a_problem_that_names_the_callee() {
+    let system = System::new();
+    let (order, product) = (system.brick("order"), system.brick("product"));
+    let routes = Router::new()
+        .route("/never", get(std::future::pending::<()>))
+        .route("/big", get(async || "x".repeat(1000)))
+        .route("/odd", get(async || "no json"))
+        .route(
+            "/conflict",
+            get(async || Problem::conflict("out_of_stock", "none left")),
+        )
+        .route("/busy", get(async || Problem::unavailable("busy", "later")));
+    let _running = product.serve(Access::new().public(routes)).await;
+    let client = order.clients.client("product");
+    let quick = Duration::from_millis(50);
+    let call = |path: &str| client.get(path).bytes_max(500);
+    let cases = [
+        (call("/never").timeout(quick), 504, "callee_timeout"),
+        (call("/big"), 502, "callee_answer_too_large"),
+        (call("/odd"), 502, "callee_answer_unexpected"),
+        (call("/conflict"), 502, "callee_failed"),
+        (call("/busy"), 503, "callee_failed"),
+        (call("no-slash"), 500, "callee_request_invalid"),
+        (order.clients.client("nobody").get("/"), 503, "callee_no_instance"),
+    ];
+    for (call, status, code) in cases {
+        let error = call.fetch::<u32>().await.unwrap_err();
+        let problem = Problem::from(error);
+        assert_eq!(
+            (problem.status, problem.code.as_str()),
+            (status, code),
+            "{problem:?}"
+        );
+        assert!(
+            problem.detail.contains("product") || problem.detail.contains("nobody"),
+            "{problem:?}"
+        );
+    }
+    let error = client.get("/conflict").fetch::<u32>().await.unwrap_err();
+    assert_eq!(error.problem().unwrap().code, "out_of_stock");
+    assert_eq!(error.status(), Some(StatusCode::CONFLICT));
+    let text = order.telemetry.metrics().encode();
+    assert!(
+        text.contains("http_response_status_code=\"callee_timeout\"} 1"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn the_manifest_limits_a_call_that_says_nothing_and_the_limit_is_acknowledged() {
+    let system = System::new();
+    let (order, product) = (system.brick("order"), system.brick("product"));
+    let routes = Router::new().route("/never", get(std::future::pending::<()>));
+    let _running = product.serve(Access::new().public(routes)).await;
+    system.limit("order", "product", 30);
+    let client = order.clients.client("product");
+    let error = client.get("/never").send().await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Timeout { limit, .. } if limit.as_millis() == 30),
+        "{error}"
+    );
+    let acks = system.acknowledged().await;
+    assert_eq!(
+        (acks[0].name.as_str(), acks[0].refused.as_ref()),
+        ("limits/order->product", None)
+    );
+    system.limit("order", "product", 0);
+    assert_eq!(client.timeout(), TIMEOUT);
+    assert!(system.acknowledged().await[0].refused.is_some());
+}
+
+#[tokio::test]
+async fn a_query_is_encoded_from_its_fields() {
+    let system = System::new();
+    let (order, product) = (system.brick("order"), system.brick("product"));
+    let echo = get(async |uri: http::Uri| uri.query().unwrap_or_default().to_owned());
+    let _running = product
+        .serve(Access::new().public(Router::new().route("/q", echo)))
+        .await;
+    let client = order.clients.client("product");
+    let query = json!({ "q": "a lamp & more", "tag": ["x", "ü"], "none": null, "max": 3 });
+    let answer = client.get("/q?fixed=1").query(&query).send().await.unwrap();
+    let expected = [
+        "fixed=1",
+        "q=a%20lamp%20%26%20more",
+        "tag=x",
+        "tag=%C3%BC",
+        "max=3",
+    ];
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    let mut parts: Vec<&str> = text.split('&').collect();
+    parts.sort_unstable();
+    let mut wanted = expected.to_vec();
+    wanted.sort_unstable();
+    assert_eq!(parts, wanted);
+    let nested = client.get("/q").query(&json!({ "a": { "b": 1 } })).send().await;
+    assert!(matches!(nested, Err(Error::Request { .. })));
+}
+
+#[tokio::test]
+async fn a_failed_call_shows_in_its_span() {
+    let system = System::new();
+    let order = system.brick("order");
+    let _guard = tracing::subscriber::set_default(order.telemetry.subscriber());
+    let client = order.clients.client("nobody");
+    assert!(client.get("/").send().await.is_err());
+    assert!(!client.is_up());
+    let spans = order.telemetry.finished_spans();
+    assert_eq!(
+        spans[0].attribute("error.type"),
+        Some(&Value::from("callee_no_instance".to_owned()))
+    );
+    assert_eq!(spans[0].events[0].name, "a call failed");
+}
+
+proptest! {
+    #[test]
+    fn a_path_segment_stays_one_segment(text in any::<String>()) {
+        let segment = path_segment(&text);
+        prop_assert!(segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%".contains(&b)));
+        prop_assert!(segment != "." && segment != "..");
+    }
+}

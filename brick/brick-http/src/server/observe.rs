@@ -145,11 +145,11 @@ fn remote_parent(headers: &HeaderMap) -> Option<SpanContext> {
 }
 
 /// Refuses a body that says it is too large, and stops one that turns out to be.
-fn limited(request: Request, bytes_max: usize) -> Result<Request, Problem> {
+fn limited(request: Request, bytes_max: usize) -> Result<Request, Box<Problem>> {
     let declared = request.headers().get(CONTENT_LENGTH);
     let length = declared.and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > bytes_max as u64) {
-        return Err(too_large(bytes_max));
+        return Err(Box::new(too_large(bytes_max)));
     }
     let (parts, body) = request.into_parts();
     if body.is_end_stream() {
