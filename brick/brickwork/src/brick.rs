@@ -363,6 +363,7 @@ impl Brick {
             body_bytes_max: inner.body_bytes_max,
             ..ServerOptions::new(telemetry, verifier, inner.contract.brick.as_str())
         });
+        self.health().set_ready(true);
         server.serve(listener, access, inner.stopping.clone()).await;
         inner.stop.drain();
         self.end().await;
