@@ -1,1 +1,35 @@
-//! Control: registry, routes, config and bus on one store.
+//! *Control*: registry, routes, configuration and the management bus, on one store.
+//!
+//! Three things come in: the manifest (from the agent), instances with their leases (from the agent), the trust bundle
+//! (from identity). From them control derives versioned resources (`endpoints/order`, `routes/edge` …) and streams
+//! them to whoever may see them. It is never in the path of a request: while it is down everybody works on with what
+//! they were told last.
+//!
+//! What always holds:
+//! - a change is on disk before anybody is told of it, so that `kill -9` loses nothing that was acknowledged and never
+//!   takes a revision back;
+//! - one writer applies changes in order; revisions grow by one with every change of any resource;
+//! - an instance's older start never replaces its newer one (fencing);
+//! - every queue and table has a bound; a subscriber that is too slow is cut off, counted, and resumes.
+
+mod acks;
+mod api;
+mod bus;
+mod derive;
+mod error;
+mod lease;
+mod metrics;
+mod options;
+mod service;
+mod state;
+mod writer;
+
+pub mod openapi;
+pub mod store;
+
+pub use error::Error;
+pub use options::{OnManifest, Options};
+pub use service::{Handle, Service};
+
+/// Paths whose requests get no span: they are the platform's own chatter.
+pub const UNTRACED: [&str; 2] = ["/bus/", "/api/registry/v1/leases"];

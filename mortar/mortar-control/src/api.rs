@@ -1,0 +1,40 @@
+//! The HTTP side: who may call what.
+
+pub(crate) mod bus;
+pub(crate) mod registry;
+pub(crate) mod system;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{delete, get, post, put};
+use brick_http::Access;
+
+use crate::service::Handle;
+
+/// Largest manifest or batch in bytes.
+const BODY_BYTES_MAX: usize = 4 << 20;
+
+/// Routes for operators stand behind their group; the others need other scopes (`agent`, `bus`) and check them first
+/// thing.
+pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
+    let admin = Router::new()
+        .route("/api/system/v1", get(system::show))
+        .route("/api/config/v1/{brick}", get(system::config))
+        .with_state(handle.clone());
+    let checked = Router::new()
+        .route("/api/system/v1/manifest", put(system::manifest))
+        .route(
+            "/api/registry/v1/instances",
+            post(registry::register).get(registry::list),
+        )
+        .route(
+            "/api/registry/v1/instances/{incarnation}",
+            delete(registry::deregister),
+        )
+        .route("/api/registry/v1/leases", post(registry::renew))
+        .route("/bus/v1/watch", get(bus::watch))
+        .route("/bus/v1/acks", post(bus::acknowledge).get(bus::acknowledged))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(handle.clone());
+    Access::new().admin(admin).public(checked).public(extra)
+}

@@ -1,0 +1,235 @@
+//! The bus over HTTP: watch and acknowledgements.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use brick_auth::Claims;
+use brick_bus::{Ack, Cursor};
+use brick_http::{Json, Problem, Query};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::acks::Told;
+use crate::bus::view::{Scope, View};
+use crate::bus::{Refused, stream};
+use crate::service::Handle;
+
+/// Acknowledgements in one call at most.
+const ACKS_MAX: usize = 1_024;
+
+/// A watch, as the document describes it; the name may be repeated.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[allow(dead_code, reason = "the query is read by hand, for its name may be repeated")]
+pub(crate) struct WatchQuery {
+    /// A name, or `prefix*`; may be repeated. Without any everything that the token may see is told.
+    resource: Option<String>,
+}
+
+/// Acknowledgements.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct AckBatch {
+    /// One for each resource that was applied or refused.
+    acks: Vec<AckBody>,
+}
+
+/// One acknowledgement.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct AckBody {
+    /// The resource.
+    name: String,
+    /// The revision that was applied or refused.
+    revision: u64,
+    /// Who applied it.
+    incarnation: brick_core::Incarnation,
+    /// Why it was refused; none means applied.
+    #[serde(default)]
+    refused: Option<String>,
+}
+
+/// Whose acknowledgements.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct AckQuery {
+    /// The resource.
+    name: String,
+}
+
+/// Who applied which revision of a resource.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct AckList {
+    /// The resource.
+    name: String,
+    /// Its present revision; none where there is no such resource.
+    revision: Option<u64>,
+    /// The newest word of each process.
+    items: Vec<Told>,
+}
+
+pub(crate) async fn watch(
+    State(handle): State<Handle>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let claims = handle.verifier().platform_bearer(&headers, &["bus"])?;
+    let patterns = patterns(query.as_deref().unwrap_or_default())?;
+    let view = View::new(Scope::of(&claims), patterns)
+        .map_err(|hint| Problem::bad_request("query_invalid", hint))?;
+    let cursor = headers.get("last-event-id").map(|id| {
+        let cursor = id.to_str().ok().and_then(|text| text.parse::<Cursor>().ok());
+        // What is no cursor is one of an epoch that nobody knows.
+        cursor.unwrap_or(Cursor {
+            epoch: String::new(),
+            revision: 0,
+        })
+    });
+    let subscription = match handle.bus().subscribe(view, cursor) {
+        Ok(subscription) => subscription,
+        Err(Ok(refused)) => return Ok(refusal(refused)),
+        Err(Err(error)) => return Err(error.into()),
+    };
+    let body = Body::from_stream(stream::body(subscription, life(&claims)));
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((headers, body).into_response())
+}
+
+fn refusal(refused: Refused) -> Response {
+    let problem = match refused {
+        Refused::Full => Problem::unavailable(
+            "too_many_subscribers",
+            "too many streams are open; try again later",
+        ),
+        Refused::Stopping => {
+            Problem::unavailable("stopping", "control is stopping; try again when it is back")
+        }
+    };
+    ([(RETRY_AFTER, HeaderValue::from_static("1"))], problem).into_response()
+}
+
+/// How long the token still counts: a stream does not outlive what it was opened with.
+fn life(claims: &Claims) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Duration::from_secs(claims.exp).saturating_sub(now)
+}
+
+/// The values of `resource=` in the query.
+fn patterns(query: &str) -> Result<Vec<String>, Problem> {
+    let invalid = |hint: &str| Problem::bad_request("query_invalid", hint);
+    let mut patterns = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if name != "resource" {
+            return Err(invalid("expected only parameters named \"resource\""));
+        }
+        patterns.push(decode(value).ok_or_else(|| invalid("a pattern is not well percent-encoded"))?);
+    }
+    Ok(patterns)
+}
+
+/// Percent-encoding (RFC 3986 §2.1); none where it is not well formed or no UTF-8.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |b: u8| char::from(b).to_digit(16);
+        let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
+        bytes.push(u8::try_from(high * 16 + low).ok()?);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+pub(crate) async fn acknowledge(
+    State(handle): State<Handle>,
+    headers: HeaderMap,
+    body: Result<Json<AckBatch>, Problem>,
+) -> Result<http::StatusCode, Problem> {
+    let claims = handle.verifier().platform_bearer(&headers, &["bus"])?;
+    let Json(AckBatch { acks }) = body?;
+    if acks.len() > ACKS_MAX {
+        let hint = format!("expected at most {ACKS_MAX} acknowledgements in one call");
+        return Err(Problem::unprocessable("too_many_acks", hint));
+    }
+    let (scope, state) = (Scope::of(&claims), handle.state());
+    for ack in acks {
+        let own = claims
+            .incarnation
+            .as_deref()
+            .is_none_or(|own| own == ack.incarnation.to_string());
+        if !own {
+            let hint = "a process acknowledges for itself alone: the incarnation is not the token's";
+            return Err(Problem::forbidden("foreign_incarnation", hint));
+        }
+        let current = match state.resources.get(&ack.name) {
+            Some(resource) if scope.sees(&ack.name) => resource.revision,
+            _ => 0,
+        };
+        let ack = Ack {
+            name: ack.name,
+            revision: ack.revision,
+            incarnation: ack.incarnation,
+            refused: ack.refused,
+        };
+        handle.acks().take(ack, current);
+    }
+    Ok(http::StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn acknowledged(
+    State(handle): State<Handle>,
+    headers: HeaderMap,
+    query: Result<Query<AckQuery>, Problem>,
+) -> Result<Json<AckList>, Problem> {
+    handle.verifier().platform_bearer(&headers, &["admin"])?;
+    let Query(AckQuery { name }) = query?;
+    Ok(Json(AckList {
+        revision: handle
+            .state()
+            .resources
+            .get(&name)
+            .map(|resource| resource.revision),
+        items: handle.acks().of(&name),
+        name,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn patterns_are_read_from_the_query() {
+        let check = |query: &str, expect: Option<&[&str]>| {
+            let found = patterns(query).ok();
+            let found = found
+                .as_ref()
+                .map(|p| p.iter().map(String::as_str).collect::<Vec<_>>());
+            assert_eq!(found.as_deref(), expect, "{query}");
+        };
+        check("", Some(&[]));
+        check(
+            "resource=config/order&resource=limits/order-%3E%2a",
+            Some(&["config/order", "limits/order->*"]),
+        );
+        check("resource=a%2", None);
+        check("resource=%ff", None);
+        check("other=1", None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_query_makes_the_parser_panic(query in ".{0,80}") {
+            let _ = patterns(&query);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The system: its manifest, and what of it the map and the configuration show.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use brick_http::{Json, Path, Problem};
+use brick_model::Model;
+use http::HeaderMap;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::service::Handle;
+use crate::state::Action;
+
+/// What a manifest led to.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct InForce {
+    /// Revision that it is part of.
+    revision: u64,
+}
+
+/// The system as the map draws it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct SystemView {
+    /// Its name.
+    name: String,
+    /// Identity of the bus's history.
+    epoch: String,
+    /// Revision of the newest change.
+    revision: u64,
+    /// What runs.
+    bricks: Vec<BrickView>,
+    /// The edge's routes in the order in which they are tried.
+    routes: Vec<RouteView>,
+    /// Services outside the system.
+    externals: Vec<ExternalView>,
+}
+
+/// One brick.
+#[derive(Debug, Serialize, JsonSchema)]
+struct BrickView {
+    name: String,
+    version: String,
+    /// Instances wanted.
+    replicas: u32,
+    /// Whether it may be left out.
+    optional: bool,
+    /// Bricks that it calls.
+    needs: Vec<String>,
+}
+
+/// One route.
+#[derive(Debug, Serialize, JsonSchema)]
+struct RouteView {
+    name: String,
+    path: String,
+    to: String,
+    /// `public` or `jwt`.
+    auth: &'static str,
+}
+
+/// One service outside.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ExternalView {
+    name: String,
+    url: String,
+}
+
+/// Configuration of a brick as the manifest has it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ConfigView {
+    /// The brick.
+    brick: String,
+    /// Revision of the values.
+    revision: u64,
+    /// The values, nested as written.
+    values: Value,
+}
+
+pub(crate) async fn manifest(
+    State(handle): State<Handle>,
+    headers: HeaderMap,
+    body: Result<Json<Model>, Problem>,
+) -> Result<Json<InForce>, Problem> {
+    handle.verifier().platform_bearer(&headers, &["agent"])?;
+    let Json(model) = body?;
+    let state = handle.wish(Action::Manifest(Arc::new(model))).await?;
+    Ok(Json(InForce {
+        revision: state.revision,
+    }))
+}
+
+pub(crate) async fn show(State(handle): State<Handle>) -> Json<SystemView> {
+    let state = handle.state();
+    let mut view = SystemView {
+        name: handle.options().system.clone(),
+        epoch: state.epoch.clone(),
+        revision: state.revision,
+        bricks: Vec::new(),
+        routes: Vec::new(),
+        externals: Vec::new(),
+    };
+    let Some(model) = &state.manifest else {
+        return Json(view);
+    };
+    for (name, brick) in &model.bricks {
+        let name = name.to_string();
+        if let Some(url) = brick.external.clone() {
+            view.externals.push(ExternalView { name, url });
+            continue;
+        }
+        view.bricks.push(BrickView {
+            name,
+            version: brick.version.to_string(),
+            replicas: brick.replicas,
+            optional: brick.optional,
+            needs: brick.needs.iter().map(ToString::to_string).collect(),
+        });
+    }
+    for route in model.routes() {
+        view.routes.push(RouteView {
+            name: route.name,
+            path: route.path.as_str().to_owned(),
+            to: route.to.to_string(),
+            auth: match route.auth {
+                brick_model::Auth::Public => "public",
+                brick_model::Auth::Jwt => "jwt",
+            },
+        });
+    }
+    Json(view)
+}
+
+pub(crate) async fn config(
+    State(handle): State<Handle>,
+    path: Result<Path<String>, Problem>,
+) -> Result<Json<ConfigView>, Problem> {
+    let Path(brick) = path?;
+    let state = handle.state();
+    let Some(resource) = state.resources.get(&format!("config/{brick}")) else {
+        let brick: String = brick.chars().take(63).collect();
+        let hint = format!("the manifest has no brick \"{brick}\"");
+        return Err(Problem::not_found("brick_unknown", hint));
+    };
+    Ok(Json(ConfigView {
+        brick,
+        revision: resource.revision,
+        values: resource.value.clone(),
+    }))
+}

@@ -1,0 +1,58 @@
+//! What can go wrong in control, and how a caller is told.
+
+use brick_core::Incarnation;
+use brick_http::Problem;
+
+/// Why control cannot do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store failed; nothing was changed.
+    #[error("the store of control failed")]
+    Store(#[from] brick_state::Error),
+    /// A newer start has the slot.
+    #[error("slot {slot} belongs to the newer start {newer}; this one may not register any more")]
+    Fenced {
+        /// The slot, `order/1`.
+        slot: String,
+        /// Who has it.
+        newer: Incarnation,
+    },
+    /// No room for one more instance.
+    #[error("{max} instances are registered, no more fit")]
+    TooManyInstances {
+        /// The bound.
+        max: usize,
+    },
+    /// A manifest of another system.
+    #[error("this is control of system \"{expected}\", the manifest is of \"{found}\"")]
+    OtherSystem {
+        /// Whose control it is.
+        expected: String,
+        /// Whose manifest came.
+        found: String,
+    },
+    /// A value cannot be written as JSON.
+    #[error("a value cannot be written as JSON: {0}")]
+    Encode(String),
+    /// The writer has ended.
+    #[error("control is stopping; try again when it is back")]
+    Stopping,
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            Error::Fenced { .. } => Self::conflict("fenced", text),
+            Error::TooManyInstances { .. } => Self::conflict("too_many_instances", text),
+            Error::OtherSystem { .. } => Self::conflict("other_system", text),
+            Error::Stopping => Self::unavailable("stopping", text),
+            Error::Store(_) => {
+                let hint = "the change could not be stored and was not made; the log says why";
+                Self::unavailable("store_failed", hint)
+            }
+            Error::Encode(_) => Self::internal(),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Control's part of the platform's OpenAPI document.
+
+use brick_http::openapi::{Document, Operation};
+use brick_model::Model;
+
+use crate::api::bus::{AckBatch, AckList, AckQuery, WatchQuery};
+use crate::api::registry::{Gone, Granted, Instances, Registration, Renewals, Renewed, Wait};
+use crate::api::system::{ConfigView, InForce, SystemView};
+
+/// Adds control's operations to a document.
+pub fn describe(document: Document) -> Document {
+    bus(registry(system(document)))
+}
+
+fn system(document: Document) -> Document {
+    document
+        .operation(
+            Operation::put("/api/system/v1/manifest")
+                .summary("Puts a validated manifest into force; scope agent")
+                .access("admin")
+                .body::<Model>()
+                .answer::<InForce>(200, "it is in force")
+                .problem(409, "it is the manifest of another system")
+                .problem(422, "it is no manifest"),
+        )
+        .operation(
+            Operation::get("/api/system/v1")
+                .summary("Bricks with what they need, routes, externals")
+                .access("admin")
+                .answer::<SystemView>(200, "the system"),
+        )
+        .operation(
+            Operation::get("/api/config/v1/{brick}")
+                .summary("Configuration of a brick as the manifest has it")
+                .access("admin")
+                .answer::<ConfigView>(200, "the values")
+                .problem(404, "no such brick"),
+        )
+}
+
+fn registry(document: Document) -> Document {
+    document
+        .operation(
+            Operation::post("/api/registry/v1/instances")
+                .summary(
+                    "Registers an instance; scope agent. A newer start replaces the older one in its slot",
+                )
+                .access("admin")
+                .body::<Registration>()
+                .answer::<Granted>(200, "the lease")
+                .problem(409, "fenced: a newer start has the slot; or too many instances")
+                .problem(422, "a value is out of bounds"),
+        )
+        .operation(
+            Operation::get("/api/registry/v1/instances")
+                .summary("All instances with state and lease; scope admin or bus")
+                .access("admin")
+                .answer::<Instances>(200, "by brick and slot"),
+        )
+        .operation(
+            Operation::delete("/api/registry/v1/instances/{incarnation}")
+                .summary(
+                    "Deregisters an instance; answers when every connected subscriber was told; scope agent",
+                )
+                .access("admin")
+                .query::<Wait>()
+                .answer::<Gone>(200, "it is gone"),
+        )
+        .operation(
+            Operation::post("/api/registry/v1/leases")
+                .summary("Renews leases; scope agent. Instances that are not ready leave their pool")
+                .access("admin")
+                .body::<Renewals>()
+                .answer::<Renewed>(200, "who has to register anew"),
+        )
+}
+
+fn bus(document: Document) -> Document {
+    document
+        .operation(
+            Operation::get("/bus/v1/watch")
+                .summary("Streams resources as server-sent events: snapshot, put, delete, reset; scope bus")
+                .access("admin")
+                .query::<WatchQuery>()
+                .header(
+                    "Last-Event-ID",
+                    "id of the last event that was taken, to go on from there",
+                )
+                .empty(200, "text/event-stream")
+                .problem(503, "too many streams are open"),
+        )
+        .operation(
+            Operation::post("/bus/v1/acks")
+                .summary("Tells which revisions were applied or refused; scope bus")
+                .access("admin")
+                .body::<AckBatch>()
+                .empty(204, "taken")
+                .problem(403, "for another process"),
+        )
+        .operation(
+            Operation::get("/bus/v1/acks")
+                .summary("Who applied which revision")
+                .access("admin")
+                .query::<AckQuery>()
+                .answer::<AckList>(200, "the newest word of each process"),
+        )
+}

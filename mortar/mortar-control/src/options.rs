@@ -1,0 +1,65 @@
+//! What control needs to be told.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use brick_bus::TrustBundle;
+use brick_model::Model;
+
+/// Told of every manifest that comes into force, the stored one at start included.
+pub type OnManifest = Arc<dyn Fn(&Model) + Send + Sync>;
+
+/// How control is set up.
+#[derive(Clone)]
+pub struct Options {
+    /// Name of the system; a manifest of another one is refused.
+    pub system: String,
+    /// Whose signatures count, published as `trust/bundle`.
+    pub trust: TrustBundle,
+    /// Life of a lease whose registration names none.
+    pub lease: Duration,
+    /// Changes within this time share one commit and travel together.
+    pub coalesce: Duration,
+    /// Changes that are remembered so that lost streams can be resumed.
+    pub history_max: usize,
+    /// Changes that may wait for one subscriber; one more cuts it off, and it resumes.
+    pub queue_max: usize,
+    /// Subscribers at most.
+    pub subscribers_max: usize,
+    /// Time between two signs of life on a stream.
+    pub heartbeat: Duration,
+    /// Told of every manifest that comes into force.
+    pub on_manifest: Option<OnManifest>,
+}
+
+impl Options {
+    /// For a system, with the usual times and bounds.
+    pub fn new(system: impl Into<String>, trust: TrustBundle) -> Self {
+        Self {
+            system: system.into(),
+            trust,
+            lease: Duration::from_secs(10),
+            coalesce: Duration::from_millis(3),
+            history_max: 1_000,
+            queue_max: 256,
+            subscribers_max: 10_000,
+            heartbeat: Duration::from_secs(5),
+            on_manifest: None,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("system", &self.system)
+            .field("lease", &self.lease)
+            .field("coalesce", &self.coalesce)
+            .field("history_max", &self.history_max)
+            .field("queue_max", &self.queue_max)
+            .field("subscribers_max", &self.subscribers_max)
+            .field("heartbeat", &self.heartbeat)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,170 @@
+//! The running part: opens the store, runs writer and leases, hands out the routes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use brick_auth::Verifier;
+use brick_core::Drain;
+use brick_http::Access;
+use brick_telemetry::Telemetry;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::acks::Acks;
+use crate::bus::Bus;
+use crate::lease::{self, Leases};
+use crate::state::{Action, State};
+use crate::store::Store;
+use crate::writer::{self, Shared, Wish, Writer};
+use crate::{Error, Options, api, metrics};
+
+/// Control, opened.
+pub struct Service {
+    handle: Handle,
+    writer: Writer,
+}
+
+/// What routes and tests ask of control. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    options: Options,
+    shared: Arc<Shared>,
+    bus: Arc<Bus>,
+    leases: Arc<Leases>,
+    acks: Acks,
+    verifier: Verifier,
+    wishes: mpsc::Sender<Wish>,
+}
+
+impl Service {
+    /// Loads what was stored and gives every lease its whole life anew.
+    pub async fn open(
+        options: Options,
+        store: Arc<dyn Store>,
+        verifier: Verifier,
+        telemetry: &Telemetry,
+    ) -> Result<(Service, Handle), Error> {
+        let state = writer::settle(store.load().await?, &options, &*store).await?;
+        if let (Some(model), Some(told)) = (&state.manifest, &options.on_manifest) {
+            told(model);
+        }
+        let bus = Arc::new(Bus::new(&options, &state));
+        let leases = Arc::new(Leases::default());
+        leases.extend_all(&state);
+        let shared = Arc::new(Shared::new(state));
+        let (wishes, queue) = mpsc::channel(writer::QUEUE_MAX);
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            store,
+            bus: Arc::clone(&bus),
+            leases: Arc::clone(&leases),
+            queue,
+            system: options.system.clone(),
+            trust: options.trust.clone(),
+            coalesce: options.coalesce,
+            on_manifest: options.on_manifest.clone(),
+        };
+        let handle = Handle(Arc::new(Inner {
+            options,
+            shared,
+            bus,
+            leases,
+            acks: Acks::default(),
+            verifier,
+            wishes,
+        }));
+        metrics::register(telemetry.metrics(), &handle);
+        let store = Arc::clone(&handle.0.shared);
+        telemetry.health().component("store", move || {
+            let works = store.store_works();
+            async move {
+                let hint = "the last change could not be stored; the log says why";
+                works.then_some(()).ok_or_else(|| hint.to_owned())
+            }
+        });
+        let service = Service {
+            handle: handle.clone(),
+            writer,
+        };
+        Ok((service, handle))
+    }
+
+    /// Control's routes and others' (identity, console) that check their callers themselves.
+    pub fn access(&self, extra: Router) -> Access {
+        self.handle.access(extra)
+    }
+
+    /// Writes, publishes and watches leases until the drain is requested; then every stream ends.
+    pub async fn run(self, drain: Drain) {
+        let closing = async {
+            drain.requested().await;
+            self.handle.0.bus.close();
+        };
+        tokio::join!(
+            self.writer.run(drain.clone()),
+            lease::watch(self.handle.clone(), drain.clone()),
+            closing,
+        );
+    }
+}
+
+impl Handle {
+    /// Control's routes and others' (identity, console) that check their callers themselves.
+    pub fn access(&self, extra: Router) -> Access {
+        api::access(self, extra)
+    }
+
+    /// Everything as it is now.
+    pub(crate) fn state(&self) -> Arc<State> {
+        self.0.shared.state()
+    }
+
+    /// Revision of the newest change.
+    pub fn revision(&self) -> u64 {
+        self.state().revision
+    }
+
+    /// Streams that are open now.
+    pub fn subscribers(&self) -> usize {
+        self.0.bus.subscribers()
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    pub(crate) fn verifier(&self) -> &Verifier {
+        &self.0.verifier
+    }
+
+    pub(crate) fn bus(&self) -> &Arc<Bus> {
+        &self.0.bus
+    }
+
+    pub(crate) fn leases(&self) -> &Leases {
+        &self.0.leases
+    }
+
+    pub(crate) fn acks(&self) -> &Acks {
+        &self.0.acks
+    }
+
+    /// Has the writer change something; gives the state that the change is part of.
+    pub(crate) async fn wish(&self, action: Action) -> Result<Arc<State>, Error> {
+        let (answer, outcome) = oneshot::channel();
+        let wish = Wish { action, answer };
+        self.0.wishes.send(wish).await.map_err(|_| Error::Stopping)?;
+        outcome.await.map_err(|_| Error::Stopping)?
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("handle", &self.handle)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,159 @@
+//! The store on SQL: one transaction for each batch. A component of the platform's database.
+
+use std::sync::Arc;
+
+use brick_bus::Resource;
+use brick_core::{BrickName, Incarnation};
+use brick_state::{Database, Migration, Reader, Row, Tx};
+use futures_util::future::BoxFuture;
+
+use super::{Batch, Store};
+use crate::Error;
+use crate::state::{Registered, State};
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "resources, instances, fences, manifest",
+    sql: "create table control_meta (key text primary key, value text not null);
+          create table control_resource (name text primary key, revision integer not null, value text not null);
+          create table control_instance (incarnation text primary key, body text not null);
+          create table control_fence (
+              brick text not null, slot integer not null, incarnation text not null, primary key (brick, slot));",
+}];
+
+const SET: &str = "insert into control_meta (key, value) values ($1, $2)
+    on conflict (key) do update set value = excluded.value";
+
+/// On a database, which it may share with others.
+#[derive(Debug, Clone)]
+pub struct Sql(Database);
+
+impl Sql {
+    /// Brings the schema forward.
+    pub async fn open(db: Database) -> Result<Self, Error> {
+        db.migrate("control", MIGRATIONS).await?;
+        Ok(Self(db))
+    }
+}
+
+impl Store for Sql {
+    fn load(&self) -> BoxFuture<'_, Result<State, Error>> {
+        Box::pin(async {
+            let fresh = new_epoch();
+            let ensure = self.0.write(move |tx| {
+                if meta(tx, "epoch")?.is_none() {
+                    tx.execute(SET, &["epoch".into(), fresh.into()])?;
+                }
+                Ok(())
+            });
+            ensure.await?;
+            Ok(self.0.read(load).await?)
+        })
+    }
+
+    fn save(&self, batch: Batch) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async { Ok(self.0.write(move |tx| save(tx, &batch)).await?) })
+    }
+}
+
+/// Letters and digits only: the random half of a UUIDv7.
+fn new_epoch() -> String {
+    let text: String = Incarnation::new().to_string().replace('-', "");
+    text.chars().skip(16).collect()
+}
+
+fn meta(reader: &Reader<'_>, key: &str) -> Result<Option<String>, brick_state::Error> {
+    let sql = "select value from control_meta where key = $1";
+    reader.query_one(sql, &[key.into()], |row| row.get::<String>(0))
+}
+
+fn load(reader: &Reader<'_>) -> Result<State, brick_state::Error> {
+    let broken = |what: &str| brick_state::Error::rollback(format!("the stored {what} cannot be read"));
+    let revision = meta(reader, "revision")?.unwrap_or_else(|| "0".to_owned());
+    let manifest = match meta(reader, "manifest")? {
+        Some(text) => Some(serde_json::from_str(&text).map_err(|_| broken("manifest"))?),
+        None => None,
+    };
+    let resources = reader.query(
+        "select name, revision, value from control_resource",
+        &[],
+        resource,
+    )?;
+    let instances = reader.query("select body from control_instance", &[], |row| {
+        row.json::<Registered>(0)
+    })?;
+    let fences = reader.query("select brick, slot, incarnation from control_fence", &[], |row| {
+        Ok((row.get::<String>(0)?, row.get::<u32>(1)?, row.get::<String>(2)?))
+    })?;
+    let fences = fences.into_iter().map(|(brick, slot, newest)| {
+        let brick = BrickName::new(&brick).map_err(|_| broken("name of a brick"))?;
+        let newest = newest.parse().map_err(|_| broken("incarnation"))?;
+        Ok(((brick, slot), newest))
+    });
+    Ok(State {
+        epoch: meta(reader, "epoch")?.ok_or_else(|| broken("epoch"))?,
+        revision: revision.parse().map_err(|_| broken("revision"))?,
+        resources: resources
+            .into_iter()
+            .map(|resource| (resource.name.clone(), Arc::new(resource)))
+            .collect(),
+        instances: instances
+            .into_iter()
+            .map(|one| (one.instance.incarnation, Arc::new(one)))
+            .collect(),
+        fences: fences.collect::<Result<_, brick_state::Error>>()?,
+        manifest,
+    })
+}
+
+fn resource(row: &Row<'_>) -> Result<Resource, brick_state::Error> {
+    Ok(Resource {
+        name: row.get(0)?,
+        revision: row.get(1)?,
+        value: row.json(2)?,
+    })
+}
+
+fn save(tx: &Tx<'_>, batch: &Batch) -> Result<(), brick_state::Error> {
+    tx.execute(SET, &["revision".into(), batch.revision.to_string().into()])?;
+    for resource in &batch.put {
+        tx.execute(
+            "insert into control_resource (name, revision, value) values ($1, $2, $3)
+             on conflict (name) do update set revision = excluded.revision, value = excluded.value",
+            &[
+                (&resource.name).into(),
+                i64::try_from(resource.revision).unwrap_or(i64::MAX).into(),
+                resource.value.to_string().into(),
+            ],
+        )?;
+    }
+    for name in &batch.deleted {
+        tx.execute("delete from control_resource where name = $1", &[name.into()])?;
+    }
+    for incarnation in &batch.removed {
+        let params = [incarnation.to_string().into()];
+        tx.execute("delete from control_instance where incarnation = $1", &params)?;
+    }
+    for one in &batch.instances {
+        tx.execute(
+            "insert into control_instance (incarnation, body) values ($1, $2)
+             on conflict (incarnation) do update set body = excluded.body",
+            &[one.instance.incarnation.to_string().into(), json(&**one)?.into()],
+        )?;
+    }
+    for ((brick, slot), newest) in &batch.fences {
+        tx.execute(
+            "insert into control_fence (brick, slot, incarnation) values ($1, $2, $3)
+             on conflict (brick, slot) do update set incarnation = excluded.incarnation",
+            &[brick.as_str().into(), (*slot).into(), newest.to_string().into()],
+        )?;
+    }
+    if let Some(manifest) = &batch.manifest {
+        tx.execute(SET, &["manifest".into(), json(&**manifest)?.into()])?;
+    }
+    Ok(())
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, brick_state::Error> {
+    serde_json::to_string(value).map_err(|error| brick_state::Error::rollback(error.to_string()))
+}
