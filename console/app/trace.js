@@ -59,7 +59,7 @@ function Summary({ trace, id, onReload }) {
   const root = trace.spans[0];
   return html`<header class="trace-head">
     <nav class="small" aria-label="Where you are"><a href="/console/traces">Traces</a> <span class="muted" aria-hidden="true">/</span> <code>${id.slice(0, 8)}</code></nav>
-    <h1><span class="muted">${root?.service ?? ''}</span> ${root?.operation ?? 'Empty trace'}</h1>
+    <h1><span class="muted">${root?.service ?? ''}</span> ${root?.operation ?? 'Only log lines so far'}</h1>
     <p class="trace-id"><code>${id}</code><${Copy} text=${id} /><button type="button" class="button" onClick=${onReload}>Reload</button></p>
     <dl class="figures-list card">
       <div><dt>Duration</dt><dd>${duration(trace.total / 1e6)}</dd></div>

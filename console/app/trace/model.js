@@ -32,12 +32,13 @@ export function traceOf(raw) {
   let total = 1;
   for (let i = 0; i < n; i += 1) total = Math.max(total, start[i] + duration[i]);
   const index = new Map(spans.map((span, i) => [span.span_id, i]));
-  const startMs = Number(base / 1000n) / 1000;
-  const told2 = logsOf(raw?.logs ?? [], index, startMs);
+  // Log lines may be all there is: spans not sampled, not arrived yet, or no longer kept.
+  const startMs = n ? Number(base / 1000n) / 1000 : Date.parse(raw?.logs?.[0]?.ts ?? '') || 0;
+  const lines = logsOf(raw?.logs ?? [], index, startMs);
   const errors = failed.reduce((sum, one) => sum + one, 0);
   return {
     id: String(raw?.trace_id ?? ''), spans, depth: Uint16Array.from(depths), parent, end: endsOf(parent), start, duration,
-    failed, startMs, total, services: servicesOf(spans, duration, failed), errors, index, orphans, ...told2,
+    failed, startMs, total, services: servicesOf(spans, duration, failed), errors, index, orphans, ...lines,
   };
 }
 

@@ -24,6 +24,15 @@ use axum::routing::get;
 /// Checks an operator's token: `Ok` where it is valid and has scope `admin`, else why not, in one line.
 pub type Verify = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
+/// Operators are whom the platform's keys say so: a valid platform token with scope `admin`.
+pub fn operators(verifier: brick_auth::Verifier) -> Verify {
+    Arc::new(move |token| match verifier.platform(token) {
+        Ok(claims) if claims.has_scope("admin") => Ok(()),
+        Ok(_) => Err("the token lacks scope \"admin\"".to_owned()),
+        Err(error) => Err(brick_core::chain(&error)),
+    })
+}
+
 /// What the console needs to know.
 #[derive(Clone)]
 pub struct Options {

@@ -10,8 +10,8 @@ pub(crate) const TOPICS_PER_TAB_MAX: usize = 32;
 const NAME_BYTES_MAX: usize = 200;
 /// Longest window, in seconds: a day.
 const WINDOW_S_MAX: u32 = 86_400;
-/// Most points of one series.
-const POINTS_MAX: u32 = 2_000;
+/// Most points of one series; telemetry answers no more.
+const POINTS_MAX: u32 = 1_000;
 
 /// One thing to watch. Equal topics of many tabs are asked for once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
