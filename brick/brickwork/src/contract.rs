@@ -208,6 +208,7 @@ mod tests {
             let told = read(&[(name, value)]).unwrap_err().to_string();
             assert!(told.starts_with(&format!("{name}: expected ")), "{told}");
             assert!(told.contains(value), "{told}");
+            assert_eq!(told, format!("{:?}", read(&[(name, value)]).unwrap_err()));
         }
     }
 }

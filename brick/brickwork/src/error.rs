@@ -1,12 +1,14 @@
 //! Why a brick cannot start or go on.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use brick_wire::Problem;
 use http::StatusCode;
 
-/// Why a brick cannot start or go on. The message says what to do.
-#[derive(Debug, thiserror::Error)]
+/// Why a brick cannot start or go on. The message says what to do. `Debug` is the message too, with its causes, for it
+/// is what a `main` that returns the error prints.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A variable of the environment contract cannot be.
@@ -37,7 +39,7 @@ pub enum Error {
     #[error(transparent)]
     Telemetry(#[from] brick_telemetry::Error),
     /// The port cannot be served on.
-    #[error("cannot serve on {addr}: {source}; is the port taken? set PORT to another, or to 0 for any")]
+    #[error("cannot serve on {addr}: is the port taken? set PORT to another, or to 0 for any")]
     Listen {
         /// The address.
         addr: SocketAddr,
@@ -69,6 +71,12 @@ impl Error {
             expected: expected.to_owned(),
             found: found.chars().take(100).collect(),
         }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&brick_core::chain(self))
     }
 }
 
