@@ -15,6 +15,8 @@ import { LABEL, NODE, curve, useLayout } from './layout.js';
 const SCALE_MIN = 0.7;
 const SCALE_MAX = 1.25;
 const NARROW = 720;
+/** Left and right padding of the frame, in style/overview.css. */
+const PADDING = 16;
 
 /** @param {{ map: import('./model.js').ServiceMap, selected: string, onSelect: Select }} props */
 export function ServiceMap({ map, selected, onSelect }) {
@@ -44,7 +46,7 @@ function useWidth(frame) {
   useEffect(() => {
     const element = frame.current;
     if (!element) return undefined;
-    const observer = new ResizeObserver(() => setWidth(element.clientWidth));
+    const observer = new ResizeObserver(() => setWidth(element.clientWidth - PADDING));
     observer.observe(element);
     return () => observer.disconnect();
   }, []);
