@@ -7,6 +7,7 @@ pub mod openmetrics;
 pub mod scrape;
 pub mod status;
 pub mod traces;
+pub mod wire;
 
 mod convert;
 mod naming;

@@ -7,8 +7,13 @@
 
 pub mod api;
 pub mod graph;
+pub mod http;
 pub mod ingest;
 pub mod query;
 pub mod record;
+pub mod service;
 pub mod store;
 pub mod tail;
+
+pub use ingest::scrape::Target;
+pub use service::{Error, Handle, Options, Service};

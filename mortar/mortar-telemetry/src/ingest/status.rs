@@ -13,7 +13,5 @@ pub struct Status {
 
 /// `INVALID_ARGUMENT`.
 pub const INVALID_ARGUMENT: i32 = 3;
-/// `RESOURCE_EXHAUSTED`.
-pub const RESOURCE_EXHAUSTED: i32 = 8;
 /// `UNAVAILABLE`.
 pub const UNAVAILABLE: i32 = 14;
