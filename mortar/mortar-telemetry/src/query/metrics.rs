@@ -96,7 +96,7 @@ fn select(store: &dyn Store, query: &Query, suffixes: &[&str]) -> Vec<SeriesData
         let stem = if suffix.is_empty() {
             &query.name
         } else {
-            query.name.strip_suffix(**&suffix).unwrap_or(&query.name)
+            query.name.strip_suffix(*suffix).unwrap_or(&query.name)
         };
         store.series(&format!("{stem}{suffix}"), &query.labels, from_ms, query.to_ms)
     };
