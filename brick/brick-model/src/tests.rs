@@ -619,6 +619,7 @@ fn the_shop_is_valid_and_answers_what_the_platform_asks() {
     assert_eq!(model.timeout("order", "product").as_secs(), 2);
     let env = model.config_env("order");
     assert_eq!(env.get("MAX_LINES").map(String::as_str), Some("50"));
+    let env = model.config_env("storefront");
     assert_eq!(
         env.get("FLAG_EXPRESS_CHECKOUT").map(String::as_str),
         Some("false")
