@@ -1,1 +1,11 @@
 //! One binary for all of them.
+
+mod gateway {
+    //! The edge gateway on the data plane, over real sockets.
+    mod admin;
+    mod edge;
+    mod framing;
+    mod harness;
+    mod survival;
+    mod traffic;
+}
