@@ -34,12 +34,34 @@ async fn foreign_hosts_and_origins_are_refused() {
         ("POST", &host, origin("null"), 403),
         ("POST", &host, origin("http://localhost:8080"), 403),
         ("GET", &host, origin("http://evil.example"), 403),
-        ("POST", &host, format!("{cookie}Sec-Fetch-Site: cross-site\r\n"), 403),
-        ("POST", &host, format!("{cookie}Sec-Fetch-Site: same-site\r\n"), 403),
-        ("POST", &host, format!("{cookie}Sec-Fetch-Site: same-origin\r\n"), 200),
-        ("GET", &host, format!("{cookie}Sec-Fetch-Site: cross-site\r\n"), 200),
+        (
+            "POST",
+            &host,
+            format!("{cookie}Sec-Fetch-Site: cross-site\r\n"),
+            403,
+        ),
+        (
+            "POST",
+            &host,
+            format!("{cookie}Sec-Fetch-Site: same-site\r\n"),
+            403,
+        ),
+        (
+            "POST",
+            &host,
+            format!("{cookie}Sec-Fetch-Site: same-origin\r\n"),
+            200,
+        ),
+        (
+            "GET",
+            &host,
+            format!("{cookie}Sec-Fetch-Site: cross-site\r\n"),
+            200,
+        ),
     ] {
-        let answer = gateway.admin(&request(method, "/api/system/v1", host, &fields)).await;
+        let answer = gateway
+            .admin(&request(method, "/api/system/v1", host, &fields))
+            .await;
         assert_eq!(answer.status, status, "{method} {host} {fields}: {answer:?}");
     }
     assert_eq!(control.calls(), 6);
@@ -50,24 +72,45 @@ async fn operators_pass_and_their_cookie_becomes_a_token() {
     let (gateway, _, host) = console().await;
     let operator = gateway.issuer.operator();
     let cookie = format!("Cookie: a=1; brick_console={operator}\r\n");
-    let seen = gateway.admin(&request("GET", "/api/telemetry/v1/stats", &host, &cookie)).await.json();
+    let seen = gateway
+        .admin(&request("GET", "/api/telemetry/v1/stats", &host, &cookie))
+        .await
+        .json();
     assert_eq!(seen["headers"]["authorization"], format!("Bearer {operator}"));
     assert_eq!(seen["headers"]["cookie"], "a=1");
     let user = gateway.issuer.token(serde_json::json!({ "scope": "admin" }));
-    let brick = gateway.issuer.token(serde_json::json!({ "aud": "shop:platform", "scope": "bus" }));
+    let brick = gateway
+        .issuer
+        .token(serde_json::json!({ "aud": "shop:platform", "scope": "bus" }));
     for (fields, status, code) in [
         (String::new(), 401, "token_missing"),
         (format!("Authorization: Bearer {user}\r\n"), 401, "token_audience"),
         (format!("Authorization: Bearer {brick}\r\n"), 403, "scope_missing"),
         ("Cookie: brick_console=x\r\n".to_owned(), 401, "token_malformed"),
     ] {
-        let answer = gateway.admin(&request("GET", "/api/system/v1", &host, &fields)).await;
+        let answer = gateway
+            .admin(&request("GET", "/api/system/v1", &host, &fields))
+            .await;
         assert_eq!((answer.status, &*answer.code()), (status, code), "{fields}");
     }
     let bearer = format!("Authorization: Bearer {operator}\r\n");
-    assert_eq!(gateway.admin(&request("GET", "/api/system/v1", &host, &bearer)).await.status, 200);
-    for public in ["/", "/login?code=x", "/identity/jwks", "/health/live", "/console/app.js"] {
-        let answer = gateway.admin(&request("GET", public, &host, "Cookie: brick_console=stale\r\n")).await;
+    assert_eq!(
+        gateway
+            .admin(&request("GET", "/api/system/v1", &host, &bearer))
+            .await
+            .status,
+        200
+    );
+    for public in [
+        "/",
+        "/login?code=x",
+        "/identity/jwks",
+        "/health/live",
+        "/console/app.js",
+    ] {
+        let answer = gateway
+            .admin(&request("GET", public, &host, "Cookie: brick_console=stale\r\n"))
+            .await;
         assert_eq!(answer.status, 200, "{public}");
     }
 }
@@ -81,9 +124,15 @@ async fn a_websocket_is_tunnelled_to_control() {
         gateway.issuer.operator()
     );
     let mut stream = TcpStream::connect(gateway.handle.admin()).await.unwrap();
-    stream.write_all(request("GET", "/api/console/v1/ws", &host, &fields).as_bytes()).await.unwrap();
+    stream
+        .write_all(request("GET", "/api/console/v1/ws", &host, &fields).as_bytes())
+        .await
+        .unwrap();
     let head = read_until(&mut stream, "\r\n\r\n").await.to_lowercase();
-    assert!(head.contains("101 switching") && head.contains("sec-websocket-accept"), "{head}");
+    assert!(
+        head.contains("101 switching") && head.contains("sec-websocket-accept"),
+        "{head}"
+    );
     for text in ["one", "two"] {
         let mut frame = vec![0x81, 0x83, 0, 0, 0, 0];
         frame.extend_from_slice(text.as_bytes());

@@ -32,11 +32,19 @@ async fn the_most_specific_route_wins() {
         ("/api/orders/open", "storefront"),
     ] {
         let answer = gateway.edge(&get_with(path, &token)).await;
-        assert_eq!((answer.status, answer.json()["brick"].as_str()), (200, Some(brick)), "{path}");
+        assert_eq!(
+            (answer.status, answer.json()["brick"].as_str()),
+            (200, Some(brick)),
+            "{path}"
+        );
         assert_eq!(answer.json()["uri"], path);
     }
     for path in ["/public/../api/orders/1", "/x/%2e%2e/api/orders", "/%zz"] {
-        assert_eq!(gateway.edge(&get_with(path, "")).await.code(), "invalid_path", "{path}");
+        assert_eq!(
+            gateway.edge(&get_with(path, "")).await.code(),
+            "invalid_path",
+            "{path}"
+        );
     }
     // An encoded letter does not lead around the rule of the route.
     let disguised = gateway.edge(&get_with("/api/%6frders/1", "")).await;
@@ -58,19 +66,33 @@ async fn a_token_is_checked_where_the_route_says_so() {
         (Some(issuer.token(json!({}))), 200, ""),
         (None, 401, "token_missing"),
         (Some(issuer.token(json!({ "exp": 1 }))), 401, "token_expired"),
-        (Some(issuer.token(json!({ "aud": "other" }))), 401, "token_audience"),
+        (
+            Some(issuer.token(json!({ "aud": "other" }))),
+            401,
+            "token_audience",
+        ),
         (Some(issuer.operator()), 401, "token_audience"),
         (Some(none), 401, "token_algorithm"),
         (Some(Issuer::new().token(json!({}))), 401, "token_signature"),
         (Some("nonsense".to_owned()), 401, "token_malformed"),
     ] {
-        let field = token.map(|t| format!("Authorization: Bearer {t}\r\n")).unwrap_or_default();
+        let field = token
+            .map(|t| format!("Authorization: Bearer {t}\r\n"))
+            .unwrap_or_default();
         let answer = gateway.edge(&get_with("/api/orders/1", &field)).await;
         assert_eq!(answer.status, status, "{answer:?}");
         if status == 401 {
             assert_eq!(answer.code(), code);
-            assert!(answer.head.contains("www-authenticate: bearer"), "{}", answer.head);
-            assert!(answer.head.contains("application/problem+json"), "{}", answer.head);
+            assert!(
+                answer.head.contains("www-authenticate: bearer"),
+                "{}",
+                answer.head
+            );
+            assert!(
+                answer.head.contains("application/problem+json"),
+                "{}",
+                answer.head
+            );
             assert_eq!(answer.json()["trace_id"].as_str().map(str::len), Some(32));
         }
     }
@@ -106,9 +128,15 @@ async fn what_only_the_platform_may_say_is_not_taken_from_outside() {
 async fn a_trace_is_continued_or_started_and_told_as_two_spans() {
     let (gateway, ..) = shop().await;
     let outer = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let seen = gateway.edge(&get_with("/x", &format!("Traceparent: {outer}\r\n"))).await.json();
+    let seen = gateway
+        .edge(&get_with("/x", &format!("Traceparent: {outer}\r\n")))
+        .await
+        .json();
     let told = seen["headers"]["traceparent"].as_str().unwrap().to_owned();
-    assert!(told.starts_with("00-0af7651916cd43dd8448eb211c80319c-") && told.ends_with("-01"), "{told}");
+    assert!(
+        told.starts_with("00-0af7651916cd43dd8448eb211c80319c-") && told.ends_with("-01"),
+        "{told}"
+    );
     until(|| gateway.telemetry.finished_spans().len() >= 2).await;
     let spans = gateway.telemetry.finished_spans();
     let server = spans.iter().find(|s| s.name == "GET /**").unwrap();
@@ -118,8 +146,14 @@ async fn a_trace_is_continued_or_started_and_told_as_two_spans() {
     assert!(told.contains(&client.context.span_id.to_string()));
     let brick = brick_telemetry::span::Value::Text("storefront".into());
     assert_eq!(client.attribute("server.address"), Some(&brick));
-    let fresh = gateway.edge(&get_with("/x", "Traceparent: nonsense\r\n")).await.json();
-    assert_ne!(fresh["headers"]["traceparent"].as_str().unwrap()[3..35], told[3..35]);
+    let fresh = gateway
+        .edge(&get_with("/x", "Traceparent: nonsense\r\n"))
+        .await
+        .json();
+    assert_ne!(
+        fresh["headers"]["traceparent"].as_str().unwrap()[3..35],
+        told[3..35]
+    );
     let figures = gateway.telemetry.metrics().encode();
     assert!(figures.contains("http_route=\"/**\""), "{figures}");
 }
@@ -132,11 +166,22 @@ async fn new_routes_are_in_force_and_bad_ones_leave_the_present_ones() {
         resource.revision = revision;
         brick_bus::Change::Put(resource)
     };
-    gateway.publisher.apply(put(2, vec![route("/only", "storefront", "public")]), None);
-    until(|| gateway.telemetry.metrics().encode().contains("gateway_routes{listener=\"edge\"} 1")).await;
+    gateway
+        .publisher
+        .apply(put(2, vec![route("/only", "storefront", "public")]), None);
+    until(|| {
+        gateway
+            .telemetry
+            .metrics()
+            .encode()
+            .contains("gateway_routes{listener=\"edge\"} 1")
+    })
+    .await;
     assert_eq!(gateway.edge(&get_with("/only", "")).await.status, 200);
     assert_eq!(gateway.edge(&get_with("/", "")).await.code(), "no_route");
-    gateway.publisher.apply(put(3, vec![route("*bad*", "storefront", "public")]), None);
+    gateway
+        .publisher
+        .apply(put(3, vec![route("*bad*", "storefront", "public")]), None);
     let acks = tokio::time::timeout(LIMIT, async {
         loop {
             let acks = gateway.publisher.acknowledgements().await;

@@ -45,7 +45,9 @@ impl Issuer {
     }
 
     pub(crate) fn token(&self, change: Value) -> String {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
         let mut claims = json!({ "iss": "urn:brickwork:shop", "aud": "shop", "sub": "u1", "scope": "customer",
             "exp": now.as_secs() + 600 });
         for (key, value) in change.as_object().unwrap() {
@@ -67,7 +69,11 @@ impl Issuer {
 }
 
 pub(crate) fn resource(name: &str, value: Value) -> Resource {
-    Resource { name: name.to_owned(), revision: 1, value }
+    Resource {
+        name: name.to_owned(),
+        revision: 1,
+        value,
+    }
 }
 
 pub(crate) fn endpoints(brick: &str, addrs: &[SocketAddr]) -> Resource {
@@ -108,8 +114,10 @@ impl Brick {
                 let before = headers.insert(name.to_string(), value.clone().into());
                 assert!(before.is_none(), "{name} came twice");
             }
-            axum::Json(json!({ "brick": name, "method": parts.method.as_str(), "uri": parts.uri.to_string(),
-                "headers": headers, "body": String::from_utf8_lossy(&body) }))
+            axum::Json(
+                json!({ "brick": name, "method": parts.method.as_str(), "uri": parts.uri.to_string(),
+                "headers": headers, "body": String::from_utf8_lossy(&body) }),
+            )
         });
         let router = Router::new()
             .route("/api/console/v1/ws", get(echo))
@@ -119,10 +127,12 @@ impl Brick {
             .route("/hop", any(hop))
             .route("/echo", any(|body: Bytes| async move { body }))
             .fallback(seen)
-            .layer(axum::middleware::from_fn(move |request: Request, next: axum::middleware::Next| {
-                counted.fetch_add(1, Ordering::SeqCst);
-                next.run(request)
-            }));
+            .layer(axum::middleware::from_fn(
+                move |request: Request, next: axum::middleware::Next| {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    next.run(request)
+                },
+            ));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { addr, calls }
     }
@@ -150,7 +160,11 @@ async fn events() -> axum::response::Response {
     send.send(Ok(first)).await.unwrap();
     tokio::spawn(async move { send.closed().await });
     let stream = ReceiverStream(receive);
-    ([("content-type", "text/event-stream")], Body::new(http_body_util::StreamBody::new(stream))).into_response()
+    (
+        [("content-type", "text/event-stream")],
+        Body::new(http_body_util::StreamBody::new(stream)),
+    )
+        .into_response()
 }
 
 /// The receiving end as a stream of frames.
@@ -163,12 +177,23 @@ impl futures_util::Stream for ReceiverStream {
         mut self: std::pin::Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Self::Item>> {
-        self.0.poll_recv(cx).map(|item| item.map(|item| item.map(hyper::body::Frame::data)))
+        self.0
+            .poll_recv(cx)
+            .map(|item| item.map(|item| item.map(hyper::body::Frame::data)))
     }
 }
 
 async fn hop() -> axum::response::Response {
-    ([("connection", "x-secret"), ("x-secret", "1"), ("keep-alive", "timeout=1"), ("x-kept", "1")], "hop").into_response()
+    (
+        [
+            ("connection", "x-secret"),
+            ("x-secret", "1"),
+            ("keep-alive", "timeout=1"),
+            ("x-kept", "1"),
+        ],
+        "hop",
+    )
+        .into_response()
 }
 
 /// A running gateway.
@@ -187,14 +212,31 @@ impl Gateway {
         Self::with(platform, resources, |_| {}).await
     }
 
-    pub(crate) async fn with(platform: SocketAddr, mut resources: Vec<Resource>, change: impl FnOnce(&mut Options)) -> Self {
+    pub(crate) async fn with(
+        platform: SocketAddr,
+        mut resources: Vec<Resource>,
+        change: impl FnOnce(&mut Options),
+    ) -> Self {
         let issuer = Issuer::new();
         resources.push(issuer.bundle());
         let (mut publisher, watch) = brick_bus::watch::channel();
         publisher.apply(Change::Snapshot(resources), None);
         let (handle, telemetry, trigger, running) = run(platform, watch, change);
-        let gateway = Self { handle, telemetry, issuer, publisher, trigger, running };
-        let routed = until(|| gateway.telemetry.metrics().encode().contains("gateway_routes{listener=\"admin\"} 8"));
+        let gateway = Self {
+            handle,
+            telemetry,
+            issuer,
+            publisher,
+            trigger,
+            running,
+        };
+        let routed = until(|| {
+            gateway
+                .telemetry
+                .metrics()
+                .encode()
+                .contains("gateway_routes{listener=\"admin\"} 8")
+        });
         routed.await;
         gateway
     }
@@ -215,7 +257,10 @@ pub(crate) fn run(
     change: impl FnOnce(&mut Options),
 ) -> (Handle, Telemetry, Trigger, tokio::task::JoinHandle<()>) {
     let (telemetry, _exporter) = Telemetry::new(brick_telemetry::Options {
-        identity: Identity { brick: "gateway".to_owned(), ..Identity::default() },
+        identity: Identity {
+            brick: "gateway".to_owned(),
+            ..Identity::default()
+        },
         log: LogTarget::Memory,
         ..brick_telemetry::Options::default()
     });
@@ -232,8 +277,15 @@ pub(crate) fn run(
     change(&mut options);
     let verifier = Verifier::new(watch.clone());
     let token = OwnToken::fixed("own-token");
-    let (service, handle) =
-        Service::new(options, Listeners::default(), watch, verifier, telemetry.clone(), token).unwrap();
+    let (service, handle) = Service::new(
+        options,
+        Listeners::default(),
+        watch,
+        verifier,
+        telemetry.clone(),
+        token,
+    )
+    .unwrap();
     let (trigger, drain) = brick_core::drain::channel();
     let running = tokio::spawn(async move { service.run(drain).await.unwrap() });
     (handle, telemetry, trigger, running)
@@ -246,7 +298,9 @@ pub(crate) async fn until(condition: impl Fn() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(LIMIT, held).await.expect("the condition did not come to hold");
+    tokio::time::timeout(LIMIT, held)
+        .await
+        .expect("the condition did not come to hold");
 }
 
 /// An answer taken apart.
@@ -261,7 +315,11 @@ impl Answer {
     fn parse(text: &str) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
         let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
-        Self { status, head: head.to_lowercase(), body: body.to_owned() }
+        Self {
+            status,
+            head: head.to_lowercase(),
+            body: body.to_owned(),
+        }
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -308,7 +366,9 @@ pub(crate) async fn read_until(stream: &mut TcpStream, text: &str) -> String {
             out.extend_from_slice(&buffer[..n]);
         }
     };
-    tokio::time::timeout(LIMIT, seen).await.expect("the text did not come");
+    tokio::time::timeout(LIMIT, seen)
+        .await
+        .expect("the text did not come");
     String::from_utf8_lossy(&out).into_owned()
 }
 

@@ -23,7 +23,9 @@ async fn it_starts_and_serves_from_its_snapshot_while_control_is_down() {
     let follow = |control: std::net::SocketAddr| {
         brick_bus::client::Service::new(brick_bus::client::Options {
             control_url: format!("http://{control}"),
-            resources: ["routes/edge", "endpoints/*", "trust/bundle"].map(String::from).to_vec(),
+            resources: ["routes/edge", "endpoints/*", "trust/bundle"]
+                .map(String::from)
+                .to_vec(),
             snapshot: Some(path.clone()),
             token: std::sync::Arc::new(|| Some("t".to_owned())),
             incarnation: Incarnation::new(),
@@ -41,7 +43,13 @@ async fn it_starts_and_serves_from_its_snapshot_while_control_is_down() {
     let (service, watch) = follow(nowhere);
     tokio::spawn(service.run(brick_core::Drain::never()));
     let (handle, telemetry, _trigger, _running) = run(nowhere, watch, |_| {});
-    until(|| telemetry.metrics().encode().contains("gateway_routes{listener=\"edge\"} 1")).await;
+    until(|| {
+        telemetry
+            .metrics()
+            .encode()
+            .contains("gateway_routes{listener=\"edge\"} 1")
+    })
+    .await;
     let token = format!("Authorization: Bearer {}\r\n", issuer.token(json!({})));
     assert_eq!(send(handle.edge(), &get_with("/x", &token)).await.status, 200);
     assert_eq!(send(handle.edge(), &get_with("/x", "")).await.status, 401);
@@ -69,7 +77,11 @@ async fn without_routes_it_says_so_and_its_own_listener_answers() {
     let answer = send(handle.edge(), &get_with("/", "")).await;
     assert_eq!((answer.status, &*answer.code()), (503, "no_routes"));
     for path in ["/health/live", "/health/ready", "/info", "/metrics"] {
-        assert_eq!(send(handle.own(), &get_with(path, "")).await.status, 200, "{path}");
+        assert_eq!(
+            send(handle.own(), &get_with(path, "")).await.status,
+            200,
+            "{path}"
+        );
     }
     trigger.drain();
     tokio::time::timeout(LIMIT, running).await.unwrap().unwrap();
@@ -81,10 +93,13 @@ async fn its_listeners_outlive_it_with_whoever_fetched_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("handover.sock");
     let nowhere = ([127, 0, 0, 1], 9).into();
-    let (handle, telemetry, trigger, running) =
-        run(nowhere, Watch::fixed(vec![]), |options| options.handover_socket = Some(path.clone()));
+    let (handle, telemetry, trigger, running) = run(nowhere, Watch::fixed(vec![]), |options| {
+        options.handover_socket = Some(path.clone())
+    });
     until(|| telemetry.health().is_ready()).await;
-    let named = brick_wire::handover::fetch(&path, Duration::from_secs(5)).await.unwrap();
+    let named = brick_wire::handover::fetch(&path, Duration::from_secs(5))
+        .await
+        .unwrap();
     trigger.drain();
     tokio::time::timeout(LIMIT, running).await.unwrap().unwrap();
     let listeners = mortar_gateway::Listeners::from_named(named);
