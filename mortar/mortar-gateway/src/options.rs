@@ -32,7 +32,7 @@ pub struct Options {
     pub drain_timeout_ms: u64,
     /// Requests that take longer are logged at level info.
     pub slow_ms: u64,
-    /// Time until a platform API's answer begins, and largest body that is sent to one.
+    /// Time limit of an exchange with a platform API; event streams and tunnels are exempt.
     pub admin_timeout_ms: u64,
     /// Largest request body on the admin listener.
     pub admin_body_bytes_max: u64,

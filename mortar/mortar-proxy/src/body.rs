@@ -94,8 +94,10 @@ impl RequestBody {
     /// Takes over the body of a request.
     pub(crate) fn new(incoming: Incoming, bytes_max: u64, link: &Arc<Link>) -> Self {
         if incoming.is_end_stream() {
+            link.set_uploading(false);
             return Self::Empty;
         }
+        link.set_uploading(true);
         Self::Stream {
             incoming,
             left: bytes_max,
@@ -118,13 +120,19 @@ impl http_body::Body for RequestBody {
         };
         loop {
             return Poll::Ready(match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
-                None => None,
+                None => {
+                    link.set_uploading(false);
+                    None
+                }
                 Some(Ok(frame)) => {
                     // Trailers may be discarded (RFC 9110 §6.5.1), and are.
                     let Ok(data) = frame.into_data() else { continue };
                     match left.checked_sub(data.len() as u64) {
                         Some(rest) => {
                             *left = rest;
+                            if incoming.is_end_stream() {
+                                link.set_uploading(false);
+                            }
                             Some(Ok(Frame::data(data)))
                         }
                         None => {

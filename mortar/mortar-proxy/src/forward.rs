@@ -145,6 +145,17 @@ pub(crate) fn too_large(route: &Route) -> Answer {
     .closing()
 }
 
+/// 504, or 408 where it is the client that is slow.
+pub(crate) fn timed_out(link: &Link, route: &Route) -> Answer {
+    let limit_ms = route.timeout.as_millis();
+    if link.is_uploading() {
+        let detail = format!("the request body did not arrive within {limit_ms} ms");
+        return Answer::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail).closing();
+    }
+    let detail = format!("{} did not answer within {limit_ms} ms", route.target.name());
+    Answer::new(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", detail)
+}
+
 async fn lease(shared: &Shared, addr: SocketAddr) -> std::io::Result<Lease> {
     match shared.pool.take(addr) {
         Some(lease) => Ok(lease),

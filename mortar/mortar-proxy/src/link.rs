@@ -17,8 +17,9 @@ pub(crate) struct Link {
     completed: AtomicU64,
     /// What became of an upgrade: see the constants.
     upgrade: AtomicU8,
-    /// Why the body of the current request ended early.
+    /// Why the body of the last request ended early.
     fault: AtomicU8,
+    uploading: AtomicBool,
     /// The last answer said `Connection: close`, or the guard refused: unread input may be left.
     linger: AtomicBool,
     /// The guard's reader, where it waits for one of the above.
@@ -51,6 +52,7 @@ impl Link {
             completed: AtomicU64::new(0),
             upgrade: AtomicU8::new(UNDECIDED),
             fault: AtomicU8::new(0),
+            uploading: AtomicBool::new(false),
             linger: AtomicBool::new(false),
             reader: AtomicWaker::new(),
             _slot: slot,
@@ -88,7 +90,7 @@ impl Link {
         self.reader.register(waker);
     }
 
-    /// The first fault of a request counts.
+    /// The first fault counts; a connection ends with it.
     pub(crate) fn set_fault(&self, fault: Fault) {
         let _ = self
             .fault
@@ -107,8 +109,13 @@ impl Link {
         }
     }
 
-    pub(crate) fn clear_fault(&self) {
-        self.fault.store(0, Ordering::Release);
+    /// Whether the client still owes a part of the current request's body.
+    pub(crate) fn is_uploading(&self) -> bool {
+        self.uploading.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_uploading(&self, uploading: bool) {
+        self.uploading.store(uploading, Ordering::Release);
     }
 
     /// Input may be left unread when the connection closes.

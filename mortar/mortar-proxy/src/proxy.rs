@@ -134,7 +134,6 @@ impl<G: Gate> Proxy<G> {
         link: Arc<Link>,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
-        link.clear_fault();
         let (mut parts, incoming) = request.into_parts();
         let mut exchange = Exchange::begin(&self.shared, &link, &parts.method, &parts.uri, &parts.headers);
         let had_upgrade = parts.headers.contains_key(http::header::UPGRADE);
@@ -211,15 +210,7 @@ impl<G: Gate> Proxy<G> {
         let sent = forward::send(&self.shared, link, &route, parts, body, exchange);
         match tokio::time::timeout(left, sent).await {
             Ok(reply) => reply,
-            Err(_) => Err(Answer::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                "upstream_timeout",
-                format!(
-                    "{} did not answer within {} ms",
-                    route.target.name(),
-                    route.timeout.as_millis()
-                ),
-            )),
+            Err(_) => Err(forward::timed_out(link, &route)),
         }
     }
 

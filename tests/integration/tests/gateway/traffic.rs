@@ -122,6 +122,9 @@ async fn a_silent_instance_is_a_timeout_and_a_missing_one_unavailable() {
     let gateway = pages(&[brick.addr], |_| {}).await;
     let late = gateway.edge(&get_with("/never", "")).await;
     assert_eq!((late.status, &*late.code()), (504, "upstream_timeout"));
+    let half = "POST /never HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf";
+    let slow = gateway.edge(half).await;
+    assert_eq!((slow.status, &*slow.code()), (408, "body_timeout"));
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = gone.local_addr().unwrap();
     drop(gone);
