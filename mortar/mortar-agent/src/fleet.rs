@@ -101,10 +101,6 @@ impl Fleet {
         self.units.keys().cloned().collect()
     }
 
-    pub(crate) fn spec(&self, slot: &Slot) -> Option<Arc<Spec>> {
-        self.units.get(slot).map(|unit| unit.spec.clone())
-    }
-
     /// The slot of a name, `order/1`.
     pub(crate) fn find(&self, name: &str) -> Option<Slot> {
         self.units.keys().find(|slot| slot.to_string() == name).cloned()

@@ -87,9 +87,6 @@ impl Folder {
     pub(crate) fn bootstrap_key_file(&self) -> PathBuf {
         self.root.join("keys/bootstrap")
     }
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
     pub(crate) fn socket(&self) -> PathBuf {
         self.root.join("agent.sock")
     }
@@ -170,7 +167,7 @@ mod tests {
         assert_eq!((key.len(), folder.bootstrap_key().unwrap()), (64, key));
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&folder.bootstrap_key_file()), 0o600);
-        assert_eq!(mode(folder.root()), 0o700);
+        assert_eq!(mode(&folder.root), 0o700);
     }
 
     #[test]

@@ -60,7 +60,12 @@ pub(crate) fn inherited(operator: &[(String, String)]) -> Vec<(String, String)> 
             .iter()
             .any(|prefix| name.starts_with(prefix)),
     };
-    operator.iter().filter(|(name, _)| kept(name)).cloned().collect()
+    let mut env: Vec<(String, String)> = operator.iter().filter(|(name, _)| kept(name)).cloned().collect();
+    // Output goes to a file, which Python would write in blocks: lines would come late, or never after a kill.
+    if !env.iter().any(|(name, _)| name == "PYTHONUNBUFFERED") {
+        env.push(("PYTHONUNBUFFERED".to_owned(), "1".to_owned()));
+    }
+    env
 }
 
 /// Starts the process: its own session, no input, output appended to the slot's file.

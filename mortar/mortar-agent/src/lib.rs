@@ -35,5 +35,5 @@ mod supervise;
 pub use api::{InstanceState, Ps};
 pub use error::Error;
 pub use events::{Event, EventKind, Subscription};
-pub use options::{Options, Reload};
-pub use service::{Handle, Service};
+pub use options::Options;
+pub use service::{Handle, Service, stop_left_behind};

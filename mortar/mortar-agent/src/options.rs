@@ -1,34 +1,9 @@
 //! What the agent is told: plain values, read from arguments and environment by the composition root.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use brick_core::BrickName;
-use brick_model::Model;
-
-type ReadManifest = dyn Fn(&Path) -> Result<Model, String> + Send + Sync;
-
-/// How the manifest is read again for `apply`: the model, or the errors as they are shown to people.
-#[derive(Clone)]
-pub struct Reload(Arc<ReadManifest>);
-
-impl Reload {
-    /// With this function.
-    pub fn new(read: impl Fn(&Path) -> Result<Model, String> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(read))
-    }
-
-    pub(crate) fn read(&self, manifest: &Path) -> Result<Model, String> {
-        (self.0)(manifest)
-    }
-}
-
-impl std::fmt::Debug for Reload {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Reload")
-    }
-}
 
 /// Options of the agent.
 #[derive(Debug, Clone)]
@@ -53,8 +28,6 @@ pub struct Options {
     pub edge: Option<SocketAddr>,
     /// Port of console and platform APIs instead of the manifest's; 0 lets the system choose.
     pub console: Option<u16>,
-    /// How `apply` reads the manifest; without it `apply` only builds and restarts what changed.
-    pub reload: Option<Reload>,
     /// Largest size of the lines kept in memory for `logs`, for each instance, in bytes.
     pub log_ring_bytes_max: usize,
     /// Size of the tail of each log file that stays on disk although it was shipped, in bytes.
@@ -77,7 +50,6 @@ impl Options {
             build: true,
             edge: None,
             console: None,
-            reload: None,
             log_ring_bytes_max: 4 * 1024 * 1024,
             log_retain_bytes: 16 * 1024 * 1024,
             log_backlog_bytes_max: 256 * 1024 * 1024,

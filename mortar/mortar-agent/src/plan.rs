@@ -205,7 +205,7 @@ impl Ground {
         Ok(())
     }
 
-    fn port(&self, slot: &str) -> u16 {
+    pub(crate) fn port(&self, slot: &str) -> u16 {
         self.store
             .read(|state| state.ports.get(slot).copied().unwrap_or(0))
     }

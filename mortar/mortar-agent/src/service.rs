@@ -11,18 +11,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use brick_core::{Drain, Trigger, env};
+use brick_core::{Drain, Trigger};
 use brick_model::Model;
 use tokio::sync::watch;
 
 use crate::api::InstanceState;
-use crate::board::{Board, Role};
+use crate::board::{Board, Role, Row, Slot};
 use crate::control::Control;
 use crate::events::{Event, EventKind, Events};
 use crate::fleet::Fleet;
 use crate::folder::{Folder, Lock};
 use crate::launch::{Listeners, inherited};
-use crate::linux::session::{Mark, Reaper, sweep};
+use crate::linux::session::{Reaper, sweep};
 use crate::logs::Logs;
 use crate::logs::offsets::Offsets;
 use crate::logs::ship::Shipping;
@@ -32,6 +32,7 @@ use crate::state::{SCHEMA, State, Store};
 use crate::supervise::Context;
 use crate::{Error, Options, builder, linux, plan, registry, socket, state};
 
+pub use adopt::stop_left_behind;
 pub use handle::Handle;
 
 const DISK_LOOK: Duration = Duration::from_secs(2);
@@ -96,7 +97,7 @@ impl Service {
             options,
         };
         // The ports of the platform are needed before anything is planned in full.
-        let running = |slot: &str| store.read(|s| s.processes.contains_key(slot));
+        let running = |slot: &str| adopt::still_runs(&store, slot);
         ground.assign_platform_ports(&model, running, &events)?;
         store.save().await;
         let (hurry, hurry_asked) = brick_core::drain::channel();
@@ -184,7 +185,11 @@ impl Service {
         let waves = shared.model.borrow().start_order();
         shared.fleet.lock().await.shutdown(&waves).await;
         // What was forked outside every session carries the mark of the system.
-        sweep(shared.mark(), std::collections::HashSet::new()).await;
+        sweep(
+            adopt::mark(&shared.ground.folder),
+            std::collections::HashSet::new(),
+        )
+        .await;
         shared.context.store.update(|state| state.processes.clear());
         shared.context.store.save().await;
         let _ = std::fs::remove_file(shared.ground.folder.handover());
@@ -192,27 +197,19 @@ impl Service {
 }
 
 impl Shared {
-    /// The mark that every process of this system has in its environment.
-    pub(crate) fn mark(&self) -> Mark {
-        let snapshots = self.ground.folder.snapshots();
-        Mark {
-            leader: None,
-            environment: format!("{}={}", env::BRICK_SNAPSHOT_DIR, snapshots.display()),
-        }
-    }
-
     /// Builds and starts everything; supervisors go on from there.
     async fn bring_up(&self, drain: &Drain) -> Result<(), Error> {
         let model = self.model.borrow().clone();
         if self.ground.options.build {
+            self.show_building(&model)?;
             self.build(&model, drain).await?;
         }
-        let running = |slot: &str| self.context.store.read(|s| s.processes.contains_key(slot));
+        let running = |slot: &str| adopt::still_runs(&self.context.store, slot);
         let plan = self.ground.plan(&model, running)?;
         for warning in &plan.warnings {
             self.context.events.send(Event::new(EventKind::Warning, warning));
         }
-        let mut adopted = self.adopt(&plan).await;
+        let (mut adopted, changed) = self.adopt(&plan).await;
         let mut fleet = self.fleet.lock().await;
         for (brick, reason) in &plan.skipped {
             fleet.skip(brick, reason);
@@ -238,6 +235,28 @@ impl Shared {
         }
         drop(fleet);
         self.context.store.save().await;
+        // What was adopted but should run otherwise by now is restarted one after the other.
+        self.roll(changed).await;
+        Ok(())
+    }
+
+    /// Shows the bricks that a build may be for.
+    fn show_building(&self, model: &Model) -> Result<(), Error> {
+        for brick in plan::wanted(model, &self.ground.options.only)? {
+            let settings = &model.bricks[&brick];
+            for number in 1..=self.ground.replicas(&brick, settings) {
+                let zone = settings.zone(number).to_owned();
+                let slot = Slot {
+                    role: Role::Brick,
+                    brick: brick.clone(),
+                    number,
+                };
+                let port = self.ground.port(&slot.to_string());
+                let mut row = Row::new(settings.version.clone(), zone, port);
+                row.state = InstanceState::Building;
+                self.context.board.insert(&slot, row);
+            }
+        }
         Ok(())
     }
 

@@ -293,7 +293,7 @@ impl Supervisor {
         }
         let patience = if self.spec.token.exists() { 300 } else { 3000 };
         let deadline = Instant::now() + Duration::from_millis(patience);
-        while Instant::now() < deadline {
+        while Instant::now() < deadline && !self.context.hurry.is_requested() {
             if let Some(life) = issue(&self.context, &self.spec, incarnation).await {
                 return life;
             }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::time::Duration;
 
 use brick_core::env;
@@ -10,13 +11,15 @@ use brick_wire::handover;
 
 use super::Shared;
 use crate::board::{Role, Slot};
+use crate::events::Events;
 use crate::folder::Folder;
-use crate::launch::Listeners;
+use crate::launch::{Listeners, Spec};
 use crate::linux::process::Process;
 use crate::linux::session::{Mark, sweep};
 use crate::plan::Plan;
-use crate::state::{Record, State};
+use crate::state::{self, Record, State, Store};
 use crate::supervise::Running;
+use crate::{Error, linux};
 
 const HANDOVER_LIMIT: Duration = Duration::from_secs(1);
 const GATEWAY: &str = "gateway/1";
@@ -78,10 +81,12 @@ async fn end(process: &Process, record: &Record) {
 }
 
 impl Shared {
-    /// The processes of the plan that still run as the plan wants them. All others of this system are ended.
-    pub(super) async fn adopt(&self, plan: &Plan) -> BTreeMap<Slot, Running> {
+    /// The processes of the plan that still run, and the specs of those among them that should run otherwise by now.
+    /// All others of this system are ended.
+    pub(super) async fn adopt(&self, plan: &Plan) -> (BTreeMap<Slot, Running>, Vec<Spec>) {
         let records = self.context.store.read(|state| state.processes.clone());
         let mut adopted = BTreeMap::new();
+        let mut changed = Vec::new();
         let mut spared = HashSet::new();
         let mut ending = tokio::task::JoinSet::new();
         for (name, record) in records {
@@ -90,11 +95,14 @@ impl Shared {
                 continue;
             };
             let spec = plan.specs.iter().find(|spec| spec.slot.to_string() == name);
-            match spec.filter(|spec| spec.fingerprint == record.fingerprint && spec.port == record.port) {
+            match spec.filter(|spec| spec.port == record.port) {
                 Some(spec) => {
                     spared.insert(record.process.pid);
                     self.context.tracked.lock().insert(record.process.pid);
                     adopted.insert(spec.slot.clone(), Running::adopted(process, record.incarnation));
+                    if spec.fingerprint != record.fingerprint {
+                        changed.push(spec.clone());
+                    }
                 }
                 None => {
                     self.context.store.update(|state| state.processes.remove(&name));
@@ -108,13 +116,51 @@ impl Shared {
             // Its socket would lead nowhere.
             let _ = std::fs::remove_file(self.ground.folder.handover());
         }
-        self.end_strays(spared).await;
-        adopted
+        // What carries the mark of this system and belongs to no adopted process was started in the moment in which
+        // the earlier agent died, or left behind by something that died since.
+        sweep(mark(&self.ground.folder), spared).await;
+        (adopted, changed)
     }
+}
 
-    /// Ends what carries the mark of this system and belongs to no adopted process: started in the moment in which
-    /// the earlier agent died, or left behind by something that died since.
-    async fn end_strays(&self, spared: HashSet<u32>) {
-        sweep(self.mark(), spared).await;
+/// Whether the process that was recorded for a slot still runs.
+pub(super) fn still_runs(store: &Store, slot: &str) -> bool {
+    let record = store.read(|state| state.processes.get(slot).map(|record| record.process));
+    record.is_some_and(|process| Process::adopt(process).is_some())
+}
+
+/// Stops what an agent that was killed left running in `dir`, without bringing anything up: what `down` does when no
+/// agent answers. How many processes it ended.
+pub async fn stop_left_behind(dir: &Path) -> Result<usize, Error> {
+    let folder = Folder::of(dir);
+    if !folder.state_file().exists() {
+        return Ok(0);
+    }
+    folder.create()?;
+    let _lock = folder.lock()?;
+    let mut state = state::load(&folder.state_file())?.unwrap_or_default();
+    let this_boot = linux::boot_id().is_ok_and(|boot| boot == state.boot_id);
+    let mut ended = 0;
+    for (_, record) in std::mem::take(&mut state.processes) {
+        if let Some(process) = Process::adopt(record.process).filter(|_| this_boot) {
+            end(&process, &record).await;
+            ended += 1;
+        }
+    }
+    ended += sweep(mark(&folder), HashSet::new()).await;
+    let store = Store::new(folder.state_file(), state, Events::new());
+    store.save().await;
+    for path in [folder.socket(), folder.handover()] {
+        // Most often one of them is not there.
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(ended)
+}
+
+/// The mark that every process of a system has in its environment.
+pub(super) fn mark(folder: &Folder) -> Mark {
+    Mark {
+        leader: None,
+        environment: format!("{}={}", env::BRICK_SNAPSHOT_DIR, folder.snapshots().display()),
     }
 }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use brick_core::BrickName;
+use brick_model::Model;
 use tokio::sync::broadcast;
 
 use super::Shared;
+use super::adopt::still_runs;
 use crate::api::{
     Apply, Changes, ConsoleLink, Counters, InstanceState, Kill, Killed, LogLine, OperatorToken, Ps, Scale,
     Status,
@@ -99,7 +101,7 @@ impl Handle {
         let board = &self.shared.context.board;
         let fine = |state| matches!(state, InstanceState::Ready | InstanceState::Skipped);
         board
-            .wait(|rows| rows.len() > 3 && rows.values().all(|row| fine(row.state)))
+            .wait(|rows| rows.len() >= 3 && rows.values().all(|row| fine(row.state)))
             .await;
     }
 
@@ -150,26 +152,26 @@ impl Handle {
         let shared = &self.shared;
         let _one = shared.applying.lock().await;
         let options = &shared.ground.options;
-        let model = match &options.reload {
-            Some(reload) => Arc::new(
-                reload
-                    .read(&options.manifest)
-                    .map_err(|rendered| Error::Manifest { rendered })?,
-            ),
-            None => shared.model.borrow().clone(),
-        };
+        let manifest = options.manifest.clone();
+        let loaded = tokio::task::spawn_blocking(move || Model::load(&manifest)).await;
+        let loaded = loaded
+            .map_err(|_| Error::Stopping)?
+            .map_err(|invalid| Error::Manifest {
+                rendered: invalid.render(false),
+            })?;
+        let model = Arc::new(loaded.model);
         if !apply.no_build {
             shared.build(&model, &shared.down_asked).await?;
         }
         self.apply_model(model).await
     }
 
-    async fn apply_model(&self, model: Arc<brick_model::Model>) -> Result<Changes, Error> {
+    async fn apply_model(&self, model: Arc<Model>) -> Result<Changes, Error> {
         let shared = &self.shared;
         if shared.down_asked.is_requested() {
             return Err(Error::Stopping);
         }
-        let running = |slot: &str| shared.context.store.read(|s| s.processes.contains_key(slot));
+        let running = |slot: &str| still_runs(&shared.context.store, slot);
         let plan = shared.ground.plan(&model, running)?;
         let mut fleet = shared.fleet.lock().await;
         if **shared.model.borrow() != *model {
@@ -243,7 +245,7 @@ impl Handle {
 
 impl Shared {
     /// Restarts slots one after the other, each once the one before is ready again or had its chance.
-    async fn roll(&self, specs: Vec<Spec>) {
+    pub(super) async fn roll(&self, specs: Vec<Spec>) {
         for spec in specs {
             let slot = spec.slot.clone();
             let patience = spec.health_grace;
