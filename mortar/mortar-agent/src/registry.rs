@@ -96,7 +96,7 @@ impl Told {
         for (incarnation, slot) in gone {
             let row = rows.iter().find(|(s, _)| *s == slot).map(|(_, row)| row);
             // One that is being stopped is taken out by its supervisor, which waits for the balancers.
-            if !row.is_some_and(|row| row.incarnation == Some(incarnation)) {
+            if row.is_none_or(|row| row.incarnation != Some(incarnation)) {
                 self.context
                     .control
                     .deregister(incarnation, Duration::ZERO)

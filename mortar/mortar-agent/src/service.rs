@@ -2,11 +2,12 @@
 
 mod adopt;
 mod handle;
+mod house;
+mod revision;
 #[cfg(test)]
 mod tests;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ use crate::events::{Event, EventKind, Events};
 use crate::fleet::Fleet;
 use crate::folder::{Folder, Lock};
 use crate::launch::{Listeners, inherited};
-use crate::linux::session::{Reaper, sweep};
+use crate::linux::session::sweep;
 use crate::logs::Logs;
 use crate::logs::offsets::Offsets;
 use crate::logs::ship::Shipping;
@@ -34,10 +35,6 @@ use crate::{Error, Options, builder, linux, plan, registry, socket, state};
 
 pub use adopt::stop_left_behind;
 pub use handle::Handle;
-
-const DISK_LOOK: Duration = Duration::from_secs(2);
-const DISK_LOW_BYTES: u64 = 1024 * 1024;
-const REAP_EVERY: Duration = Duration::from_secs(5);
 
 /// Everything that the service and its handles share.
 #[derive(Debug)]
@@ -86,7 +83,7 @@ impl Service {
         let listeners = public_listeners(&folder, &mut state, edge, admin).await?;
         let events = Events::new();
         let store = Store::new(folder.state_file(), state, events.clone());
-        let revision = revision(options.dir.clone()).await;
+        let revision = revision::read(options.dir.clone()).await;
         let ground = Ground {
             edge: address(&listeners.edge, edge),
             admin: address(&listeners.admin, admin),
@@ -150,7 +147,7 @@ impl Service {
             shared: shared.clone(),
         };
         let server = tokio::spawn(socket::serve(listener, handle, ended.clone()));
-        let housekeeping = tokio::spawn(housekeeping(shared.clone(), self.shipping_full.clone()));
+        let housekeeping = tokio::spawn(house::keep(shared.clone(), self.shipping_full.clone()));
         let registry = registry::run(shared.context.clone(), shared.model.subscribe(), ended.clone());
         let registry = tokio::spawn(registry);
         let up = tokio::select! {
@@ -310,42 +307,6 @@ async fn announce_ready(shared: Arc<Shared>, since: Instant) {
     shared.context.events.send(Event::new(EventKind::AllReady, msg));
 }
 
-/// Looks at the disk and reaps what came to this process.
-async fn housekeeping(shared: Arc<Shared>, full: Arc<AtomicBool>) {
-    let mut reaper = Reaper::default();
-    let mut disk = tokio::time::interval(DISK_LOOK);
-    let mut reap = tokio::time::interval(REAP_EVERY);
-    let logs = shared.ground.folder.logs();
-    loop {
-        tokio::select! {
-            _ = disk.tick() => look_at_disk(&logs, &full, &shared.context.events),
-            _ = reap.tick() => {
-                let tracked = shared.context.tracked.lock().clone();
-                let looked = tokio::task::spawn_blocking(move || { reaper.look(&tracked); reaper }).await;
-                reaper = looked.unwrap_or_default();
-            }
-        }
-    }
-}
-
-/// Says once when the disk of the logs is full, and once when there is room again.
-fn look_at_disk(logs: &std::path::Path, full: &AtomicBool, events: &Events) {
-    use std::sync::atomic::Ordering;
-    let Ok(free) = linux::free_bytes(logs) else { return };
-    let now = free < DISK_LOW_BYTES;
-    if full.swap(now, Ordering::Relaxed) == now {
-        return;
-    }
-    let logs = logs.display();
-    let msg = match now {
-        true => format!(
-            "the disk of {logs} is full: bricks go on, but what they write to their output now is lost; make room. What telemetry has taken is given back meanwhile"
-        ),
-        false => format!("there is room again on the disk of {logs}: output is kept"),
-    };
-    events.send(Event::new(EventKind::Warning, msg));
-}
-
 /// The public listeners: those of a gateway that still runs, else new ones.
 async fn public_listeners(
     folder: &Folder,
@@ -382,28 +343,4 @@ fn shipping(ground: &Ground, context: &Context, model: &Model) -> Shipping {
         backlog_bytes_max: ground.options.log_backlog_bytes_max,
         disk_full: Arc::default(),
     }
-}
-
-/// The source revision: git's, with `-dirty` where tracked files differ; empty without git.
-async fn revision(dir: PathBuf) -> String {
-    let git = move |args: &[&str]| {
-        let output = std::process::Command::new("git")
-            .arg("-C")
-            .arg(&dir)
-            .args(args)
-            .output()
-            .ok()?;
-        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        output.status.success().then_some(text)
-    };
-    let read = move || {
-        let head = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_default();
-        let dirty =
-            git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|text| !text.is_empty());
-        match (head.is_empty(), dirty) {
-            (false, true) => format!("{head}-dirty"),
-            _ => head,
-        }
-    };
-    tokio::task::spawn_blocking(read).await.unwrap_or_default()
 }

@@ -1,13 +1,16 @@
 //! Supervision of one slot: starts its process, watches it, starts it again when it dies, stops it in order.
 
-pub(crate) mod backoff;
-pub(crate) mod readiness;
+mod backoff;
+mod ending;
+mod needs;
+mod readiness;
+mod token;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brick_core::{Drain, Incarnation, env};
+use brick_core::{Drain, Incarnation};
 use parking_lot::Mutex;
 use rustix::process::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,12 +19,10 @@ use tokio::time::Instant;
 
 use crate::api::InstanceState;
 use crate::board::{Board, Role};
-use crate::control::{Control, Issued};
+use crate::control::Control;
 use crate::events::{Event, EventKind, Events};
-use crate::folder::write_private;
 use crate::launch::{self, Listeners, Spec};
-use crate::linux::process::{Exit, Process};
-use crate::linux::session::{Mark, sweep};
+use crate::linux::process::Process;
 use crate::logs::Logs;
 use crate::logs::offsets::Offsets;
 use crate::state::{Record, Store};
@@ -191,7 +192,7 @@ impl Supervisor {
             row.port = self.spec.port;
         });
         let incarnation = Incarnation::new();
-        let token_life = self.first_token(incarnation).await;
+        let token_life = token::first(&self.context, &self.spec, incarnation).await;
         let name = self.spec.slot.to_string();
         let listeners = (self.spec.slot.role == Role::Gateway).then_some(&self.context.listeners);
         let begin = |offset| self.context.offsets.begin(&name, offset, incarnation);
@@ -238,68 +239,6 @@ impl Supervisor {
             self.tell(EventKind::Failed, format!("{why}; it is tried again"));
         }
         Next::Pause(pause.max(Duration::from_millis(500)))
-    }
-
-    /// The first start waits until what the brick needs is ready, or has had its chance.
-    async fn wait_for_needs(&mut self) -> Result<(), Next> {
-        if std::mem::replace(&mut self.waited, true) || self.spec.needs.is_empty() {
-            return Ok(());
-        }
-        let (board, needs) = (self.context.board.clone(), self.spec.needs.clone());
-        let met = board.wait(move |rows| {
-            needs.iter().all(|need| {
-                let mut of_need = rows.iter().filter(|(slot, _)| slot.brick == *need).peekable();
-                let none = of_need.peek().is_none();
-                none || of_need.any(|(_, row)| {
-                    let passed = matches!(
-                        row.state,
-                        InstanceState::Ready
-                            | InstanceState::Skipped
-                            | InstanceState::Failed
-                            | InstanceState::CrashLoop
-                    );
-                    passed || row.given_up
-                })
-            })
-        });
-        tokio::pin!(met);
-        loop {
-            tokio::select! {
-                () = &mut met => return Ok(()),
-                order = self.orders.recv() => {
-                    let slot = self.spec.slot.clone();
-                    match order {
-                        Some(Order::Replace(spec, done)) => {
-                            self.spec = spec;
-                            let _ = done.send(());
-                        }
-                        Some(Order::Signal(_, pid)) => { let _ = pid.send(None); }
-                        Some(Order::Stop(done)) => {
-                            self.context.board.update(&slot, |row| row.state = InstanceState::Stopped);
-                            let _ = done.send(());
-                            return Err(Next::End);
-                        }
-                        None => return Err(Next::End),
-                    }
-                }
-            }
-        }
-    }
-
-    /// A token for a new process. A slot that has an old token may start with it while control is away.
-    async fn first_token(&self, incarnation: Incarnation) -> Duration {
-        if self.spec.slot.role == Role::Control {
-            return Duration::MAX;
-        }
-        let patience = if self.spec.token.exists() { 300 } else { 3000 };
-        let deadline = Instant::now() + Duration::from_millis(patience);
-        while Instant::now() < deadline && !self.context.hurry.is_requested() {
-            if let Some(life) = issue(&self.context, &self.spec, incarnation).await {
-                return life;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Duration::ZERO
     }
 
     async fn watch(&mut self, running: Running) -> Next {
@@ -434,116 +373,6 @@ impl Supervisor {
             .send(event.instance(slot.to_string()).lines(lines));
     }
 
-    /// After a death: nothing of it stays, and it is said when it starts again.
-    async fn bury(&mut self, running: Running, started: Instant, ready_for: Duration) -> Next {
-        let exit = self.clear(&running).await;
-        let slot = self.spec.slot.clone();
-        let now = Instant::now();
-        let pause = self.backoff.died(now, ready_for, rand::random());
-        let looping = self.backoff.is_loop(now);
-        let state = if looping {
-            InstanceState::CrashLoop
-        } else {
-            InstanceState::Backoff
-        };
-        let what = format!(
-            "{slot} ended with {exit} after {:.1} s; it starts again in {} ms",
-            started.elapsed().as_secs_f64(),
-            pause.as_millis()
-        );
-        let told = self.context.board.update(&slot, |row| {
-            row.restarts += 1;
-            row.problem = Some(what.clone());
-            std::mem::replace(&mut row.state, state)
-        });
-        if looping && told != Some(InstanceState::CrashLoop) {
-            let msg = format!(
-                "{slot} is in a crash loop: 5 deaths within 30 s, the last with {exit}; its last lines say why. It is started again, ever more slowly"
-            );
-            let event = Event::new(EventKind::CrashLoop, msg).brick(&slot.brick);
-            let lines = self.context.logs.last(&slot, TAIL_LINES);
-            self.context
-                .events
-                .send(event.instance(slot.to_string()).lines(lines));
-        } else {
-            self.tell(EventKind::Exited, what);
-        }
-        Next::Pause(pause)
-    }
-
-    /// Stops in order: out of the pools, asked to end, killed after its grace.
-    async fn stop(&self, running: Running) {
-        let slot = &self.spec.slot;
-        let registered = self.context.board.update(slot, |row| {
-            row.state = InstanceState::Stopping;
-            row.healthy = false;
-            row.registered
-        });
-        let hurry = &self.context.hurry;
-        self.tell(EventKind::Stopping, format!("{slot} stops"));
-        if slot.role == Role::Brick && registered == Some(true) && !hurry.is_requested() {
-            let gone = self.context.control.deregister(running.incarnation, LET_GO);
-            tokio::select! {
-                _ = tokio::time::timeout(LET_GO * 3 / 2, gone) => {}
-                () = hurry.requested() => {}
-                () = running.process.ended() => {}
-            }
-        }
-        running.process.terminate();
-        tokio::select! {
-            () = running.process.ended() => {}
-            () = tokio::time::sleep(self.spec.stop_grace) => {}
-            () = hurry.requested() => {}
-        }
-        // It may have ended already.
-        let _ = running.process.signal(Signal::KILL);
-        running.process.ended().await;
-        let exit = self.clear(&running).await;
-        self.set(InstanceState::Stopped, None);
-        self.tell(EventKind::Stopped, format!("{slot} stopped with {exit}"));
-    }
-
-    /// Ends what the process left behind and forgets it.
-    async fn clear(&self, running: &Running) -> Exit {
-        let slot = &self.spec.slot;
-        let mark = Mark {
-            leader: Some(running.process.id()),
-            environment: format!("{}={}", env::BRICK_INCARNATION, running.incarnation),
-        };
-        self.context.board.update(slot, |row| {
-            (row.pid, row.incarnation, row.adopted) = (None, None, false);
-            (row.healthy, row.answered, row.registered) = (false, false, false);
-        });
-        let left = sweep(mark, HashSet::new()).await;
-        if left > 0 {
-            tracing::debug!(%slot, left, "ended what the process left behind");
-        }
-        let exit = running.process.reap();
-        self.context.tracked.lock().remove(&running.process.id().pid);
-        self.context
-            .store
-            .update(|state| state.processes.remove(&slot.to_string()));
-        let store = self.context.store.clone();
-        tokio::spawn(async move { store.save().await });
-        exit
-    }
-
-    /// Renews the token of a process at two thirds of its life.
-    fn keep_token(&self, running: &Running) -> Option<Task> {
-        if self.spec.slot.role == Role::Control {
-            return None;
-        }
-        let (context, spec) = (self.context.clone(), self.spec.clone());
-        let (incarnation, mut life) = (running.incarnation, running.token_life);
-        Some(Task(tokio::spawn(async move {
-            loop {
-                tokio::time::sleep((life * 2 / 3).max(Duration::from_millis(250))).await;
-                let renewed = issue(&context, &spec, incarnation).await;
-                life = renewed.unwrap_or(Duration::from_secs(1));
-            }
-        })))
-    }
-
     fn set(&self, state: InstanceState, problem: Option<String>) {
         self.context.board.update(&self.spec.slot, |row| {
             (row.state, row.problem) = (state, problem);
@@ -555,15 +384,4 @@ impl Supervisor {
         let event = Event::new(kind, msg).brick(&slot.brick);
         self.context.events.send(event.instance(slot.to_string()));
     }
-}
-
-/// Gets a process token and puts it into its file; its life.
-async fn issue(context: &Context, spec: &Spec, incarnation: Incarnation) -> Option<Duration> {
-    let issued = context
-        .control
-        .process_token(&spec.slot.brick, incarnation, &spec.scopes)
-        .await;
-    let Issued { token, expires_in_s } = issued.ok()?;
-    write_private(&spec.token, format!("{token}\n").as_bytes(), false).ok()?;
-    Some(Duration::from_secs(expires_in_s))
 }

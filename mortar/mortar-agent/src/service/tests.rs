@@ -425,6 +425,7 @@ async fn the_socket_answers_as_the_contract_says() {
     assert!(link.url.starts_with(&handle.admin_url()) && link.url.contains("/login?code="));
     let token: crate::api::OperatorToken = agent.post("http://agent/v1/token").json().await.unwrap();
     assert!(token.token.contains("operator"));
+    until("a line is read", async || !handle.logs(Some("order")).is_empty()).await;
     let logs = agent
         .get("http://agent/v1/logs?brick=order&limit=1&since=5m")
         .send()
