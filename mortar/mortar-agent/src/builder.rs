@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use brick_core::{BrickName, Drain};
 use brick_model::Model;
-use process_wrap::std::{CommandWrap, ProcessSession};
+use process_wrap::std::{ChildWrapper, CommandWrap, ProcessSession};
 use tokio::sync::mpsc;
 
 use crate::Error;
@@ -103,23 +103,12 @@ pub(crate) async fn run(
     })?;
     events.send(Event::new(EventKind::BuildStarted, line.clone()).brick(first));
     let started = Instant::now();
-    let mut command = Command::new(program);
-    command
-        .args(&build.command[1..])
-        .current_dir(&build.dir)
-        .env_clear()
-        .envs(env.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
     let failed = |reason: String| Error::Command {
         brick: first.clone(),
         reason,
     };
-    let mut child = CommandWrap::from(command)
-        .wrap(ProcessSession)
-        .spawn()
-        .map_err(|e| failed(format!("`{line}` does not start: {e}")))?;
+    let mut child =
+        spawn(build, &program, env).map_err(|e| failed(format!("`{line}` does not start: {e}")))?;
     let process =
         Process::of_child(child.id()).map_err(|e| failed(format!("`{line}` cannot be watched: {e}")))?;
     let mut guard = Guard(Some(&process));
@@ -158,6 +147,19 @@ pub(crate) async fn run(
         exit: exit.to_string(),
         tail: tail.join("\n"),
     })
+}
+
+fn spawn(build: &Build, program: &Path, env: &[(String, String)]) -> std::io::Result<Box<dyn ChildWrapper>> {
+    let mut command = Command::new(program);
+    command
+        .args(&build.command[1..])
+        .current_dir(&build.dir)
+        .env_clear()
+        .envs(env.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    CommandWrap::from(command).wrap(ProcessSession).spawn()
 }
 
 fn note(line: String, brick: &BrickName, tail: &mut VecDeque<String>, events: &Events) {
