@@ -9,3 +9,10 @@ mod gateway {
     mod survival;
     mod traffic;
 }
+mod telemetry {
+    //! The telemetry role, over real sockets.
+    mod harness;
+    mod ingest;
+    mod query;
+    mod scrape;
+}

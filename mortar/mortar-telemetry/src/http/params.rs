@@ -162,10 +162,11 @@ impl FromStr for Moment {
             )]
             return Ok(Self((seconds * 1e9) as u64));
         }
-        let at: Option<Timestamp> = text.parse().ok();
-        at.and_then(|at| u64::try_from(at.as_nanosecond()).ok())
-            .map(Self)
-            .ok_or_else(|| "expected a duration such as 15m, an RFC 3339 time or Unix seconds".to_owned())
+        let at: Timestamp = text
+            .parse()
+            .map_err(|_| "expected a duration such as 15m, an RFC 3339 time or Unix seconds".to_owned())?;
+        // Before 1970 is all of it, after 2554 none.
+        Ok(Self(u64::try_from(at.as_nanosecond().max(0)).unwrap_or(u64::MAX)))
     }
 }
 
