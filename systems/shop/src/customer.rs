@@ -282,3 +282,6 @@ fn document() -> Document {
                 .problem(403, "somebody else's data"),
         )
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@ mod payment;
 mod product;
 mod shipping;
 mod storefront;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 

@@ -244,3 +244,6 @@ fn document() -> Document {
                 .problem(404, "no such order of this customer"),
         )
 }
+
+#[cfg(test)]
+mod tests;

@@ -206,3 +206,6 @@ fn document() -> Document {
                 .empty(204, "nothing is charged under that key"),
         )
 }
+
+#[cfg(test)]
+mod tests;

@@ -319,3 +319,6 @@ fn document() -> Document {
                 .empty(204, "nothing is reserved any more"),
         )
 }
+
+#[cfg(test)]
+mod tests;

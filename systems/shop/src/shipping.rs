@@ -282,3 +282,6 @@ fn document() -> Document {
                 .problem(409, "the parcel has left"),
         )
 }
+
+#[cfg(test)]
+mod tests;

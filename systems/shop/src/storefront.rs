@@ -16,7 +16,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use brickwork::core::chain;
+use brickwork::openapi::{Document, Operation};
 use brickwork::{Access, Brick, CallError, Client, Config, Json, Path, Problem, Query, axum, path_segment};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -94,12 +96,28 @@ struct SignUp {
 }
 
 /// A checkout as the page posts it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 struct Checkout {
     /// Made by the browser; the same key never orders twice.
     key: String,
-    /// `{product_id, quantity}` each.
-    lines: Vec<Value>,
+    /// What is in the cart.
+    lines: Vec<CartLine>,
+}
+
+/// Pieces of one product.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+struct CartLine {
+    /// Product.
+    product_id: String,
+    /// Pieces, 1 to 1,000.
+    quantity: i64,
+}
+
+/// The order that a checkout became.
+#[derive(Debug, Serialize, JsonSchema)]
+struct CheckedOut {
+    /// Id of the order.
+    order_id: String,
 }
 
 /// What can be changed while the shop is open.
@@ -151,7 +169,7 @@ pub(crate) async fn app(brick: Brick) -> Result<Access, brickwork::Error> {
         .with_state(app)
         .layer(axum::middleware::map_response(assets::secure))
         .merge(assets::routes());
-    Ok(Access::new().public(pages))
+    Ok(Access::new().public(pages).openapi(document()))
 }
 
 async fn catalogue(
@@ -240,7 +258,7 @@ async fn checkout(
     State(app): State<App>,
     headers: HeaderMap,
     Json(checkout): Json<Checkout>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<(StatusCode, Json<CheckedOut>), Problem> {
     session::same_site(&headers)?;
     let session = app.visitors.session(&headers).await?;
     let session = session.ok_or_else(|| Problem::unauthorized("not_signed_in", "sign in first"))?;
@@ -255,7 +273,7 @@ async fn checkout(
         .await
         .map_err(passed_on)?;
     tracing::info!(order = %placed.id, total_cents = placed.total_cents, "checked out");
-    Ok((StatusCode::CREATED, Json(json!({ "order_id": placed.id }))))
+    Ok((StatusCode::CREATED, Json(CheckedOut { order_id: placed.id })))
 }
 
 async fn orders(State(app): State<App>, headers: HeaderMap) -> Result<Response, Failure> {
@@ -330,6 +348,29 @@ fn told_to_the_person(error: CallError) -> Result<Problem, Problem> {
     }
 }
 
+fn document() -> Document {
+    Document::new("Storefront", "v1")
+        .description("The shop's pages, and what their script asks. A session cookie says who is signed in.")
+        .operation(
+            Operation::post("/checkout")
+                .summary("Order what is in the cart; posts of other sites are refused")
+                .access("public")
+                .body::<Checkout>()
+                .answer::<CheckedOut>(201, "ordered")
+                .problem(401, "nobody is signed in")
+                .problem(402, "the payment was declined")
+                .problem(403, "the post of another site")
+                .problem(409, "out of stock, or an order under this key is being placed")
+                .problem(
+                    503,
+                    "a brick that is needed does not answer; what was done is undone",
+                ),
+        )
+}
+
 fn status_of(problem: &Problem) -> StatusCode {
     StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
+
+#[cfg(test)]
+mod tests;

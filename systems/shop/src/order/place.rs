@@ -98,19 +98,30 @@ impl Shop {
                 return Err(Problem::unprocessable("key_reused", detail));
             }
         };
-        match self.steps(&customer, order.clone()).await {
-            Ok(order) => self.finish(order).await?.ok_or_else(overtaken),
-            Err(problem) => {
-                tracing::warn!(order = %order.id, code = %problem.code, detail = %problem.detail, "refused; undoing");
-                match self.undo(order, &problem.code).await {
-                    Some(order) if order.status == "placed" => Ok(order),
-                    _ => Err(problem),
+        let (problem, asked_for_shipment) = match self.charge(&customer, &order).await {
+            Ok((buyer, reserved)) => match self.ship(&order, &buyer).await {
+                Ok(shipment) => {
+                    return self
+                        .finish(placed(order, reserved, shipment))
+                        .await?
+                        .ok_or_else(overtaken);
                 }
-            }
+                Err(error) => {
+                    let sent = !matches!(error, CallError::NoInstance { .. });
+                    (passed_on(error), sent)
+                }
+            },
+            Err(problem) => (problem, false),
+        };
+        tracing::warn!(order = %order.id, code = %problem.code, detail = %problem.detail, "refused; undoing");
+        match self.undo(order, &problem.code, asked_for_shipment).await {
+            Some(order) if order.status == "placed" => Ok(order),
+            _ => Err(problem),
         }
     }
 
-    async fn steps(&self, customer_id: &str, order: Order) -> Result<Order, Problem> {
+    /// The steps up to the payment: who buys, and what was reserved and paid.
+    async fn charge(&self, customer_id: &str, order: &Order) -> Result<(Customer, Reservation), Problem> {
         let id = order.id.as_str();
         let customer = self.customer.get(format!("/api/customers/{customer_id}"));
         let customer: Customer = customer.fetch().await.map_err(passed_on)?;
@@ -118,15 +129,17 @@ impl Shop {
             let detail = "tell us where to send it first: your account has no address";
             return Err(Problem::unprocessable("no_address", detail));
         }
-        let reserved = self.reserve(&order).await.map_err(passed_on)?;
+        let reserved = self.reserve(order).await.map_err(passed_on)?;
         let charge =
             json!({ "order_id": id, "customer_id": customer_id, "amount_cents": reserved.total_cents });
         let paid = self.payment.post("/payments").idempotency_key(id).json(&charge);
         paid.fetch::<Value>().await.map_err(passed_on)?;
-        let parcel = json!({ "order_id": id, "recipient": customer.name, "address": customer.address });
-        let shipment = self.shipping.post("/shipments").json(&parcel);
-        let shipment = shipment.fetch().await.map_err(passed_on)?;
-        Ok(placed(order, reserved, shipment))
+        Ok((customer, reserved))
+    }
+
+    async fn ship(&self, order: &Order, buyer: &Customer) -> Result<Shipment, CallError> {
+        let parcel = json!({ "order_id": order.id, "recipient": buyer.name, "address": buyer.address });
+        self.shipping.post("/shipments").json(&parcel).fetch().await
     }
 
     /// Reserves stock for an order; where that was done before, tells what was reserved.
@@ -156,9 +169,9 @@ impl Shop {
 
     /// Takes every step back and gives the order as it ended. Where a brick does not answer, or somebody else ended
     /// the order, there is none; an order that stays in state `placing` is found by the sweep.
-    async fn undo(&self, order: Order, reason: &str) -> Option<Order> {
+    async fn undo(&self, order: Order, reason: &str, asked_for_shipment: bool) -> Option<Order> {
         let id = order.id.clone();
-        match self.take_back(order, reason).await {
+        match self.take_back(order, reason, asked_for_shipment).await {
             Ok(ended) => self.finish(ended).await.unwrap_or_else(|problem| {
                 tracing::warn!(order = %id, code = %problem.code, "cannot write down how an order ended, will try again");
                 None
@@ -170,26 +183,25 @@ impl Shop {
         }
     }
 
-    /// The shipment first: once the parcel has left there is nothing to take back, and the order counts as placed.
-    async fn take_back(&self, order: Order, reason: &str) -> Result<Order, CallError> {
+    /// The shipment first, if one may have been asked for: once the parcel has left there is nothing to take back, and the
+    /// order counts as placed.
+    async fn take_back(
+        &self,
+        order: Order,
+        reason: &str,
+        asked_for_shipment: bool,
+    ) -> Result<Order, CallError> {
         let id = &order.id;
-        let cancelled = self
-            .shipping
-            .delete(format!("/shipments/of/{id}"))
-            .as_self()
-            .send()
-            .await?;
-        if cancelled.status == 409 {
-            let shipment = self
-                .shipping
-                .get(format!("/shipments/of/{id}"))
-                .as_self()
-                .fetch()
-                .await?;
-            let reserved = self.reserve(&order).await?;
-            return Ok(placed(order, reserved, shipment));
+        if asked_for_shipment {
+            let path = format!("/shipments/of/{id}");
+            let cancelled = self.shipping.delete(&path).as_self().send().await?;
+            if cancelled.status == 409 {
+                let shipment = self.shipping.get(path).as_self().fetch().await?;
+                let reserved = self.reserve(&order).await?;
+                return Ok(placed(order, reserved, shipment));
+            }
+            cancelled.success()?;
         }
-        cancelled.success()?;
         let (voided, released) = tokio::join!(
             self.payment.delete(format!("/payments/{id}")).as_self().send(),
             self.product
@@ -222,7 +234,7 @@ impl Shop {
                         span.in_scope(
                             || tracing::warn!(order = %order.id, "found an order left behind; undoing"),
                         );
-                        self.undo(order, "abandoned").instrument(span).await;
+                        self.undo(order, "abandoned", true).instrument(span).await;
                     }
                 }
                 Err(error) => tracing::warn!(error = %chain(&error), "cannot look for abandoned orders"),
