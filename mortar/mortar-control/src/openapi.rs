@@ -7,8 +7,12 @@ use crate::api::bus::{AckBatch, AckList, AckQuery, WatchQuery};
 use crate::api::registry::{Gone, Granted, Instances, Registration, Renewals, Renewed, Wait};
 use crate::api::system::{ConfigView, InForce, SystemView};
 
-/// Adds control's operations to a document.
-pub fn describe(document: Document) -> Document {
+/// Control's operations; identity adds its own where it is mounted.
+pub fn document() -> Document {
+    let document = Document::new("Brickwork control", "1").description(
+        "Registry, routes, configuration, bus and identity. Served on control's own listener and, for operators, on \
+         the admin listener.",
+    );
     bus(registry(system(document)))
 }
 

@@ -77,9 +77,9 @@ impl Service {
             wishes,
         }));
         metrics::register(telemetry.metrics(), &handle);
-        let store = Arc::clone(&handle.0.shared);
+        let told = handle.clone();
         telemetry.health().component("store", move || {
-            let works = store.store_works();
+            let works = told.store_works();
             async move {
                 let hint = "the last change could not be stored; the log says why";
                 works.then_some(()).ok_or_else(|| hint.to_owned())
@@ -130,6 +130,11 @@ impl Handle {
     /// Streams that are open now.
     pub fn subscribers(&self) -> usize {
         self.0.bus.subscribers()
+    }
+
+    /// Whether the last commit succeeded.
+    pub(crate) fn store_works(&self) -> bool {
+        self.0.shared.store_works()
     }
 
     pub(crate) fn options(&self) -> &Options {

@@ -145,3 +145,6 @@ impl Writer {
         Ok(new)
     }
 }
+
+#[cfg(test)]
+mod tests;

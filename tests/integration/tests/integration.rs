@@ -8,6 +8,12 @@ mod gateway {
     mod harness;
     mod survival;
     mod traffic;
+mod control {
+    //! Control and identity behind one listener, over real sockets.
+    mod api;
+    mod bus;
+    mod harness;
+    mod registry;
 }
 mod telemetry {
     //! The telemetry role, over real sockets.

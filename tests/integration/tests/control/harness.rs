@@ -1,0 +1,249 @@
+//! Control and identity on one database, behind one real listener, as the command line composes them.
+
+use std::fs::Permissions;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use brick_core::{Incarnation, Trigger};
+use brick_http::{Server, ServerOptions};
+use brick_telemetry::{LogTarget, Telemetry};
+use brick_wire::Client;
+use brick_wire::client::Response;
+use http::Method;
+use mortar_control::store::Sql;
+use mortar_control::{Handle, Options};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+pub const KEY: &str = "bootstrap-key-of-this-test-0123456789abcdef";
+
+/// A control that runs.
+pub struct Control {
+    pub url: String,
+    pub handle: Handle,
+    pub identity: mortar_identity::Handle,
+    pub telemetry: Telemetry,
+    pub http: Client,
+    tasks: Vec<JoinHandle<()>>,
+    trigger: Trigger,
+}
+
+/// Starts control on the databases in a folder.
+pub async fn control(folder: &Path) -> Control {
+    control_with(folder, |_| {}, "127.0.0.1:0".parse().unwrap()).await
+}
+
+pub async fn control_with(folder: &Path, edit: impl FnOnce(&mut Options), at: SocketAddr) -> Control {
+    let url = format!("sqlite:{}", folder.join("control.db").display());
+    let db = brick_state::Database::open(brick_state::Options::new(url, &[]))
+        .await
+        .unwrap();
+    let mut options = mortar_identity::Options::new("shop");
+    let key = folder.join("bootstrap");
+    std::fs::write(&key, KEY).unwrap();
+    std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    options.bootstrap_key_file = Some(key);
+    let (_, identity) = mortar_identity::Service::open(options, db.clone()).await.unwrap();
+
+    let (telemetry, _exporter) = Telemetry::new(brick_telemetry::Options {
+        log: LogTarget::Memory,
+        ..brick_telemetry::Options::default()
+    });
+    let mut options = Options::new("shop", identity.trust_bundle());
+    edit(&mut options);
+    let store = Arc::new(Sql::open(db).await.unwrap());
+    let (service, handle) = mortar_control::Service::open(options, store, identity.verifier(), &telemetry)
+        .await
+        .unwrap();
+    let (trigger, drain) = brick_core::drain::channel();
+    let listener = TcpListener::bind(at).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut options = ServerOptions::new(telemetry.clone(), identity.verifier(), "control");
+    options.drain_wait = Duration::ZERO;
+    let access = service.access(identity.router());
+    let server = Server::new(options);
+    let serving = drain.clone();
+    let tasks = vec![
+        tokio::spawn(service.run(drain)),
+        tokio::spawn(async move { server.serve(listener, access, serving).await }),
+    ];
+    Control {
+        url,
+        handle,
+        identity,
+        telemetry,
+        http: Client::new(),
+        tasks,
+        trigger,
+    }
+}
+
+impl Control {
+    pub fn addr(&self) -> SocketAddr {
+        self.url.trim_start_matches("http://").parse().unwrap()
+    }
+
+    /// As `kill -9` would: nothing is said to anybody.
+    pub async fn kill(self) {
+        for task in self.tasks {
+            task.abort();
+            let _ = task.await;
+        }
+    }
+
+    /// Ends as it should.
+    pub async fn stop(self) {
+        self.trigger.drain();
+        for task in self.tasks {
+            task.await.unwrap();
+        }
+    }
+
+    pub async fn agent(&self) -> String {
+        let form = format!("grant_type=client_credentials&client_id=agent&client_secret={KEY}");
+        let call = self.http.post(format!("{}/identity/token", self.url));
+        let answer: Value = call
+            .body("application/x-www-form-urlencoded", form)
+            .json()
+            .await
+            .unwrap();
+        answer["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// A process token as the agent would get one.
+    pub fn process(&self, brick: &str, scopes: &[&str]) -> (String, Incarnation) {
+        let incarnation = Incarnation::new();
+        let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        let issued = self
+            .identity
+            .process_token(brick, &incarnation.to_string(), &scopes)
+            .unwrap();
+        (issued.token.expose().to_owned(), incarnation)
+    }
+
+    pub async fn call(&self, method: Method, path: &str, token: &str, body: Option<Value>) -> Response {
+        let mut call = self
+            .http
+            .call(method, format!("{}{path}", self.url))
+            .bearer(token);
+        if let Some(body) = body {
+            call = call.json_body(&body);
+        }
+        call.send().await.unwrap()
+    }
+
+    /// Puts a manifest of order (needs payment), payment and customer into force.
+    pub async fn manifest(&self) {
+        let model = json!({
+            "brickwork": 1,
+            "system": { "name": "shop" },
+            "brick": {
+                "order": { "run": "order", "needs": ["payment"] },
+                "payment": { "run": "payment" },
+                "customer": { "run": "customer" },
+            },
+            "route": { "orders": { "match": "/api/orders/**", "to": "order" } },
+            "config": { "order": { "max_lines": 50 }, "payment": { "secret_rule": 1 } },
+        });
+        let agent = self.agent().await;
+        let answer = self
+            .call(Method::PUT, "/api/system/v1/manifest", &agent, Some(model))
+            .await;
+        assert!(
+            answer.status.is_success(),
+            "{}",
+            String::from_utf8_lossy(&answer.body)
+        );
+    }
+
+    pub async fn register(&self, brick: &str, slot: u32, incarnation: Incarnation, edit: Value) -> Response {
+        let mut body = json!({
+            "brick": brick, "version": "v1", "slot": slot, "incarnation": incarnation, "zone": "a",
+            "addr": "127.0.0.1:1",
+        });
+        for (key, value) in edit.as_object().into_iter().flatten() {
+            body[key] = value.clone();
+        }
+        let agent = self.agent().await;
+        self.call(Method::POST, "/api/registry/v1/instances", &agent, Some(body))
+            .await
+    }
+
+    pub async fn instances(&self) -> Vec<Value> {
+        let agent = self.agent().await;
+        let answer = self
+            .call(Method::GET, "/api/registry/v1/instances", &agent, None)
+            .await;
+        let answer: Value = answer.json().unwrap();
+        answer["items"].as_array().unwrap().clone()
+    }
+}
+
+/// A subscriber with its client running.
+pub struct Subscriber {
+    pub watch: brick_bus::Watch,
+    pub incarnation: Incarnation,
+    trigger: Trigger,
+    task: JoinHandle<()>,
+}
+
+pub fn subscribe(
+    url: &str,
+    who: (String, Incarnation),
+    patterns: &[&str],
+    snapshot: Option<&Path>,
+) -> Subscriber {
+    let (token, incarnation) = who;
+    let (service, watch) = brick_bus::Service::new(brick_bus::Options {
+        control_url: url.to_owned(),
+        resources: patterns.iter().map(|pattern| (*pattern).to_owned()).collect(),
+        snapshot: snapshot.map(Path::to_owned),
+        token: Arc::new(move || Some(token.clone())),
+        incarnation,
+    });
+    let (trigger, drain) = brick_core::drain::channel();
+    Subscriber {
+        watch,
+        incarnation,
+        trigger,
+        task: tokio::spawn(service.run(drain)),
+    }
+}
+
+impl Subscriber {
+    pub async fn until(&mut self, what: &str, reached: impl Fn(&brick_bus::State) -> bool) {
+        let wait = async {
+            while !reached(&self.watch.state()) {
+                self.watch.changed().await;
+            }
+        };
+        let state = self.watch.clone();
+        if tokio::time::timeout(Duration::from_secs(20), wait).await.is_err() {
+            panic!("{what}: not reached, found {:?}", state.state());
+        }
+    }
+
+    pub fn endpoints(&self, brick: &str) -> usize {
+        let name = format!("endpoints/{brick}");
+        let endpoints = self.watch.typed::<brick_bus::Endpoints>(&name);
+        endpoints.map_or(0, |endpoints| endpoints.instances.len())
+    }
+
+    pub async fn stop(self) {
+        self.trigger.drain();
+        self.task.await.unwrap();
+    }
+}
+
+/// Polls until a condition holds.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+    let end = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !condition().await {
+        assert!(tokio::time::Instant::now() < end, "{what}: not reached in time");
+        tokio::task::yield_now().await;
+    }
+}
