@@ -19,25 +19,25 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-pub const KEY: &str = "bootstrap-key-of-this-test-0123456789abcdef";
+pub(super) const KEY: &str = "bootstrap-key-of-this-test-0123456789abcdef";
 
 /// A control that runs.
-pub struct Control {
-    pub url: String,
-    pub handle: Handle,
-    pub identity: mortar_identity::Handle,
-    pub telemetry: Telemetry,
-    pub http: Client,
+pub(super) struct Control {
+    pub(super) url: String,
+    pub(super) handle: Handle,
+    pub(super) identity: mortar_identity::Handle,
+    pub(super) telemetry: Telemetry,
+    pub(super) http: Client,
     tasks: Vec<JoinHandle<()>>,
     trigger: Trigger,
 }
 
 /// Starts control on the databases in a folder.
-pub async fn control(folder: &Path) -> Control {
+pub(super) async fn control(folder: &Path) -> Control {
     control_with(folder, |_| {}, "127.0.0.1:0".parse().unwrap()).await
 }
 
-pub async fn control_with(folder: &Path, edit: impl FnOnce(&mut Options), at: SocketAddr) -> Control {
+pub(super) async fn control_with(folder: &Path, edit: impl FnOnce(&mut Options), at: SocketAddr) -> Control {
     let url = format!("sqlite:{}", folder.join("control.db").display());
     let db = brick_state::Database::open(brick_state::Options::new(url, &[]))
         .await
@@ -83,12 +83,12 @@ pub async fn control_with(folder: &Path, edit: impl FnOnce(&mut Options), at: So
 }
 
 impl Control {
-    pub fn addr(&self) -> SocketAddr {
+    pub(super) fn addr(&self) -> SocketAddr {
         self.url.trim_start_matches("http://").parse().unwrap()
     }
 
     /// As `kill -9` would: nothing is said to anybody.
-    pub async fn kill(self) {
+    pub(super) async fn kill(self) {
         for task in self.tasks {
             task.abort();
             let _ = task.await;
@@ -96,14 +96,14 @@ impl Control {
     }
 
     /// Ends as it should.
-    pub async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.trigger.drain();
         for task in self.tasks {
             task.await.unwrap();
         }
     }
 
-    pub async fn agent(&self) -> String {
+    pub(super) async fn agent(&self) -> String {
         let form = format!("grant_type=client_credentials&client_id=agent&client_secret={KEY}");
         let call = self.http.post(format!("{}/identity/token", self.url));
         let answer: Value = call
@@ -115,7 +115,7 @@ impl Control {
     }
 
     /// A process token as the agent would get one.
-    pub fn process(&self, brick: &str, scopes: &[&str]) -> (String, Incarnation) {
+    pub(super) fn process(&self, brick: &str, scopes: &[&str]) -> (String, Incarnation) {
         let incarnation = Incarnation::new();
         let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
         let issued = self
@@ -125,7 +125,13 @@ impl Control {
         (issued.token.expose().to_owned(), incarnation)
     }
 
-    pub async fn call(&self, method: Method, path: &str, token: &str, body: Option<Value>) -> Response {
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: Option<Value>,
+    ) -> Response {
         let mut call = self
             .http
             .call(method, format!("{}{path}", self.url))
@@ -137,7 +143,7 @@ impl Control {
     }
 
     /// Puts a manifest of order (needs payment), payment and customer into force.
-    pub async fn manifest(&self) {
+    pub(super) async fn manifest(&self) {
         let model = json!({
             "brickwork": 1,
             "system": { "name": "shop" },
@@ -160,7 +166,13 @@ impl Control {
         );
     }
 
-    pub async fn register(&self, brick: &str, slot: u32, incarnation: Incarnation, edit: Value) -> Response {
+    pub(super) async fn register(
+        &self,
+        brick: &str,
+        slot: u32,
+        incarnation: Incarnation,
+        edit: Value,
+    ) -> Response {
         let mut body = json!({
             "brick": brick, "version": "v1", "slot": slot, "incarnation": incarnation, "zone": "a",
             "addr": "127.0.0.1:1",
@@ -173,7 +185,7 @@ impl Control {
             .await
     }
 
-    pub async fn instances(&self) -> Vec<Value> {
+    pub(super) async fn instances(&self) -> Vec<Value> {
         let agent = self.agent().await;
         let answer = self
             .call(Method::GET, "/api/registry/v1/instances", &agent, None)
@@ -184,14 +196,14 @@ impl Control {
 }
 
 /// A subscriber with its client running.
-pub struct Subscriber {
-    pub watch: brick_bus::Watch,
-    pub incarnation: Incarnation,
+pub(super) struct Subscriber {
+    pub(super) watch: brick_bus::Watch,
+    pub(super) incarnation: Incarnation,
     trigger: Trigger,
     task: JoinHandle<()>,
 }
 
-pub fn subscribe(
+pub(super) fn subscribe(
     url: &str,
     who: (String, Incarnation),
     patterns: &[&str],
@@ -215,32 +227,32 @@ pub fn subscribe(
 }
 
 impl Subscriber {
-    pub async fn until(&mut self, what: &str, reached: impl Fn(&brick_bus::State) -> bool) {
+    pub(super) async fn until(&mut self, what: &str, reached: impl Fn(&brick_bus::State) -> bool) {
+        let state = self.watch.clone();
         let wait = async {
             while !reached(&self.watch.state()) {
                 self.watch.changed().await;
             }
         };
-        let state = self.watch.clone();
         if tokio::time::timeout(Duration::from_secs(20), wait).await.is_err() {
             panic!("{what}: not reached, found {:?}", state.state());
         }
     }
 
-    pub fn endpoints(&self, brick: &str) -> usize {
+    pub(super) fn endpoints(&self, brick: &str) -> usize {
         let name = format!("endpoints/{brick}");
         let endpoints = self.watch.typed::<brick_bus::Endpoints>(&name);
         endpoints.map_or(0, |endpoints| endpoints.instances.len())
     }
 
-    pub async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.trigger.drain();
         self.task.await.unwrap();
     }
 }
 
 /// Polls until a condition holds.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+pub(super) async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
     let end = tokio::time::Instant::now() + Duration::from_secs(20);
     while !condition().await {
         assert!(tokio::time::Instant::now() < end, "{what}: not reached in time");
