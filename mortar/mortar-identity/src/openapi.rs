@@ -58,6 +58,11 @@ struct Metadata {
 
 /// Adds identity's operations to a document.
 pub fn describe(document: Document) -> Document {
+    clients(tokens(protocols(document)))
+}
+
+/// What other programs know by its standard.
+fn protocols(document: Document) -> Document {
     document
         .operation(
             Operation::post("/identity/token")
@@ -88,6 +93,11 @@ pub fn describe(document: Document) -> Document {
                 .empty(303, "the cookie is set; on to the console")
                 .empty(403, "the code was used or has expired; a page says what to do"),
         )
+}
+
+/// Tokens and codes for the platform itself.
+fn tokens(document: Document) -> Document {
+    document
         .operation(
             Operation::post("/api/identity/v1/process-tokens")
                 .summary("A token for one process; scope agent")
@@ -110,6 +120,11 @@ pub fn describe(document: Document) -> Document {
                 .access("admin")
                 .answer::<CodeAnswer>(200, "the code"),
         )
+}
+
+/// Registered clients.
+fn clients(document: Document) -> Document {
+    document
         .operation(
             Operation::get("/api/identity/v1/clients")
                 .summary("The registered clients")

@@ -8,6 +8,8 @@ mod gateway {
     mod harness;
     mod survival;
     mod traffic;
+}
+
 mod control {
     //! Control and identity behind one listener, over real sockets.
     mod api;
