@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::api::InstanceState;
 use crate::board::{Role, Row, Slot};
 use crate::control::Renewal;
+use crate::events::{Event, EventKind, Events};
 use crate::ports::loopback;
 use crate::supervise::Context;
 
@@ -35,6 +36,7 @@ struct Told {
 pub(crate) async fn run(context: Arc<Context>, model: watch::Receiver<Arc<Model>>, drain: Drain) {
     let mut changes = context.board.subscribe();
     let mut model_changes = model.clone();
+    let mut refused = String::new();
     let mut told = Told {
         context,
         model,
@@ -48,7 +50,10 @@ pub(crate) async fn run(context: Arc<Context>, model: watch::Receiver<Arc<Model>
         let wait = match told.reconcile().await {
             Ok(()) => told.renew_at,
             Err(error) => {
-                tracing::debug!("control is not up to date: {}", brick_core::chain(&error));
+                // Being away is normal while it restarts; a clear no is not.
+                if error.status().is_some_and(|status| status.is_client_error()) {
+                    warn_once(&told.context.events, &mut refused, brick_core::chain(&error));
+                }
                 tokio::time::sleep(RETRY).await;
                 Instant::now()
             }
@@ -110,6 +115,7 @@ impl Told {
     /// Registers what is new; whether somebody's readiness changed.
     async fn register_new(&mut self, rows: &[(Slot, Row)]) -> Result<bool, brick_wire::Error> {
         let mut changed = false;
+        let mut refused = None;
         for (slot, row) in rows.iter().filter(|(slot, _)| slot.role == Role::Brick) {
             let Some(incarnation) = serves(row) else { continue };
             match self.known.get_mut(&incarnation) {
@@ -123,7 +129,14 @@ impl Told {
                         zone: row.zone.clone(),
                         addr: loopback(row.port),
                     };
-                    self.lease = self.context.control.register(&instance).await?;
+                    self.lease = match self.context.control.register(&instance).await {
+                        // One that control refuses must not keep the others out; a renewal asks again.
+                        Err(error) if error.status().is_some_and(|status| status.is_client_error()) => {
+                            refused = Some(error);
+                            self.lease
+                        }
+                        other => other?,
+                    };
                     self.renew_at = self.renew_at.min(Instant::now() + self.lease / 3);
                     self.known.insert(incarnation, (slot.clone(), row.healthy));
                     // A registration counts as ready until a renewal says otherwise.
@@ -134,7 +147,7 @@ impl Told {
                 }
             }
         }
-        Ok(changed)
+        refused.map_or(Ok(changed), Err)
     }
 
     async fn renew(&mut self) -> Result<(), brick_wire::Error> {
@@ -159,6 +172,15 @@ impl Told {
             self.renew_at = Instant::now();
         }
         Ok(())
+    }
+}
+
+/// Tells what control refuses, once as long as it is the same.
+fn warn_once(events: &Events, last: &mut String, refusal: String) {
+    if *last != refusal {
+        let msg = format!("control refuses what the agent tells it: {refusal}");
+        events.send(Event::new(EventKind::Warning, msg));
+        *last = refusal;
     }
 }
 
