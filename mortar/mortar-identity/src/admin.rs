@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clients::{self, ClientInfo};
-use crate::issuer::{ADMIN, Audience};
+use crate::issuer::{ADMIN, Audience, OPERATOR};
 use crate::service::Inner;
 use crate::store::Added;
 use crate::{Error, Issued, codes};
@@ -48,9 +48,9 @@ pub(crate) struct NewToken {
     /// Its life in seconds, at most a day.
     #[serde(default)]
     ttl_s: Option<u64>,
-    /// Whom it is for: `user` (unless said) or `platform`.
+    /// Whom it is for: `user` or `platform`; unless said `platform` for the subject `operator`, else `user`.
     #[serde(default)]
-    audience: Audience,
+    audience: Option<Audience>,
 }
 
 /// A token.
@@ -140,7 +140,12 @@ async fn token(
         let hint = format!("expected ttl_s from 1 to {}", TTL_MAX.as_secs());
         return Err(Problem::unprocessable("invalid_ttl", hint));
     }
-    let issued = match wanted.audience {
+    let otherwise = if wanted.subject == OPERATOR {
+        Audience::Platform
+    } else {
+        Audience::User
+    };
+    let issued = match wanted.audience.unwrap_or(otherwise) {
         Audience::User => {
             let ttl = ttl.unwrap_or_else(|| inner.issuer.token_ttl());
             inner.issuer.user(&wanted.subject, &scope, ttl)

@@ -14,6 +14,8 @@ use crate::{Error, Options, Secret};
 
 /// Scopes of the agent.
 pub(crate) const AGENT_SCOPES: &str = "agent admin call:* bus";
+/// Subject of operators' tokens.
+pub(crate) const OPERATOR: &str = "operator";
 /// Scope of operators.
 pub(crate) const ADMIN: &str = "admin";
 
@@ -29,11 +31,10 @@ pub struct Issued {
 }
 
 /// Whom a token is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Audience {
     /// Users of the system.
-    #[default]
     User,
     /// The platform.
     Platform,
@@ -113,7 +114,7 @@ impl Issuer {
     }
 
     pub(crate) fn operator(&self) -> Result<Issued, Error> {
-        self.platform("operator", ADMIN, self.operator_ttl)
+        self.platform(OPERATOR, ADMIN, self.operator_ttl)
     }
 
     fn sign(

@@ -260,6 +260,15 @@ async fn operators_order_tokens_within_bounds() {
         .json();
     assert_eq!(user["expires_in_s"], 5);
     assert!(identity.verifier().user(user["token"].as_str().unwrap()).is_ok());
+    let own = order(json!({ "subject": "operator", "scopes": ["admin"] }))
+        .await
+        .json();
+    assert!(
+        identity
+            .verifier()
+            .platform(own["token"].as_str().unwrap())
+            .is_ok()
+    );
     let platform = order(json!({ "subject": "operator", "scopes": ["admin"], "audience": "platform" }))
         .await
         .json();
