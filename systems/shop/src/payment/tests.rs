@@ -50,11 +50,21 @@ async fn a_payment_is_authorised_up_to_the_limit_and_declined_above() {
 
 #[tokio::test]
 async fn the_same_key_gets_the_first_decision_again() {
-    let mut brick = start().await;
+    let mut brick = TestBrick::builder("payment").start(app).await;
     let first: Payment = pay(&brick, "a", 900).await.expect(201).json();
-    pay(&brick, "b", 2_000).await.expect(402);
-    brick.change_config(json!({ "decline_above_cents": 5_000 }));
-    pay(&brick, "b", 2_000).await.expect(402);
+    pay(&brick, "b", 600_000).await.expect(402);
+    brick.change_config(json!({ "decline_above_cents": 1_000_000 }));
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(5);
+    for attempt in 0.. {
+        if pay(&brick, &format!("c{attempt}"), 600_000).await.status == StatusCode::CREATED {
+            break;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "the live change is not taken over"
+        );
+    }
+    pay(&brick, "b", 600_000).await.expect(402);
     assert_eq!(pay(&brick, "a", 900).await.expect(201).json::<Payment>(), first);
 }
 
