@@ -91,7 +91,9 @@ pub fn range(store: &dyn Store, query: &Query) -> api::Range {
 
 /// The series of the first of these names that has any. What lies before `from` counts for the first steps.
 fn select(store: &dyn Store, query: &Query, suffixes: &[&str]) -> Vec<SeriesData> {
-    let from_ms = query.from_ms.saturating_sub(query.step_ms.max(LOOKBACK_MS) * 4);
+    let from_ms = query
+        .from_ms
+        .saturating_sub(query.step_ms.max(LOOKBACK_MS).saturating_mul(4));
     let find = |suffix: &&str| {
         let stem = if suffix.is_empty() {
             &query.name

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::RwLock;
 
@@ -14,6 +15,9 @@ use super::{Appended, LogFilter, LogKey, SeriesData, Store, TraceFilter, TraceHe
 
 /// Largest single record, in bytes of its texts.
 const RECORD_BYTES_MAX: usize = 64 * 1024;
+/// How far ahead of our clock a record may be: one from a wrong clock would stay newest for ever.
+const AHEAD_MAX: Duration = Duration::from_secs(3_600);
+const AHEAD: &str = "the record lies more than an hour in the future";
 
 /// Keeps everything in this process.
 #[derive(Debug)]
@@ -43,6 +47,12 @@ impl Memory {
     }
 }
 
+/// The latest time that is taken, nanoseconds since 1970.
+fn latest_ns() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from((now + AHEAD_MAX).as_nanos()).unwrap_or(u64::MAX)
+}
+
 fn attribute_bytes(attributes: &[(String, crate::record::Value)]) -> usize {
     attributes
         .iter()
@@ -53,7 +63,12 @@ fn attribute_bytes(attributes: &[(String, crate::record::Value)]) -> usize {
 impl Store for Memory {
     fn append_spans(&self, resource: &Arc<Resource>, spans: &[Span]) -> Appended {
         let mut appended = Appended::default();
+        let latest_ns = latest_ns();
         for span in spans {
+            if span.end_ns > latest_ns {
+                appended.refuse(AHEAD);
+                continue;
+            }
             let events: usize = span
                 .events
                 .iter()
@@ -74,7 +89,12 @@ impl Store for Memory {
 
     fn append_logs(&self, resource: &Arc<Resource>, logs: &[Log]) -> Appended {
         let mut appended = Appended::default();
+        let latest_ns = latest_ns();
         for log in logs {
+            if log.time_ns > latest_ns {
+                appended.refuse(AHEAD);
+                continue;
+            }
             if log.message.len() + attribute_bytes(&log.fields) > RECORD_BYTES_MAX {
                 appended.refuse("a log record is larger than 64 KiB");
                 continue;
@@ -86,7 +106,7 @@ impl Store for Memory {
     }
 
     fn append_samples(&self, batch: &MetricBatch) -> Appended {
-        let appended = self.metrics.write().append(batch);
+        let appended = self.metrics.write().append(batch, latest_ns() / 1_000_000, AHEAD);
         self.count(appended)
     }
 

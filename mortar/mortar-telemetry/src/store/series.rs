@@ -73,13 +73,18 @@ impl Metrics {
         self.heap
     }
 
-    pub(super) fn append(&mut self, batch: &MetricBatch) -> Appended {
+    /// Points later than `latest_ms` are refused, for that reason.
+    pub(super) fn append(&mut self, batch: &MetricBatch, latest_ms: u64, ahead: &'static str) -> Appended {
         let mut appended = Appended::default();
         for family in &batch.families {
             self.family(family);
         }
         let mut key = String::new();
         for sample in &batch.samples {
+            if sample.time_ms > latest_ms {
+                appended.refuse(ahead);
+                continue;
+            }
             write_key(&mut key, sample);
             if let Some(series) = self.series.get_mut(key.as_str()) {
                 let before = series.runs.capacity();

@@ -374,3 +374,28 @@ fn series_beyond_the_limit_are_refused_and_counted() {
     assert_eq!((appended.accepted, appended.refused), (10_000, 50));
     assert_eq!(store.usage().series, 10_000);
 }
+
+#[test]
+fn a_record_from_a_clock_that_runs_ahead_is_refused_and_evicts_nothing() {
+    let store = Memory::new(1024 * 1024);
+    let far = 1 << 62;
+    let ahead = Span {
+        end_ns: far,
+        ..span(1, 1, 0)
+    };
+    let from = resource("order");
+    let keep = |samples| MetricBatch {
+        samples,
+        ..MetricBatch::default()
+    };
+    store.append_samples(&keep(vec![sample(1, 1_000, 1.0)]));
+    let refused = store
+        .append_spans(&from, &[ahead])
+        .and(store.append_logs(&from, &[log(far)]))
+        .and(store.append_samples(&keep(vec![sample(1, far / 1_000_000, 2.0)])));
+    assert_eq!((refused.accepted, refused.refused), (0, 3));
+    assert_eq!(
+        store.series("hits_total", &[], 0, u64::MAX)[0].points,
+        [(1_000, 1.0)]
+    );
+}
