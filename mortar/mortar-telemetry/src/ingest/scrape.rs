@@ -1,6 +1,7 @@
 //! The scraper: asks every instance in `endpoints/*` for `/metrics` each five seconds.
 //!
-//! An instance that answers 404 has no metrics and is left alone until a new incarnation takes its slot. Each scrape
+//! An instance that answers 404 has no metrics and is left alone until a new incarnation takes its slot; a fixed target
+//! has no incarnation to wait for and is asked again. Each scrape
 //! gives the series `up`: 1 where it was answered with a good exposition, else 0.
 
 use std::collections::HashMap;
@@ -48,6 +49,7 @@ struct Entry {
     due: Instant,
     busy: bool,
     gone: bool,
+    fixed: bool,
     last_ok_ms: Option<u64>,
 }
 
@@ -105,7 +107,7 @@ fn finished(entries: &mut HashMap<String, Entry>, done: Result<Scraped, tokio::t
     let Ok(scraped) = done else { return };
     if let Some(entry) = entries.get_mut(&scraped.key) {
         entry.busy = false;
-        entry.gone = scraped.gone;
+        entry.gone = scraped.gone && !entry.fixed;
         entry.last_ok_ms = scraped.ok_at_ms;
     }
 }
@@ -152,6 +154,7 @@ fn reconcile(entries: &mut HashMap<String, Entry>, watch: &Watch, fixed: &[Targe
                 due: Instant::now() + spread(key),
                 busy: false,
                 gone: false,
+                fixed: target.url == *key,
                 last_ok_ms: None,
             });
     }
