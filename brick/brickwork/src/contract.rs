@@ -107,12 +107,13 @@ impl Contract {
     }
 
     /// File of the bus's last known good state.
-    pub(crate) fn snapshot_file(&self) -> Option<PathBuf> {
+    pub fn snapshot_file(&self) -> Option<PathBuf> {
         let name = format!("{}.bus.json", self.slot.replace('/', "-"));
         self.snapshot_dir.as_ref().map(|folder| folder.join(name))
     }
 
-    pub(crate) fn identity(&self, package_version: &str, api_version: &str) -> Identity {
+    /// How telemetry names this process; `package_version` and `api_version` are the program's own.
+    pub fn identity(&self, package_version: &str, api_version: &str) -> Identity {
         Identity {
             system: self.system.clone(),
             brick: self.brick.to_string(),

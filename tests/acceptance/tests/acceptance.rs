@@ -1,1 +1,5 @@
-//! One binary for all of them.
+//! One binary for all of them: the real `brick`, the real shop, real processes.
+
+mod faults;
+mod refusals;
+mod walk;

@@ -1,0 +1,177 @@
+//! The agent of a folder, spoken to over its Unix socket, and through it the admin listener.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use brick_wire::Client;
+use http::Method;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::failure::{Failure, Outcome};
+
+/// The agent that runs the system in a folder.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    dir: PathBuf,
+    client: Client,
+}
+
+/// The admin listener with a token for it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Admin {
+    token: String,
+    admin_url: String,
+}
+
+impl Agent {
+    /// The agent of `dir`, whether it runs or not.
+    pub(crate) fn of(dir: &Path) -> Self {
+        let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
+        let client = Client::unix(dir.join(".brickwork").join("agent.sock"));
+        Self { dir, client }
+    }
+
+    /// The folder.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A GET of JSON.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
+        self.client
+            .get(url(path))
+            .json()
+            .await
+            .map_err(|error| self.explain(error))
+    }
+
+    /// A POST of JSON; `limit` is how long the agent may take.
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+        limit: Duration,
+    ) -> Outcome<T> {
+        let call = self
+            .client
+            .call(Method::POST, url(path))
+            .json_body(body)
+            .timeout(limit);
+        call.json().await.map_err(|error| self.explain(error))
+    }
+
+    /// A POST that is answered without a body.
+    pub(crate) async fn tell(&self, path: &str) -> Outcome {
+        let answer = self
+            .client
+            .post(url(path))
+            .send()
+            .await
+            .and_then(brick_wire::Response::success);
+        answer.map(drop).map_err(|error| self.explain(error))
+    }
+
+    /// Streams NDJSON line by line into `each` until the stream ends or `each` says stop by returning false.
+    pub(crate) async fn lines(&self, path: &str, mut each: impl FnMut(&str) -> bool) -> Outcome {
+        let mut stream = self
+            .client
+            .get(url(path))
+            .stream()
+            .await
+            .map_err(|error| self.explain(error))?;
+        let mut rest = Vec::new();
+        while let Some(chunk) = stream.chunk().await.map_err(|error| self.explain(error))? {
+            rest.extend_from_slice(&chunk);
+            while let Some(end) = rest.iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                let text = String::from_utf8_lossy(&line);
+                if !text.trim().is_empty() && !each(text.trim_end()) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The admin listener of the running system, with an operator token.
+    pub(crate) async fn admin(&self) -> Outcome<Admin> {
+        self.post("/v1/token", &json!({}), Duration::from_secs(5)).await
+    }
+
+    fn explain(&self, error: brick_wire::Error) -> Failure {
+        if error.is_unreachable() {
+            Failure::no_agent(&self.dir)
+        } else {
+            error.into()
+        }
+    }
+}
+
+impl Admin {
+    /// A GET of JSON from an API on the admin listener.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
+        Ok(Client::new()
+            .get(format!("{}{path}", self.admin_url))
+            .bearer(&self.token)
+            .json()
+            .await?)
+    }
+
+    /// A POST of JSON to an API on the admin listener.
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Outcome<T> {
+        let client = Client::new();
+        let call = client
+            .post(format!("{}{path}", self.admin_url))
+            .bearer(&self.token)
+            .json_body(body);
+        Ok(call.json().await?)
+    }
+}
+
+fn url(path: &str) -> String {
+    format!("http://agent{path}")
+}
+
+/// Percent-encodes a query value (RFC 3986 §2.3: everything but unreserved characters).
+pub(crate) fn encode(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// A query string of the values that are there; keys are plain.
+pub(crate) fn query(pairs: &[(&str, Option<String>)]) -> String {
+    let mut text = String::new();
+    for (key, value) in pairs {
+        if let Some(value) = value {
+            text.push(if text.is_empty() { '?' } else { '&' });
+            text.push_str(key);
+            text.push('=');
+            text.push_str(&encode(value));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_holds_what_is_there_and_encodes_it() {
+        let text = query(&[
+            ("a", Some("x y&z".to_owned())),
+            ("b", None),
+            ("c", Some("ü".to_owned())),
+        ]);
+        assert_eq!(text, "?a=x%20y%26z&c=%C3%BC");
+    }
+}

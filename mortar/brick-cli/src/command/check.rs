@@ -1,0 +1,45 @@
+//! `brick check`: the manifest, offline.
+
+use std::path::Path;
+
+use brick_core::ExitCode;
+use brick_model::{Loaded, Model};
+use serde_json::json;
+
+use crate::failure::{Failure, Outcome};
+use crate::output::{Format, Output, Tone, line};
+
+pub(crate) fn run(dir: &Path, output: Output) -> Outcome {
+    let loaded = load(dir, output)?;
+    let (bricks, routes) = (loaded.model.bricks.len(), loaded.model.routes.len());
+    let answer =
+        json!({ "valid": true, "system": loaded.model.system.name, "bricks": bricks, "routes": routes });
+    output.value(&answer, || {
+        let good = output.out(Tone::Good, "valid");
+        format!(
+            "{good}: {} with {bricks} bricks and {routes} routes",
+            loaded.model.system.name
+        )
+    });
+    Ok(())
+}
+
+/// Reads the manifest of a folder. What is wrong is shown (all of it at once), exit code 3; in JSON it is data.
+pub(crate) fn load(dir: &Path, output: Output) -> Outcome<Loaded> {
+    let path = dir.join("brick.toml");
+    if !path.exists() {
+        let message = format!("there is no {}", path.display());
+        return Err(Failure::new(ExitCode::Invalid, message)
+            .hint("name the folder of a system, one with a brick.toml"));
+    }
+    Model::load(&path).map_err(|invalid| {
+        let count = invalid.errors().len();
+        if output.format == Format::Table {
+            eprintln!("{}", invalid.render(output.color_err).trim_end());
+        } else {
+            line(&json!({ "valid": false, "errors": invalid.errors() }).to_string());
+        }
+        let message = format!("{} has {count} error(s)", path.display());
+        Failure::new(ExitCode::Invalid, message).hint("`brick schema` prints what a manifest may hold")
+    })
+}

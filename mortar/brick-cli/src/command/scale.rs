@@ -1,0 +1,18 @@
+//! `brick scale`: how many instances of a brick run.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::agent::Agent;
+use crate::failure::Outcome;
+use crate::output::Output;
+
+pub(crate) async fn run(agent: &Agent, brick: &str, replicas: u32, output: Output) -> Outcome {
+    let body = json!({ "brick": brick, "replicas": replicas });
+    let answer: Value = agent.post("/v1/scale", &body, Duration::from_secs(60)).await?;
+    output.value(&answer, || {
+        format!("{brick} now has {replicas} instance(s); see `brick ps`")
+    });
+    Ok(())
+}

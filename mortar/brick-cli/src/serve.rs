@@ -1,0 +1,33 @@
+//! The roles of the platform, composed: each reads its environment here, and nowhere else.
+
+mod base;
+mod control;
+mod gateway;
+mod telemetry;
+
+use crate::cli::Serve;
+use crate::failure::{Failure, Outcome};
+
+/// Runs a role until it is asked to stop.
+pub(crate) fn run(role: Serve) -> Outcome {
+    let mut builder = match role {
+        // One writer, a few requests a second: a second thread would only cost memory.
+        Serve::Control => tokio::runtime::Builder::new_current_thread(),
+        Serve::Gateway | Serve::Telemetry => tokio::runtime::Builder::new_multi_thread(),
+    };
+    if !matches!(role, Serve::Control) {
+        builder.worker_threads(2);
+    }
+    let runtime = builder
+        .max_blocking_threads(16)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
+    runtime.block_on(async {
+        match role {
+            Serve::Control => control::run().await,
+            Serve::Gateway => gateway::run().await,
+            Serve::Telemetry => telemetry::run().await,
+        }
+    })
+}

@@ -1,0 +1,70 @@
+//! `brick serve control`: registry, routes, config and bus, with identity and console mounted, on one database.
+
+use std::sync::Arc;
+
+use brick_core::env;
+use brick_http::{Server, ServerOptions};
+use brick_state::Database;
+use mortar_console::Console;
+use mortar_control::store::Sql;
+
+use super::base::Base;
+use crate::failure::{Failure, Outcome};
+
+/// Largest request body: a manifest is at most 256 KiB, larger still as JSON.
+const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+pub(super) async fn run() -> Outcome {
+    let base = Base::open("control", false)?;
+    let system = base.contract.system.clone();
+    let failed = |error: &dyn std::error::Error| Failure::failed(brick_core::chain(error));
+
+    let folder = base.state_dir()?;
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| Failure::failed(format!("cannot make {}: {error}", folder.display())))?;
+    let url = format!("sqlite:{}", folder.join("control.db").display());
+    let database = Database::open(brick_state::Options::new(url, &[]))
+        .await
+        .map_err(|error| failed(&error))?;
+
+    let mut options = mortar_identity::Options::new(&system);
+    options.bootstrap_key_file = base.optional(env::BRICK_BOOTSTRAP_KEY_FILE).map(Into::into);
+    let opened = mortar_identity::Service::open(options, database.clone()).await;
+    let (identity, issuer) = opened.map_err(|error| failed(&error))?;
+
+    let mut options = mortar_control::Options::new(&system, issuer.trust_bundle());
+    let lives = issuer.clone();
+    options.on_manifest = Some(Arc::new(move |model| {
+        lives.set_token_ttl(model.mortar.identity.token_ttl.0)
+    }));
+    let store = Sql::open(database).await.map_err(|error| failed(&error))?;
+    let opened =
+        mortar_control::Service::open(options, Arc::new(store), issuer.verifier(), &base.telemetry).await;
+    let (control, _) = opened.map_err(|error| failed(&error))?;
+
+    let document = mortar_identity::openapi::describe(mortar_control::openapi::document());
+    let access = control
+        .access(identity.router().merge(console(&base, &issuer)?.router()))
+        .openapi(document);
+    let mut options = ServerOptions::new(base.telemetry.clone(), issuer.verifier(), "control");
+    options.trace = false;
+    options.body_bytes_max = BODY_BYTES_MAX;
+    let listener = base.listener().await?;
+    base.telemetry.health().set_ready(true);
+    let running = tokio::spawn(control.run(base.drain.clone()));
+    Server::new(options)
+        .serve(listener, access, base.drain.clone())
+        .await;
+    running.await.map_err(|error| failed(&error))?;
+    base.finish().await;
+    Ok(())
+}
+
+fn console(base: &Base, issuer: &mortar_identity::Handle) -> Outcome<Console> {
+    let own = format!("http://127.0.0.1:{}", base.contract.port);
+    Ok(Console::new(mortar_console::Options::new(
+        base.required(env::BRICK_TELEMETRY_URL)?,
+        own,
+        mortar_console::operators(issuer.verifier()),
+    )))
+}
