@@ -155,6 +155,7 @@ impl Service {
         let options = mortar_proxy::Options {
             name: name.to_owned(),
             slow: Duration::from_millis(self.options.slow_ms),
+            trace: name == "edge",
         };
         Proxy::new(options, gate, &self.telemetry, self.token.clone(), drain.clone())
     }

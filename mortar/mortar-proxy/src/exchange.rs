@@ -197,7 +197,8 @@ impl Exchange {
                     "http.response.status_code".into(),
                     Value::Int(i64::from(status.as_u16())),
                 ));
-                if status.is_server_error() || status.is_client_error() {
+                // A 4xx is the visitor's mistake; on the map it must not count against the brick.
+                if status.is_server_error() {
                     span.attributes.push((
                         "error.type".into(),
                         Value::Text(status.as_str().to_owned().into()),
@@ -245,7 +246,9 @@ impl Exchange {
 
     fn is_traced(&self) -> bool {
         let path = self.uri.path();
-        !(path == "/metrics" || path == "/info" || path.starts_with("/health") || path.starts_with("/bus/"))
+        let own =
+            path == "/metrics" || path == "/info" || path.starts_with("/health") || path.starts_with("/bus/");
+        self.shared.trace && !own
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Options {
     pub name: String,
     /// Requests that take longer are logged at level info.
     pub slow: Duration,
+    /// Whether requests get spans. What an operator's tools ask is not the system's own traffic.
+    pub trace: bool,
 }
 
 /// A proxy: routes, pool, figures. Cheap to clone.
@@ -48,6 +50,7 @@ pub struct Proxy<G> {
 pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) slow: Duration,
+    pub(crate) trace: bool,
     pub(crate) routes: ArcSwap<Routes>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) stats: Stats,
@@ -96,6 +99,7 @@ impl<G: Gate> Proxy<G> {
         let shared = Arc::new(Shared {
             name: options.name,
             slow: options.slow,
+            trace: options.trace,
             routes: ArcSwap::default(),
             pool: Arc::default(),
             stats: Stats::default(),
