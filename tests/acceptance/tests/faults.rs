@@ -81,3 +81,33 @@ async fn a_new_agent_adopts_what_still_runs() {
         .unwrap();
     assert_eq!(answer.status, 200);
 }
+
+#[tokio::test]
+async fn a_killed_storefront_signs_nobody_out() {
+    let system = Folder::copy_of("shop").up();
+    let form = "email=customer1%40example.org&password=correct%20horse";
+    let client = Client::new();
+    let sign_in = client
+        .post(format!("{}/signin", system.edge))
+        .body("application/x-www-form-urlencoded", form);
+    let answer = sign_in.send().await.unwrap();
+    let cookie = answer.headers["set-cookie"]
+        .to_str()
+        .unwrap()
+        .split(';')
+        .next()
+        .unwrap()
+        .to_owned();
+    for instance in ["storefront/1", "storefront/2"] {
+        kill_and_wait(&system, instance).await;
+    }
+    eventually("the signed-in page after both instances died", || async {
+        let orders = client
+            .get(format!("{}/orders", system.edge))
+            .header(http::header::COOKIE, &cookie);
+        let answer = orders.send().await.ok()?;
+        assert_ne!(answer.status, 303, "the visitor was signed out");
+        (answer.status == 200).then_some(())
+    })
+    .await;
+}
