@@ -299,7 +299,7 @@ impl Ground {
             health_grace: health.grace.0,
             stop_grace: PLATFORM_STOP_GRACE,
             needs: Vec::new(),
-            scopes: vec!["bus".to_owned(), "call:*".to_owned()],
+            scopes: platform_scopes(name),
             log: self.folder.log(name, 1),
             token: self.folder.token(name, 1),
             slot,
@@ -391,4 +391,15 @@ fn fingerprint(
         .collect();
     let text = format!("{program:?} {:?} {args:?} {dir:?} {env:?} {health}", file.ok());
     format!("{:016x}", fnv(text.as_bytes()))
+}
+
+/// What a platform process may do. The gateway may call nobody in its own name: what comes through the edge is from
+/// outside, and a route for bricks alone must not open to it.
+fn platform_scopes(name: &str) -> Vec<String> {
+    let scopes: &[&str] = if name == "gateway" {
+        &["bus"]
+    } else {
+        &["bus", "call:*"]
+    };
+    scopes.iter().map(|scope| (*scope).to_owned()).collect()
 }

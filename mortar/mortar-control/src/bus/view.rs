@@ -51,7 +51,7 @@ impl Scope {
         let own = |name: &str| self.brick.as_deref() == Some(name);
         match kind {
             "config" => own(rest),
-            "endpoints" => self.calls_all || self.calls.iter().any(|callee| callee == rest),
+            "endpoints" => self.calls_all || own("gateway") || self.calls.iter().any(|callee| callee == rest),
             "limits" => match rest.split_once("->") {
                 Some(("edge", _)) => own("gateway"),
                 Some((caller, _)) => own(caller),
@@ -139,7 +139,7 @@ mod tests {
                 "odd/x",
             ],
         );
-        let gateway = scope(Some("gateway"), "bus call:*");
+        let gateway = scope(Some("gateway"), "bus");
         check(
             &gateway,
             &[
