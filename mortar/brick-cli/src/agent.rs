@@ -134,31 +134,17 @@ fn url(path: &str) -> String {
     format!("http://agent{path}")
 }
 
-/// Percent-encodes a query value (RFC 3986 §2.3: everything but unreserved characters).
-pub(crate) fn encode(value: &str) -> String {
-    let mut out = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
-/// A query string of the values that are there; keys are plain.
+/// A query string of the values that are there.
 pub(crate) fn query(pairs: &[(&str, Option<String>)]) -> String {
-    let mut text = String::new();
-    for (key, value) in pairs {
-        if let Some(value) = value {
-            text.push(if text.is_empty() { '?' } else { '&' });
-            text.push_str(key);
-            text.push('=');
-            text.push_str(&encode(value));
-        }
+    let given: Vec<(&str, &str)> = pairs
+        .iter()
+        .filter_map(|(key, value)| Some((*key, value.as_deref()?)))
+        .collect();
+    if given.is_empty() {
+        String::new()
+    } else {
+        format!("?{}", brick_wire::form::encode(&given))
     }
-    text
 }
 
 #[cfg(test)]

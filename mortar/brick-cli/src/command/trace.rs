@@ -5,7 +5,7 @@ mod tree;
 use serde_json::Value;
 
 use super::ps::text;
-use crate::agent::{Admin, Agent, encode, query};
+use crate::agent::{Admin, Agent, query};
 use crate::cli;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Table, Tone};
@@ -83,9 +83,7 @@ async fn show(admin: &Admin, trace_id: &str, output: Output) -> Outcome {
         let message = format!("a trace id is 32 hexadecimal digits, found \"{trace_id}\"");
         return Err(Failure::usage(message).hint("`brick trace ls` lists them"));
     }
-    let trace: Value = admin
-        .get(&format!("/api/telemetry/v1/traces/{}", encode(&trace_id)))
-        .await?;
+    let trace: Value = admin.get(&format!("/api/telemetry/v1/traces/{trace_id}")).await?;
     output.value(&trace, || tree::draw(&trace, output));
     Ok(())
 }
