@@ -35,12 +35,15 @@
 //! }
 //! ```
 //!
+//! [`patterns`] shows each pattern with the code that uses it.
+//!
 //! Who may call a route is part of the route: [`Access`] has `public`, `users`, `bricks`, `users_or_bricks` and
 //! `admin`, and there is no way to serve one without.
 
 mod brick;
 mod contract;
 mod error;
+pub mod patterns;
 mod token;
 
 pub use brick::{Brick, Builder, Parts};
