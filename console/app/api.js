@@ -19,12 +19,28 @@ export class Problem extends Error {
  * @param {AbortSignal} [signal]
  * @returns {Promise<any>}
  */
-export async function get(url, signal) {
+export function get(url, signal) {
+  return ask(url, { signal });
+}
+
+/**
+ * Posts JSON: what changes something.
+ * @param {string} url
+ * @param {unknown} body
+ * @returns {Promise<any>}
+ */
+export function post(url, body) {
+  return ask(url, { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } });
+}
+
+/** @param {string} url @param {RequestInit & { signal?: AbortSignal }} init */
+async function ask(url, init) {
+  const headers = { accept: 'application/json', ...init.headers };
   let response;
   try {
-    response = await fetch(url, { signal, headers: { accept: 'application/json' }, credentials: 'same-origin' });
+    response = await fetch(url, { ...init, headers, credentials: 'same-origin' });
   } catch (error) {
-    if (signal?.aborted) throw error;
+    if (init.signal?.aborted) throw error;
     throw new Problem(0, 'unreachable', 'Brickwork does not answer. Is `brick up` still running?');
   }
   if (response.ok) return response.json();

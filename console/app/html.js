@@ -7,7 +7,7 @@ import htm from '../vendor/htm.js';
 
 /** @type {(strings: TemplateStringsArray, ...values: unknown[]) => any} */
 export const html = /** @type {any} */ (htm.bind(/** @type {any} */ (h)));
-export { Fragment, render } from '../vendor/preact.js';
+export { Component, Fragment, render } from '../vendor/preact.js';
 export { useEffect, useLayoutEffect, useMemo, useRef, useState } from '../vendor/preact-hooks.js';
 export { batch, computed, effect, signal, untracked, useComputed, useSignal } from '../vendor/signals.js';
 

@@ -5,7 +5,7 @@ import { signal, useEffect, useMemo } from './html.js';
 
 /**
  * What can be watched; the server's list is mortar-console/src/topic.rs.
- * @typedef {{ topic: 'system' | 'instances' | 'metrics' | 'stats' } | { topic: 'graph', window: number }
+ * @typedef {{ topic: 'system' | 'bricks' | 'instances' | 'metrics' | 'stats' } | { topic: 'graph', window: number }
  *   | { topic: 'series', name: string, fn: string, by?: string, window: number, step: number }} Topic
  * @typedef {{ data: any, error: { code: string, detail: string } | null, at: number }} State
  * @typedef {{ topic: Topic, watchers: number, state: import('../vendor/signals.js').Signal<State> }} Watched
@@ -15,12 +15,18 @@ import { signal, useEffect, useMemo } from './html.js';
 const SILENCE_MS = 12_000;
 /** Topics remembered, watched or not. */
 const ENTRIES_MAX = 200;
-const BACKOFF_MS = [300, 600, 1200, 2500, 5000];
+const BACKOFF_MS = [300, 600, 1200, 2500, 5000, 10_000];
+/** A question that is open for so long is no answer. */
+const SESSION_MS = 5_000;
 
 /** `connecting`, `live`, `reconnecting` (was live, or cannot begin), `signed-out`. @type {import('../vendor/signals.js').Signal<'connecting' | 'live' | 'reconnecting' | 'signed-out'>} */
 export const connection = signal('connecting');
 /** Why one has to sign in. */
 export const reason = signal('');
+/** When the line was lost, milliseconds since the epoch. */
+export const lostAt = signal(0);
+/** When it is tried again. */
+export const retryAt = signal(0);
 
 /** @type {Map<string, Watched>} */
 const watched = new Map();
@@ -29,6 +35,8 @@ let socket = null;
 let attempts = 0;
 let heard = 0;
 let told = false;
+let timer = 0;
+let opening = false;
 
 /** The same topic has the same key, whoever wrote it. @param {any} topic */
 export function key(topic) {
@@ -94,12 +102,26 @@ export function start() {
   setInterval(() => {
     if (socket?.readyState === WebSocket.OPEN && Date.now() - heard > SILENCE_MS) socket.close();
   }, 1000);
+  // Who signed in again in another tab, or whose machine woke up, need not wait.
+  const look = () => document.visibilityState === 'visible' && connection.peek() !== 'live' && retryNow();
+  addEventListener('focus', look);
+  addEventListener('online', look);
+  void open();
+}
+
+/** Tries again at once, where the line is down and nothing is under way. */
+export function retryNow() {
+  if (opening || (connection.peek() !== 'signed-out' && !timer)) return;
+  clearTimeout(timer);
+  timer = 0;
   void open();
 }
 
 async function open() {
+  retryAt.value = 0;
+  opening = true;
   try {
-    await get('/api/console/v1/session');
+    await get('/api/console/v1/session', AbortSignal.timeout(SESSION_MS));
   } catch (error) {
     const problem = /** @type {import('./api.js').Problem} */ (error);
     if (problem.status === 401 || problem.status === 403) {
@@ -109,6 +131,8 @@ async function open() {
     }
     again();
     return;
+  } finally {
+    opening = false;
   }
   const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
   socket = new WebSocket(`${scheme}://${location.host}/api/console/v1/ws`);
@@ -124,10 +148,15 @@ async function open() {
 
 function again() {
   socket = null;
+  if (connection.peek() !== 'reconnecting') lostAt.value = Date.now();
   connection.value = 'reconnecting';
-  const wait = BACKOFF_MS[Math.min(attempts, BACKOFF_MS.length - 1)];
+  const wait = BACKOFF_MS[Math.min(attempts, BACKOFF_MS.length - 1)] * (0.75 + Math.random() / 2);
   attempts += 1;
-  setTimeout(() => void open(), wait * (0.75 + Math.random() / 2));
+  retryAt.value = Date.now() + wait;
+  timer = setTimeout(() => {
+    timer = 0;
+    void open();
+  }, wait);
 }
 
 /** @param {string} text */

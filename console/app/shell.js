@@ -1,42 +1,67 @@
-// What is around every screen: who and where we are, whether the line lives, the theme.
+// What is around every screen: where we are, whether the line lives, keys, palette, theme.
+import { Boundary } from './shell/boundary.js';
 import { html, useEffect, useRef } from './html.js';
-import { connection, reason, useLive } from './live.js';
-import { path } from './route.js';
-import { theme, toggle } from './theme.js';
 import { learn } from './colour.js';
+import { keyHelp, useKeys } from './keys.js';
+import { KeyList } from './shell/keylist.js';
+import { Line, LostLine } from './shell/line.js';
+import { SignedOut } from './shell/signedout.js';
+import { Notices } from './notices.js';
+import { connection, useLive } from './live.js';
+import { Palette, openPalette } from './palette.js';
+import { navigate, path } from './route.js';
+import { SCREENS, screenAt } from './screens.js';
+import { theme, toggle } from './theme.js';
 import { systemOf } from './overview/model.js';
-import { Overview } from './overview.js';
-import { Traces } from './traces.js';
-import { Trace } from './trace.js';
-
-const TRACE = /^\/console\/traces\/([0-9a-fA-F]{1,64})$/;
 
 /** The whole page. */
 export function Shell() {
   const { data } = useLive({ topic: 'system' });
   const system = systemOf(data);
   useEffect(() => learn(system.bricks.map((brick) => brick.name)), [data]);
+  useKeys('Everywhere', KEYS);
   const signedOut = connection.value === 'signed-out';
   return html`
     <a class="skip" href="#main">Skip to content</a>
     <${Header} name=${system.name} quiet=${signedOut} />
-    <main id="main" tabindex="-1">${signedOut ? html`<${SignedOut} />` : html`<${Screen} />`}</main>
+    ${!signedOut && html`<${LostLine} />`}
+    <main id="main" tabindex="-1">${signedOut ? html`<${SignedOut} />` : html`<${Screen} system=${system.name} />`}</main>
+    ${!signedOut && html`<${Palette} />`}
+    ${keyHelp.value && html`<${KeyList} />`}
+    <${Notices} />
   `;
 }
 
-function Screen() {
+/** @type {import('./keys.js').Binding[]} */
+const KEYS = [
+  ...SCREENS.map((screen) => ({ keys: `g ${screen.key}`, text: screen.title, act: () => navigate(screen.path) })),
+  { keys: 'mod+k', text: 'Go to anything, do anything', act: openPalette },
+  { keys: '/', text: 'Search on this screen', act: focusSearch },
+  { keys: '?', text: 'This list of keys', act: () => (keyHelp.value = true) },
+];
+
+/** The screen's own search field, or the palette where it has none. */
+function focusSearch() {
+  const field = document.querySelector('main [data-search]');
+  if (!(field instanceof HTMLInputElement)) return openPalette();
+  field.focus();
+  return field.select();
+}
+
+/** @param {{ system: string }} props */
+function Screen({ system }) {
   const at = path.value;
-  const trace = TRACE.exec(at);
-  const title = trace ? `Trace ${trace[1].slice(0, 8)}` : at.startsWith('/console/traces') ? 'Traces' : 'Overview';
+  const found = screenAt(at);
+  const title = found?.title ?? 'No such screen';
   const first = useRef(true);
   useEffect(() => {
-    document.title = `${title} · Brickwork`;
+    document.title = [title, system, 'Brickwork'].filter(Boolean).join(' · ');
+  }, [title, system]);
+  useEffect(() => {
     if (first.current) first.current = false;
     else document.getElementById('main')?.focus({ preventScroll: true });
   }, [title]);
-  if (trace) return html`<${Trace} id=${trace[1].toLowerCase()} key=${trace[1]} />`;
-  if (at === '/console/traces' || at === '/console/traces/') return html`<${Traces} />`;
-  if (at === '/' || at === '/console' || at === '/console/') return html`<${Overview} />`;
+  if (found) return html`<${Boundary} key=${at}>${found.view}</${Boundary}>`;
   return html`<section class="empty">
     <h1>No such screen</h1>
     <p>The console has no page at <code>${at}</code>. <a href="/">Back to the overview</a>.</p>
@@ -45,19 +70,18 @@ function Screen() {
 
 /** @param {{ name: string, quiet: boolean }} props */
 function Header({ name, quiet }) {
-  const inTraces = path.value.startsWith('/console/traces');
+  const under = screenAt(path.value)?.under;
   return html`<header class="top">
     <a class="brand" href="/" aria-label=${name ? `${name}, overview` : 'Brickwork, overview'}>
       <img src="/console/icon.svg" alt="" width="24" height="24" />
-      <span class="brand-name">${name || 'Brickwork'}</span>
+      <span class="brand-name"><bdi>${name || 'Brickwork'}</bdi></span>
     </a>
     ${!quiet &&
     html`<nav aria-label="Screens">
-      <a href="/" aria-current=${inTraces ? undefined : 'page'}>Overview</a>
-      <a href="/console/traces" aria-current=${inTraces ? 'page' : undefined}>Traces</a>
+      ${SCREENS.map((one) => html`<a key=${one.path} href=${one.path} aria-current=${one.path === under ? 'page' : undefined}>${one.title}</a>`)}
     </nav>`}
     <div class="top-end">
-      ${!quiet && html`<${Line} />`}
+      ${!quiet && html`<${Line} /><${Opener} />`}
       <button type="button" class="quiet" onClick=${toggle} title="Change the theme">
         <${ThemeMark} /><span class="sr">Theme: ${theme}, change it</span>
       </button>
@@ -65,14 +89,15 @@ function Header({ name, quiet }) {
   </header>`;
 }
 
-const LINE = { connecting: 'Connecting', live: 'Live', reconnecting: 'Reconnecting…', 'signed-out': 'Signed out' };
-
-function Line() {
-  const state = connection.value;
-  return html`<p class="line" data-state=${state} role="status">
-    <span class="dot" aria-hidden="true"></span>${LINE[state]}
-  </p>`;
+/** Opens the palette. */
+function Opener() {
+  return html`<button type="button" class="opener" onClick=${openPalette} aria-keyshortcuts="Control+K Meta+K">
+    <svg viewBox="0 0 16 16" width="15" height="15" aria-hidden="true" class="mark"><circle cx="7" cy="7" r="4.5" /><path d="M10.5 10.5L14 14" /></svg>
+    <span>Go to…</span><kbd aria-hidden="true">${MOD} K</kbd>
+  </button>`;
 }
+
+const MOD = /Mac|iPhone|iPad/.test(navigator.platform) ? '⌘' : 'Ctrl';
 
 function ThemeMark() {
   const chosen = theme.value;
@@ -82,15 +107,4 @@ function ThemeMark() {
     ${chosen === 'dark' && html`<path d="M13.5 9.5A6 6 0 0 1 6.5 2.5a6 6 0 1 0 7 7z" />`}
     ${chosen === 'system' && html`<circle cx="8" cy="8" r="6" /><path class="fill" d="M8 2a6 6 0 0 1 0 12z" />`}
   </svg>`;
-}
-
-function SignedOut() {
-  return html`<section class="empty">
-    <h1>You are signed out</h1>
-    <p>The console opens with a link that works once. Ask for a fresh one in the folder of your system:</p>
-    <pre><code>brick status</code></pre>
-    <p>or run <code>brick up</code> again: it attaches to what runs and prints the link.</p>
-    ${reason.value && html`<p class="muted small">${reason.value}</p>`}
-    <p><a class="button" href=${location.href} target="_self">Try again</a></p>
-  </section>`;
 }

@@ -17,7 +17,12 @@ dark.addEventListener('change', () => {
 
 /** Takes the next choice. */
 export function toggle() {
-  theme.value = ORDER[(ORDER.indexOf(theme.value) + 1) % ORDER.length];
+  choose(ORDER[(ORDER.indexOf(theme.value) + 1) % ORDER.length]);
+}
+
+/** @param {Theme} to */
+export function choose(to) {
+  theme.value = to;
   document.documentElement.dataset.theme = theme.value;
   painted.value += 1;
   try {

@@ -104,7 +104,7 @@ test('who is signed out is told how to get in', async () => {
   mock.world.signedIn = false;
   const page = await open(browser, `${mock.url}/`);
   await page.getByRole('heading', { name: 'You are signed out' }).waitFor();
-  await page.getByText('brick status', { exact: true }).waitFor();
+  await page.getByRole('button', { name: 'Copy brick open' }).waitFor();
   await page.context().close();
 });
 

@@ -1,0 +1,189 @@
+// Instances as the agent tells them, by brick, with their figures: what the list shows. Pure.
+
+/**
+ * @typedef {'ok' | 'busy' | 'warn' | 'bad' | 'idle'} Tone
+ * @typedef {{ rate: number, errors: number, p50: number | null, p99: number | null }} Figures
+ * @typedef {{ brick: string, version: string, slot: string, zone: string, state: string, tone: Tone, pid: number | null,
+ *   port: number | null, restarts: number, revision: string, adopted: boolean, incarnation: string, problem: string,
+ *   since: number | null, platform: boolean }} Instance
+ * @typedef {{ name: string, platform: boolean, instances: Instance[], ready: number, tone: Tone, state: string,
+ *   versions: string[], needs: string[], optional: boolean, figures: Figures | null }} Group
+ * @typedef {{ id: string, kind: 'group' | 'single' | 'instance', group: Group, instance: Instance | null,
+ *   figures: Figures | null }} Row
+ */
+
+export const PLATFORM = ['control', 'gateway', 'telemetry'];
+
+/** @type {Record<string, Tone>} */
+const TONES = {
+  ready: 'ok', building: 'busy', starting: 'busy', stopping: 'busy', unready: 'warn', unsupervised: 'warn', backoff: 'warn',
+  'crash-loop': 'bad', failed: 'bad', stopped: 'idle', skipped: 'idle',
+};
+/** Worst first. @type {Tone[]} */
+const WORST = ['bad', 'warn', 'busy', 'ok', 'idle'];
+
+/** @param {any} value @returns {any[]} */
+const list = (value) => (Array.isArray(value) ? value : Array.isArray(value?.items) ? value.items : []);
+
+/** Slots in the order people count: order/2 before order/10. */
+const slots = new Intl.Collator('en', { numeric: true });
+
+/** Reads the agent's rows, or, where the agent is away, the registry's. @param {any} raw @returns {Instance[]} */
+export function instancesOf(raw) {
+  const read = list(raw).map((one) => {
+    const brick = String(one.brick);
+    const state = String(one.state ?? (one.ready ? 'ready' : 'unready'));
+    const incarnation = String(one.incarnation ?? '');
+    return {
+      brick,
+      version: String(one.version ?? ''),
+      slot: slotOf(one, brick),
+      zone: String(one.zone ?? ''),
+      state,
+      tone: TONES[state] ?? 'warn',
+      pid: numberOr(one.pid),
+      port: numberOr(one.port ?? String(one.addr ?? '').split(':').pop()),
+      restarts: Number(one.restarts ?? 0),
+      revision: String(one.revision ?? ''),
+      adopted: Boolean(one.adopted),
+      incarnation,
+      problem: String(one.problem ?? ''),
+      since: startOf(incarnation),
+      platform: PLATFORM.includes(brick),
+    };
+  });
+  return read.sort((a, b) => slots.compare(a.slot, b.slot));
+}
+
+/** @param {any} one @param {string} brick */
+function slotOf(one, brick) {
+  const told = String(one.instance ?? one.slot ?? '');
+  return told.includes('/') ? told : `${brick}/${told || 1}`;
+}
+
+/** @param {unknown} value */
+function numberOr(value) {
+  const number = Number(value);
+  return value !== null && value !== undefined && value !== '' && Number.isFinite(number) && number > 0 ? number : null;
+}
+
+/** An incarnation is a UUIDv7: it begins with the milliseconds at which the process was started (RFC 9562, 5.7). @param {string} incarnation */
+export function startOf(incarnation) {
+  const digits = incarnation.replaceAll('-', '');
+  return /^[0-9a-f]{12}7[0-9a-f]{19}$/i.test(digits) ? Number.parseInt(digits.slice(0, 12), 16) : null;
+}
+
+/**
+ * Instances by brick, bricks without any included; the platform comes last.
+ * @param {Instance[]} instances
+ * @param {any} system answer of /api/system/v1
+ * @param {any} graph telemetry's graph
+ * @returns {Group[]}
+ */
+export function groupsOf(instances, system, graph) {
+  const told = new Map(list(system?.bricks).filter((one) => !one.external).map((one) => [String(one.name ?? one.brick), one]));
+  const seen = new Map(list(graph?.nodes).map((node) => [node.kind === 'edge' ? 'gateway' : String(node.brick), figuresOf(node)]));
+  /** @type {Map<string, Instance[]>} */
+  const by = new Map([...told.keys()].map((name) => [name, []]));
+  for (const one of instances) by.set(one.brick, [...(by.get(one.brick) ?? []), one]);
+  const groups = [...by].map(([name, own]) => {
+    const about = told.get(name);
+    const tones = own.map((one) => one.tone);
+    const tone = WORST.find((candidate) => tones.includes(candidate)) ?? 'idle';
+    return {
+      name, instances: own, tone, platform: PLATFORM.includes(name) && !about,
+      ready: own.filter((one) => one.state === 'ready').length,
+      state: stateOf(own, tone),
+      versions: [...new Set([...own.map((one) => one.version), ...versionsOf(about)])].filter(Boolean).sort(slots.compare),
+      needs: list(about?.needs).map(String),
+      optional: Boolean(about?.optional),
+      figures: seen.get(name) ?? null,
+    };
+  });
+  return groups.sort((a, b) => Number(a.platform) - Number(b.platform) || slots.compare(a.name, b.name));
+}
+
+/** Versions that the manifest declares beside the base one. @param {any} about */
+function versionsOf(about) {
+  const told = about?.versions;
+  const named = Array.isArray(told) ? told : told && typeof told === 'object' ? Object.keys(told) : [];
+  return named.map((one) => String(typeof one === 'object' ? one?.name ?? one?.version ?? '' : one));
+}
+
+/** @param {any} node @returns {Figures} */
+function figuresOf(node) {
+  return { rate: node.rate ?? 0, errors: node.error_rate ?? 0, p50: node.p50_ms ?? null, p99: node.p99_ms ?? null };
+}
+
+/** In a word, how a brick fares. @param {Instance[]} own @param {Tone} tone */
+function stateOf(own, tone) {
+  if (!own.length) return 'none';
+  const states = new Set(own.map((one) => one.state));
+  if (states.size === 1) return own[0].state;
+  return own.find((one) => one.tone === tone)?.state ?? '';
+}
+
+/**
+ * The rows of the list, in order.
+ * @param {Group[]} groups
+ * @param {{ text: string, tone: string, sort: string, descending: boolean, folded: Set<string>, figures: Map<string, Figures> }} how
+ * @returns {Row[]}
+ */
+export function rowsOf(groups, { text, tone, sort, descending, folded, figures }) {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const takes = (/** @type {Instance} */ one) =>
+    (!tone || one.tone === tone) && words.every((word) => searched(one).includes(word));
+  const value = VALUES[sort] ?? VALUES.name;
+  const sign = descending ? -1 : 1;
+  const kept = groups.flatMap((group) => {
+    const own = group.instances.filter(takes);
+    const empty = !group.instances.length && !tone && words.every((word) => group.name.toLowerCase().includes(word));
+    if (!own.length && !empty) return [];
+    const children = own.map((instance) => rowOf(group, instance, figures.get(instance.slot) ?? null, group.instances.length > 1));
+    if (group.instances.length === 1) return [{ head: children[0], children: [] }];
+    return [{ head: rowOf(group, null, group.figures, false), children }];
+  });
+  kept.sort((a, b) => Number(a.head.group.platform) - Number(b.head.group.platform) || sign * order(value(a.head), value(b.head)) || slots.compare(a.head.group.name, b.head.group.name));
+  return kept.flatMap(({ head, children }) => {
+    if (folded.has(head.group.name)) return [head];
+    children.sort((a, b) => sign * order(value(a), value(b)) || slots.compare(a.id, b.id));
+    return [head, ...children];
+  });
+}
+
+/** @param {Group} group @param {Instance | null} instance @param {Figures | null} figures @param {boolean} below @returns {Row} */
+function rowOf(group, instance, figures, below) {
+  if (!instance) return { id: `brick:${group.name}`, kind: 'group', group, instance, figures };
+  return { id: instance.slot, kind: below ? 'instance' : 'single', group, instance, figures: below ? figures : group.figures ?? figures };
+}
+
+/** @param {Instance} one */
+function searched(one) {
+  return `${one.slot} ${one.state} ${one.version} ${one.revision} ${one.zone} ${one.port ?? ''} ${one.pid ?? ''}`.toLowerCase();
+}
+
+/** What a row is sorted by. @type {Record<string, (row: Row) => string | number>} */
+const VALUES = {
+  name: (row) => row.instance?.slot ?? row.group.name,
+  state: (row) => WORST.indexOf(row.instance?.tone ?? row.group.tone),
+  version: (row) => row.instance?.version ?? row.group.versions.join(),
+  revision: (row) => row.instance?.revision ?? '',
+  zone: (row) => row.instance?.zone ?? '',
+  port: (row) => row.instance?.port ?? -1,
+  pid: (row) => row.instance?.pid ?? -1,
+  restarts: (row) => row.instance?.restarts ?? restartsOf(row.group),
+  up: (row) => -(row.instance?.since ?? Math.min(...row.group.instances.map((one) => one.since ?? Infinity), Date.now())),
+  rate: (row) => row.figures?.rate ?? -1,
+  errors: (row) => row.figures?.errors ?? -1,
+  p99: (row) => row.figures?.p99 ?? -1,
+};
+
+/** @param {Group} group */
+export function restartsOf(group) {
+  return group.instances.reduce((sum, one) => sum + one.restarts, 0);
+}
+
+/** @param {string | number} a @param {string | number} b */
+function order(a, b) {
+  return typeof a === 'number' && typeof b === 'number' ? a - b : slots.compare(String(a), String(b));
+}

@@ -1,0 +1,32 @@
+// The screens there are. Navigation, keys and palette are made of this one list.
+import { html } from './html.js';
+import { Overview } from './overview.js';
+import { Traces } from './traces.js';
+import { Trace } from './trace.js';
+
+/** @typedef {{ path: string, title: string, key: string, about: string, view: () => any }} Screen `key` follows `g` */
+
+/** @type {Screen[]} */
+export const SCREENS = [
+  { path: '/', title: 'Overview', key: 'o', about: 'Service map and business metrics', view: Overview },
+  { path: '/console/traces', title: 'Traces', key: 't', about: 'Search requests, see where their time went', view: Traces },
+];
+
+const TRACE = /^\/console\/traces\/([0-9a-fA-F]{1,64})$/;
+
+/**
+ * What an address shows: its title, the place in the navigation it belongs to, what is drawn. None where there is no
+ * such screen.
+ * @param {string} path
+ * @returns {{ title: string, under: string, view: any } | null}
+ */
+export function screenAt(path) {
+  const trace = TRACE.exec(path);
+  if (trace) {
+    const view = html`<${Trace} id=${trace[1].toLowerCase()} key=${trace[1]} />`;
+    return { title: `Trace ${trace[1].slice(0, 8)}`, under: '/console/traces', view };
+  }
+  const plain = path.replace(/(.)\/$/, '$1');
+  const screen = SCREENS.find((one) => one.path === (plain === '/console' ? '/' : plain));
+  return screen ? { title: screen.title, under: screen.path, view: html`<${screen.view} />` } : null;
+}
