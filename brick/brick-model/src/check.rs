@@ -11,6 +11,8 @@ use crate::read::Places;
 mod bricks;
 mod config;
 mod routes;
+mod steps;
+mod suites;
 
 /// Names that a brick cannot take: they are the platform's own.
 pub(crate) const RESERVED: [&str; 8] = [
@@ -46,6 +48,8 @@ pub(crate) fn errors(model: &Model, places: &Places, dir: Option<&Path>) -> Vec<
     check.environment();
     check.flags();
     check.loads();
+    check.suites();
+    check.suite_steps();
     check.problems
 }
 
@@ -53,7 +57,7 @@ pub(crate) fn errors(model: &Model, places: &Places, dir: Option<&Path>) -> Vec<
 pub(crate) fn warnings(model: &Model, places: &Places) -> Vec<Problem> {
     let mut check = Check::new(model, places);
     check.uncalled();
-    check.unrouted_loads();
+    check.unrouted_steps();
     check.problems
 }
 

@@ -16,16 +16,18 @@ pub mod query;
 mod read;
 mod schema;
 pub mod size;
+pub mod suite;
 
 pub use diagnostic::{Diagnostic, Invalid};
 pub use link::{LimitKey, Link};
-pub use load::{Load, Step};
+pub use load::{Expect, Load, Step};
 pub use model::{Auth, Brick, Edge, Flag, Health, Limit, Model, Mortar, Route, System};
 pub use parse::{Loaded, parse, parse_with_warnings};
 pub use pattern::Pattern;
 pub use query::ResolvedRoute;
 pub use schema::schema;
 pub use size::Bytes;
+pub use suite::{Environment, Suite};
 
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub mod expect;
 pub mod path;
 pub mod template;
+
+pub use expect::{Answer, Expect};
 
 /// `[load.NAME]`: one scenario, for `brick load NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,10 +45,9 @@ pub struct Step {
     /// Request headers.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// Status that the answer must have; any 2xx unless said.
+    /// What the answer must be, a status or a table; any 2xx unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 100, max = 599))]
-    pub expect: Option<u16>,
+    pub expect: Option<Expect>,
     /// Values to keep for later steps: name and path into the JSON answer, `$.items[0].id`.
     #[serde(default)]
     pub save: BTreeMap<String, String>,
@@ -102,7 +104,7 @@ impl Step {
 
     /// Whether an answer's status is the expected one.
     pub fn accepts(&self, status: u16) -> bool {
-        match self.expect {
+        match self.expect.as_ref().and_then(Expect::status) {
             Some(expect) => status == expect,
             None => (200..300).contains(&status),
         }
@@ -121,7 +123,7 @@ mod tests {
         };
         assert_eq!(step.request(), Some((Method::Get, "/a")));
         assert!(step.accepts(204) && !step.accepts(301));
-        step.expect = Some(301);
+        step.expect = Some(Expect::Status(301));
         assert!(step.accepts(301) && !step.accepts(200));
         step.post = Some("/b".to_owned());
         assert_eq!(step.request(), None);

@@ -17,6 +17,7 @@ use crate::link::LimitKey;
 use crate::load::Load;
 use crate::pattern::Pattern;
 use crate::size::Bytes;
+use crate::suite::{Environment, Suite};
 
 /// Newest manifest format that this version reads.
 pub const FORMAT: u32 = 1;
@@ -53,6 +54,12 @@ pub struct Model {
     /// Load scenarios by name, for `brick load NAME`.
     #[serde(rename = "load", default)]
     pub loads: BTreeMap<String, Load>,
+    /// Acceptance suites by name, for `brick test NAME`.
+    #[serde(rename = "test", default)]
+    pub tests: BTreeMap<String, Suite>,
+    /// Environments that suites can run against, by name.
+    #[serde(rename = "env", default)]
+    pub environments: BTreeMap<String, Environment>,
 }
 
 /// `[system]`: the system as a whole.
@@ -168,6 +175,9 @@ pub struct Brick {
     /// Time from SIGTERM to SIGKILL.
     #[serde(default = "default_stop_grace")]
     pub stop_grace: Span,
+    /// OpenAPI document of its API, relative to `brick.toml`; `api/<brick>.openapi.json` unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openapi: Option<String>,
 }
 
 /// `brick.NAME.health`: how a brick's health is watched.
@@ -331,6 +341,7 @@ impl Default for Brick {
             scopes: Vec::new(),
             env: BTreeMap::new(),
             stop_grace: default_stop_grace(),
+            openapi: None,
         }
     }
 }

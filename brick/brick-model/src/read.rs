@@ -18,6 +18,7 @@ mod brick;
 mod config;
 mod load;
 mod route;
+mod suite;
 mod system;
 
 /// What was read, as far as it could be.

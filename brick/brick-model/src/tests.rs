@@ -357,6 +357,70 @@ fn values_say_what_was_expected_and_found() {
 }
 
 #[test]
+fn suites_and_environments_say_what_was_expected_and_found() {
+    check("[test.a]", 10, 1, "missing key \"steps\" in [test.a]", "or run");
+    check(
+        "[test.a]\nrun = 'x'\nsteps = [{ get = '/' }]",
+        11,
+        1,
+        "either steps or a command",
+        "two suites",
+    );
+    check(
+        "[test.a]\nsteps = [{ get = '/', expect = { json = { status = 1 } } }]",
+        11,
+        43,
+        "expected a path into JSON",
+        "",
+    );
+    check(
+        "[test.a]\nsteps = [{ get = '/', expect = { code = 1 } }]",
+        11,
+        34,
+        "unknown key \"code\"",
+        "known keys",
+    );
+    check(
+        "[test.a]\nsteps = [{ get = '/', expect = { json = { '$.a' = '{b}' } } }]",
+        11,
+        51,
+        "no step before this one saves {b}",
+        "",
+    );
+    check(
+        "[test.a]\nbrick = 'ordr'\nrun = 'x'",
+        11,
+        9,
+        "no brick \"ordr\"",
+        "\"order\"",
+    );
+    check(
+        "[test.order]\nrun = 'x'",
+        10,
+        7,
+        "a brick of the same name",
+        "rename",
+    );
+    check("[test.'a b']\nrun = 'x'", 10, 7, "as name of a suite", "");
+    check(
+        "[env.local]\nedge = 'http://a'",
+        10,
+        6,
+        "is the running system",
+        "",
+    );
+    check("[env.a]", 10, 1, "missing key \"edge\"", "https://");
+    check("[env.a]\nedge = 'a.example'", 11, 8, "expected a base URL", "");
+    check(
+        "[brick.a]\nrun = 'a'\nopenapi = '/a'",
+        12,
+        11,
+        "relative to brick.toml",
+        "",
+    );
+}
+
+#[test]
 fn what_values_mean_together_is_checked() {
     check(
         "[brick.a]\nrun = 'a'\nneeds = ['a']",
@@ -655,6 +719,8 @@ fn the_schema_knows_every_table() {
         "config",
         "flag",
         "load",
+        "test",
+        "env",
     ] {
         assert!(schema["properties"].get(table).is_some(), "{table}");
     }

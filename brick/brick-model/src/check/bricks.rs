@@ -213,6 +213,13 @@ impl Check<'_> {
                 let message = format!("{at}: there is no folder {}", brick.dir(base).display());
                 self.at_value("missing-folder", &at, message, "paths are relative to brick.toml");
             }
+            if let Some(document) = &brick.openapi
+                && !base.join(document).is_file()
+            {
+                let at = format!("brick.{name}.openapi");
+                let message = format!("{at}: there is no file {}", base.join(document).display());
+                self.at_value("missing-file", &at, message, "paths are relative to brick.toml");
+            }
         }
     }
 

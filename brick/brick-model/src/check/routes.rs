@@ -1,11 +1,10 @@
-//! The edge and the calls: routes, limits, ports, load scenarios.
+//! The edge and the calls: routes, limits, ports.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::Check;
 use crate::diagnostic::Problem;
 use crate::link::{EDGE, LimitKey, Link};
-use crate::load::template;
 use crate::nearest;
 
 impl Check<'_> {
@@ -114,68 +113,6 @@ impl Check<'_> {
                 message,
                 "give one of them another port; 0 takes a free one",
             );
-        }
-    }
-
-    /// Placeholders of a step must have been saved by a step before it.
-    pub(super) fn loads(&mut self) {
-        for (name, load) in &self.model.loads {
-            let mut saved: BTreeSet<&str> = BTreeSet::from([template::UUID]);
-            let setup = load
-                .setup
-                .iter()
-                .enumerate()
-                .map(|(at, step)| (format!("load.{name}.setup.{at}"), step));
-            let steps = load
-                .steps
-                .iter()
-                .enumerate()
-                .map(|(at, step)| (format!("load.{name}.steps.{at}"), step));
-            for (path, step) in setup.chain(steps) {
-                let target = step
-                    .request()
-                    .map(|(method, target)| (method.as_str().to_lowercase(), target));
-                let headers = step
-                    .headers
-                    .iter()
-                    .map(|(key, value)| (format!("headers.{key}"), value.as_str()));
-                let body = step.body.as_deref().map(|body| ("body".to_owned(), body));
-                let subject = step
-                    .subject
-                    .as_deref()
-                    .map(|subject| ("subject".to_owned(), subject));
-                for (key, text) in target.into_iter().chain(headers).chain(body).chain(subject) {
-                    self.placeholders(&format!("{path}.{key}"), text, &saved);
-                }
-                saved.extend(step.save.keys().map(String::as_str));
-            }
-        }
-    }
-
-    fn placeholders(&mut self, path: &str, text: &str, saved: &BTreeSet<&str>) {
-        for name in template::placeholders(text) {
-            if !saved.contains(name) {
-                let message = format!("{path}: no step before this one saves {{{name}}}");
-                let hint = nearest::hint(name, "values known here", saved.iter().copied());
-                self.at_value("unknown-placeholder", path, message, &hint);
-            }
-        }
-    }
-
-    /// Steps whose path no route covers.
-    pub(super) fn unrouted_loads(&mut self) {
-        for (name, load) in &self.model.loads {
-            for (at, step) in load.steps.iter().enumerate() {
-                let Some((method, target)) = step.request() else {
-                    continue;
-                };
-                let path = target.split('?').next().unwrap_or_default();
-                if !self.model.routes.values().any(|route| route.path.matches(path)) {
-                    let message = format!("no route covers {path}, so the edge answers 404");
-                    let at = format!("load.{name}.steps.{at}.{}", method.as_str().to_lowercase());
-                    self.at_value("unrouted", &at, message, "add a route, or correct the path");
-                }
-            }
         }
     }
 }

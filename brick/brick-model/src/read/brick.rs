@@ -13,7 +13,7 @@ use crate::model::{Brick, Health};
 use crate::nearest;
 use crate::pattern::Pattern;
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "run",
     "build",
     "dir",
@@ -28,6 +28,7 @@ const KEYS: [&str; 14] = [
     "env",
     "stop_grace",
     "external",
+    "openapi",
 ];
 
 const HOUR: Span = Span::from_secs(3_600);
@@ -65,6 +66,9 @@ fn brick(reader: &mut Reader, item: &Item<'_>) -> Option<Brick> {
     }
     if let Some(item) = table.get("env") {
         brick.env = variables(reader, &item);
+    }
+    if let Some(item) = table.get("openapi") {
+        brick.openapi = document(reader, &item);
     }
     Some(brick)
 }
@@ -107,6 +111,19 @@ fn started(reader: &mut Reader, table: &Table<'_>, brick: &mut Brick) {
         let hint = "add run = \"…\", the command that starts it, or external = \"https://…\"";
         reader.missing(table, "run", hint);
     }
+}
+
+/// The document of its API: a path relative to brick.toml.
+fn document(reader: &mut Reader, item: &Item<'_>) -> Option<String> {
+    let path = reader.text(item)?;
+    if path.is_empty() || path.starts_with('/') || path.contains('\0') {
+        let why = format!(
+            "expected a file relative to brick.toml such as \"api/order.openapi.json\", found \"{}\"",
+            short(path)
+        );
+        reader.bad_value(item, why);
+    }
+    Some(path.to_owned())
 }
 
 /// What it is: flags, relations, numbers.
@@ -221,7 +238,7 @@ fn variables(reader: &mut Reader, item: &Item<'_>) -> BTreeMap<String, String> {
     variables
 }
 
-fn check_command(reader: &mut Reader, item: &Item<'_>, text: &str) {
+pub(super) fn check_command(reader: &mut Reader, item: &Item<'_>, text: &str) {
     match command::split(text) {
         Err(error) => {
             let hint = match error {
@@ -249,7 +266,7 @@ fn check_command(reader: &mut Reader, item: &Item<'_>, text: &str) {
     }
 }
 
-fn is_base_url(url: &str) -> bool {
+pub(super) fn is_base_url(url: &str) -> bool {
     let rest = url
         .strip_prefix("https://")
         .or_else(|| url.strip_prefix("http://"));

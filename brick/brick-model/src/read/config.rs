@@ -64,7 +64,7 @@ fn sub_table<'t>(reader: &Reader, item: &Item<'t>, entries: &'t DeTable<'t>) -> 
     }
 }
 
-fn value(reader: &mut Reader, item: &Item<'_>) -> Option<Value> {
+pub(super) fn value(reader: &mut Reader, item: &Item<'_>) -> Option<Value> {
     match item.value.get_ref() {
         DeValue::String(text) if text.contains('\0') => {
             reader.bad_value(item, "a value cannot hold a NUL");

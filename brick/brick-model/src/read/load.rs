@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Item, Reader, short};
+use super::{Item, Reader, config, short};
 use crate::diagnostic::Problem;
 use crate::load::path::JsonPath;
-use crate::load::{Load, Step, template};
+use crate::load::{Answer, Expect, Load, Step, template};
 
 const KEYS: [&str; 10] = [
     "get", "post", "put", "delete", "body", "headers", "expect", "save", "auth", "subject",
@@ -39,7 +39,7 @@ pub(super) fn all(reader: &mut Reader, item: &Item<'_>) -> BTreeMap<String, Load
     loads
 }
 
-fn steps(reader: &mut Reader, item: &Item<'_>) -> Vec<Step> {
+pub(super) fn steps(reader: &mut Reader, item: &Item<'_>) -> Vec<Step> {
     let items = reader.list(item, "a list of steps such as [ { get = \"/\" } ]");
     if !(1..=STEPS_MAX).contains(&items.len()) && item.value.get_ref().is_array() {
         reader.bad_value(
@@ -67,9 +67,7 @@ fn step(reader: &mut Reader, item: &Item<'_>) -> Option<Step> {
         }
     }
     if let Some(item) = table.get("expect") {
-        step.expect = reader
-            .integer(&item, 100..=599)
-            .and_then(|s| u16::try_from(s).ok());
+        step.expect = expect(reader, &item);
     }
     if let Some(item) = table.get("headers") {
         step.headers = headers(reader, &item);
@@ -91,6 +89,43 @@ fn step(reader: &mut Reader, item: &Item<'_>) -> Option<Step> {
     }
     check(reader, &table, &step);
     Some(step)
+}
+
+fn expect(reader: &mut Reader, item: &Item<'_>) -> Option<Expect> {
+    if !item.value.get_ref().is_table() {
+        return status(reader, item).map(Expect::Status);
+    }
+    let table = reader.table(item, &["status", "json", "header", "contains"])?;
+    let mut answer = Answer::default();
+    if let Some(item) = table.get("status") {
+        answer.status = status(reader, &item);
+    }
+    if let Some(item) = table.get("json")
+        && let Some(values) = reader.free_table(&item)
+    {
+        for item in values.items() {
+            reader.note(&item);
+            if let Err(error) = item.name.parse::<JsonPath>() {
+                reader.problem("bad-name", &item.key, error.to_string());
+            }
+            let value = config::value(reader, &item);
+            answer
+                .json
+                .extend(value.map(|value| (item.name.to_owned(), value)));
+        }
+    }
+    if let Some(item) = table.get("header") {
+        answer.header = headers(reader, &item);
+    }
+    if let Some(item) = table.get("contains") {
+        answer.contains = reader.text(&item).map(str::to_owned);
+    }
+    Some(Expect::Answer(answer))
+}
+
+fn status(reader: &mut Reader, item: &Item<'_>) -> Option<u16> {
+    let status = reader.integer(item, 100..=599)?;
+    u16::try_from(status).ok()
 }
 
 fn check(reader: &mut Reader, table: &super::Table<'_>, step: &Step) {

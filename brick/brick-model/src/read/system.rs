@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use brick_core::BrickName;
 use brick_core::duration::Span;
 
-use super::{Item, Reader, Table, brick, config, load, route};
+use super::{Item, Reader, Table, brick, config, load, route, suite};
 use crate::model::{Auth, Edge, FORMAT, Model, Mortar, System};
 use crate::size::Bytes;
 
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 12] = [
     "brickwork",
     "system",
     "mortar",
@@ -20,6 +20,8 @@ const TABLES: [&str; 10] = [
     "config",
     "flag",
     "load",
+    "test",
+    "env",
 ];
 
 /// A model that says nothing, for what comes before the first table.
@@ -35,6 +37,8 @@ pub(super) fn empty() -> Model {
         config: Default::default(),
         flags: Default::default(),
         loads: Default::default(),
+        tests: Default::default(),
+        environments: Default::default(),
     }
 }
 
@@ -78,6 +82,12 @@ pub(super) fn model(reader: &mut Reader, root: &Table<'_>) -> Model {
     }
     if let Some(item) = root.get("load") {
         model.loads = load::all(reader, &item);
+    }
+    if let Some(item) = root.get("test") {
+        model.tests = suite::all(reader, &item);
+    }
+    if let Some(item) = root.get("env") {
+        model.environments = suite::environments(reader, &item);
     }
     model
 }
