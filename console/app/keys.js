@@ -58,6 +58,8 @@ function press(event) {
   if (event.defaultPrevented || event.isComposing || event.altKey) return;
   const mod = event.ctrlKey || event.metaKey;
   if (!mod && (writing(event.target) || !singleKeys.peek() || document.querySelector('dialog[open]'))) return;
+  // Enter and space belong to the button or the link that has the focus.
+  if ((event.key === 'Enter' || event.key === ' ') && event.target instanceof Element && event.target.closest('button, a, summary')) return;
   const key = mod ? `mod+${event.key.toLowerCase()}` : event.key;
   const after = event.timeStamp - beforeAt < SEQUENCE_MS ? `${before} ${key}` : '';
   const all = bound.peek().flatMap((group) => group.bindings).reverse();

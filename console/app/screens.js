@@ -1,5 +1,6 @@
 // The screens there are. Navigation, keys and palette are made of this one list.
 import { html } from './html.js';
+import { Logs } from './logs.js';
 import { Overview } from './overview.js';
 import { Traces } from './traces.js';
 import { Trace } from './trace.js';
@@ -10,6 +11,7 @@ import { Trace } from './trace.js';
 export const SCREENS = [
   { path: '/', title: 'Overview', key: 'o', about: 'Service map and business metrics', view: Overview },
   { path: '/console/traces', title: 'Traces', key: 't', about: 'Search requests, see where their time went', view: Traces },
+  { path: '/console/logs', title: 'Logs', key: 'l', about: 'Every line of every brick, live and searched', view: Logs },
 ];
 
 const TRACE = /^\/console\/traces\/([0-9a-fA-F]{1,64})$/;

@@ -6,6 +6,7 @@ import { createServer } from 'node:http';
 import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as data from './data.mjs';
+import * as logs from './mock-logs.mjs';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../../../console');
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml', '.json': 'application/json' };
@@ -14,12 +15,12 @@ export const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; 
 
 /** Starts the mock; `world` may be changed while it runs. */
 export async function startMock(port = 0) {
-  const world = { signedIn: true, down: [], idle: false, nasty: false, spans: 0, failed: false, tabs: new Set() };
+  const world = { signedIn: true, down: [], idle: false, nasty: false, spans: 0, failed: false, tabs: new Set(), tails: new Set(), perSecond: 0, batched: true, sent: 0 };
   const server = createServer((request, response) => void answer(world, request, response));
   server.on('upgrade', (request, socket) => upgrade(world, request, socket));
   await new Promise((done) => server.listen(port, '127.0.0.1', done));
   const url = `http://127.0.0.1:${server.address().port}`;
-  const dropTabs = () => world.tabs.forEach((tab) => tab.destroy());
+  const dropTabs = () => [...world.tabs, ...world.tails].forEach((tab) => tab.destroy());
   const stop = () => {
     dropTabs();
     server.closeAllConnections();
@@ -34,6 +35,7 @@ async function answer(world, request, response) {
     response.writeHead(status, { 'content-type': type, 'content-security-policy': POLICY, 'x-content-type-options': 'nosniff', 'cache-control': 'no-cache' });
     response.end(typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body));
   };
+  if (url.pathname === `${LOGS}/tail` && world.signedIn) return logs.tail(world, url.searchParams, request, response);
   if (url.pathname.startsWith('/api/')) {
     const [status, body] = api(world, url);
     return send(status, body);
@@ -47,6 +49,7 @@ async function answer(world, request, response) {
   }
 }
 
+const LOGS = '/api/telemetry/v1/logs';
 const SIGNED_OUT = [401, { title: 'Unauthorized', status: 401, code: 'signed_out', detail: 'run `brick up` again, or `brick status`, for a fresh link to the console' }];
 
 function api(world, url) {
@@ -54,6 +57,7 @@ function api(world, url) {
   const query = url.searchParams;
   if (url.pathname === '/api/console/v1/session') return [200, { scope: 'admin' }];
   if (url.pathname === '/api/telemetry/v1/traces') return [200, world.idle ? { items: [], next: null } : data.summaries(query, world)];
+  if (url.pathname.startsWith(LOGS)) return logs.answer(world, url.pathname.slice(LOGS.length), query);
   const trace = /^\/api\/telemetry\/v1\/traces\/([0-9a-f]+)$/.exec(url.pathname);
   if (trace?.[1] === 'f'.repeat(32)) return [200, data.large(world.spans)];
   if (trace && trace[1] !== '0'.repeat(32)) return [200, { ...data.purchase(world), trace_id: trace[1] }];
