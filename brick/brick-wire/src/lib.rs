@@ -7,6 +7,7 @@
 pub mod client;
 pub mod form;
 pub mod handover;
+pub mod lines;
 pub mod problem;
 pub mod sse;
 

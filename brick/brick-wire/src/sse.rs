@@ -1,6 +1,12 @@
 //! Server-sent events (WHATWG HTML §9.2), the form in which bus and log tails stream.
 
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
 use bytes::{BufMut as _, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _, stream};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+
+use crate::lines::Lines;
 
 /// Largest single event taken from a stream, in bytes; a longer one is an error, never a growing buffer.
 pub const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -24,8 +30,7 @@ pub struct TooLarge;
 /// Takes a byte stream apart into events; comments (heartbeats) are passed over.
 #[derive(Debug, Default)]
 pub struct Parser {
-    buffer: BytesMut,
-    scanned: usize,
+    lines: Lines,
     pending: Event,
     has_data: bool,
 }
@@ -33,19 +38,12 @@ pub struct Parser {
 impl Parser {
     /// Feeds bytes and returns the events that they complete.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Event>, TooLarge> {
-        self.buffer.extend_from_slice(bytes);
+        self.lines.push(bytes);
         let mut events = Vec::new();
-        while let Some(found) = self.buffer[self.scanned..].iter().position(|b| *b == b'\n') {
-            let mut line = self.buffer.split_to(self.scanned + found + 1);
-            self.scanned = 0;
-            line.truncate(line.len() - 1);
-            if line.last() == Some(&b'\r') {
-                line.truncate(line.len() - 1);
-            }
-            events.extend(self.line(&String::from_utf8_lossy(&line)));
+        while let Some(line) = self.lines.next() {
+            events.extend(self.line(&line));
         }
-        self.scanned = self.buffer.len();
-        if self.buffer.len() + self.pending.data.len() > EVENT_BYTES_MAX {
+        if self.lines.pending() + self.pending.data.len() > EVENT_BYTES_MAX {
             return Err(TooLarge);
         }
         Ok(events)
@@ -102,6 +100,14 @@ pub fn encode(id: &str, event: &str, data: &str) -> Bytes {
 /// A comment that keeps a connection alive.
 pub fn heartbeat() -> Bytes {
     Bytes::from_static(b": heartbeat\n\n")
+}
+
+/// A stream of events as an answer. A comment goes ahead, so that the headers leave at once.
+pub fn answer(events: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+    let first = stream::once(std::future::ready(heartbeat()));
+    let body = Body::from_stream(first.chain(events).map(Ok::<_, std::convert::Infallible>));
+    let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
+    (headers, body).into_response()
 }
 
 #[cfg(test)]

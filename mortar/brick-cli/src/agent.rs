@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use brick_wire::Client;
+use brick_wire::lines::Lines;
 use http::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -81,13 +82,11 @@ impl Agent {
             .stream()
             .await
             .map_err(|error| self.explain(error))?;
-        let mut rest = Vec::new();
+        let mut lines = Lines::default();
         while let Some(chunk) = stream.chunk().await.map_err(|error| self.explain(error))? {
-            rest.extend_from_slice(&chunk);
-            while let Some(end) = rest.iter().position(|b| *b == b'\n') {
-                let line: Vec<u8> = rest.drain(..=end).collect();
-                let text = String::from_utf8_lossy(&line);
-                if !text.trim().is_empty() && !each(text.trim_end()) {
+            lines.push(&chunk);
+            for line in lines.by_ref() {
+                if !line.trim().is_empty() && !each(line.trim_end()) {
                     return Ok(());
                 }
             }

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use brick_core::Drain;
 use brick_wire::sse;
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use futures_util::stream;
 
 use crate::api;
 use crate::tail::{Item, Tail};
@@ -16,8 +14,6 @@ use crate::tail::{Item, Tail};
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 pub(crate) fn answer(tail: Tail, drain: Drain) -> Response {
-    // The first comment makes the headers leave at once.
-    let first = stream::once(std::future::ready(sse::heartbeat()));
     let events = stream::unfold((tail, drain), |(mut tail, drain)| async move {
         let event = tokio::select! {
             item = tokio::time::timeout(HEARTBEAT, tail.next()) => match item {
@@ -28,12 +24,7 @@ pub(crate) fn answer(tail: Tail, drain: Drain) -> Response {
         };
         Some((event, (tail, drain)))
     });
-    let body = Body::from_stream(first.chain(events).map(Ok::<_, std::convert::Infallible>));
-    (
-        [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")],
-        body,
-    )
-        .into_response()
+    sse::answer(events)
 }
 
 fn encode(item: &Item) -> Bytes {
