@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brick_bus::{Resource, TrustBundle};
-use brick_core::{BrickName, Incarnation, Instance};
+use brick_core::{BrickName, Incarnation, Instance, Version};
 use brick_model::Model;
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +28,8 @@ pub struct Registered {
     pub supervised: bool,
 }
 
-/// Slot of a brick, whichever version runs in it.
-pub type Slot = (BrickName, u32);
+/// Slot of a version of a brick: concurrent versions count their slots apart.
+pub type Slot = (BrickName, Version, u32);
 
 /// All of it. Cloned for every batch of changes, so that a failing commit leaves nothing behind.
 #[derive(Debug, Clone, Default)]
@@ -88,7 +88,8 @@ impl Registered {
     }
 
     fn slot(&self) -> Slot {
-        (self.instance.brick.clone(), self.instance.slot)
+        let one = &self.instance;
+        (one.brick.clone(), one.version.clone(), one.slot)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use brick_bus::Resource;
-use brick_core::{BrickName, Incarnation};
+use brick_core::{BrickName, Incarnation, Version};
 use brick_state::{Database, Migration, Reader, Row, Tx};
 use futures_util::future::BoxFuture;
 
@@ -11,15 +11,27 @@ use super::{Batch, Store};
 use crate::Error;
 use crate::state::{Registered, State};
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "resources, instances, fences, manifest",
-    sql: "create table control_meta (key text primary key, value text not null);
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "resources, instances, fences, manifest",
+        sql: "create table control_meta (key text primary key, value text not null);
           create table control_resource (name text primary key, revision integer not null, value text not null);
           create table control_instance (incarnation text primary key, body text not null);
           create table control_fence (
               brick text not null, slot integer not null, incarnation text not null, primary key (brick, slot));",
-}];
+    },
+    Migration {
+        version: 2,
+        name: "fences by version",
+        sql: "create table control_slot (
+              brick text not null, version text not null, slot integer not null, incarnation text not null,
+              primary key (brick, version, slot));
+          insert into control_slot (brick, version, slot, incarnation)
+              select brick, 'v1', slot, incarnation from control_fence;
+          drop table control_fence;",
+    },
+];
 
 const SET: &str = "insert into control_meta (key, value) values ($1, $2)
     on conflict (key) do update set value = excluded.value";
@@ -82,13 +94,16 @@ fn load(reader: &Reader<'_>) -> Result<State, brick_state::Error> {
     let instances = reader.query("select body from control_instance", &[], |row| {
         row.json::<Registered>(0)
     })?;
-    let fences = reader.query("select brick, slot, incarnation from control_fence", &[], |row| {
-        Ok((row.get::<String>(0)?, row.get::<u32>(1)?, row.get::<String>(2)?))
+    let sql = "select brick, version, slot, incarnation from control_slot";
+    let fences = reader.query(sql, &[], |row| {
+        let (brick, version) = (row.get::<String>(0)?, row.get::<String>(1)?);
+        Ok((brick, version, row.get::<u32>(2)?, row.get::<String>(3)?))
     })?;
-    let fences = fences.into_iter().map(|(brick, slot, newest)| {
+    let fences = fences.into_iter().map(|(brick, version, slot, newest)| {
         let brick = BrickName::new(&brick).map_err(|_| broken("name of a brick"))?;
+        let version = Version::new(&version).map_err(|_| broken("label of a version"))?;
         let newest = newest.parse().map_err(|_| broken("incarnation"))?;
-        Ok(((brick, slot), newest))
+        Ok(((brick, version, slot), newest))
     });
     Ok(State {
         epoch: meta(reader, "epoch")?.ok_or_else(|| broken("epoch"))?,
@@ -141,11 +156,16 @@ fn save(tx: &Tx<'_>, batch: &Batch) -> Result<(), brick_state::Error> {
             &[one.instance.incarnation.to_string().into(), json(&**one)?.into()],
         )?;
     }
-    for ((brick, slot), newest) in &batch.fences {
+    for ((brick, version, slot), newest) in &batch.fences {
         tx.execute(
-            "insert into control_fence (brick, slot, incarnation) values ($1, $2, $3)
-             on conflict (brick, slot) do update set incarnation = excluded.incarnation",
-            &[brick.as_str().into(), (*slot).into(), newest.to_string().into()],
+            "insert into control_slot (brick, version, slot, incarnation) values ($1, $2, $3, $4)
+             on conflict (brick, version, slot) do update set incarnation = excluded.incarnation",
+            &[
+                brick.as_str().into(),
+                version.as_str().into(),
+                (*slot).into(),
+                newest.to_string().into(),
+            ],
         )?;
     }
     if let Some(manifest) = &batch.manifest {
