@@ -46,6 +46,8 @@ pub const LISTEN_FDNAMES: &str = "LISTEN_FDNAMES";
 pub const BRICK_STATE_DIR: &str = "BRICK_STATE_DIR";
 /// Control: file with the bootstrap key that the agent trades for its token.
 pub const BRICK_BOOTSTRAP_KEY_FILE: &str = "BRICK_BOOTSTRAP_KEY_FILE";
+/// Control: Unix socket of the agent, which control asks on behalf of operators.
+pub const BRICK_AGENT_SOCKET: &str = "BRICK_AGENT_SOCKET";
 /// Platform processes: base URL of telemetry's own listener.
 pub const BRICK_TELEMETRY_URL: &str = "BRICK_TELEMETRY_URL";
 /// Platform processes: base URL of the gateway's own listener (metrics, health), neither edge nor admin.

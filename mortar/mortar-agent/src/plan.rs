@@ -265,6 +265,8 @@ impl Ground {
             Role::Control => {
                 let key = self.folder.bootstrap_key_file();
                 add(env::BRICK_BOOTSTRAP_KEY_FILE, key.display().to_string());
+                let socket = self.folder.socket();
+                add(env::BRICK_AGENT_SOCKET, socket.display().to_string());
             }
             Role::Gateway => add(
                 env::BRICK_HANDOVER_SOCKET,

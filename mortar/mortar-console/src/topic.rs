@@ -21,6 +21,8 @@ pub(crate) enum Topic {
     System,
     /// All instances with their state.
     Instances,
+    /// All processes as the agent sees them, those of the platform included.
+    Bricks,
     /// Who calls whom, from spans.
     Graph {
         /// Seconds that count.
@@ -98,7 +100,7 @@ pub(crate) fn wish(text: &str) -> Result<Wish, String> {
 impl Topic {
     fn check(&self) -> Result<(), String> {
         match self {
-            Self::System | Self::Instances | Self::Metrics | Self::Stats => Ok(()),
+            Self::System | Self::Instances | Self::Bricks | Self::Metrics | Self::Stats => Ok(()),
             Self::Graph { window } => check_window(*window),
             Self::Series {
                 name,
@@ -124,6 +126,7 @@ impl Topic {
         match self {
             Self::System => (Upstream::Control, "/api/system/v1".to_owned()),
             Self::Instances => (Upstream::Control, "/api/registry/v1/instances".to_owned()),
+            Self::Bricks => (Upstream::Control, "/api/agent/v1/ps".to_owned()),
             Self::Graph { window } => (
                 Upstream::Telemetry,
                 format!("/api/telemetry/v1/graph?window={window}s"),
@@ -155,6 +158,7 @@ impl Topic {
         match self {
             Self::System => "system",
             Self::Instances => "instances",
+            Self::Bricks => "bricks",
             Self::Graph { .. } => "graph",
             Self::Metrics => "metrics",
             Self::Series { .. } => "series",
@@ -165,7 +169,7 @@ impl Topic {
     /// How often it is asked for, given the time for the fastest.
     pub(crate) fn interval(&self, fastest: Duration) -> Duration {
         match self {
-            Self::Graph { .. } | Self::Instances => fastest,
+            Self::Graph { .. } | Self::Instances | Self::Bricks => fastest,
             Self::System | Self::Series { .. } => fastest * 2,
             Self::Metrics | Self::Stats => fastest * 5,
         }

@@ -1,12 +1,17 @@
 //! The HTTP side: who may call what.
 
+pub(crate) mod agent;
 pub(crate) mod bus;
+pub(crate) mod instance;
 pub(crate) mod registry;
 pub(crate) mod system;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post, put};
+use brick_auth::Claims;
 use brick_http::Access;
 
 use crate::service::Handle;
@@ -19,7 +24,14 @@ const BODY_BYTES_MAX: usize = 4 << 20;
 pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
     let admin = Router::new()
         .route("/api/system/v1", get(system::show))
+        .route("/api/system/v1/instances/{brick}/{number}", get(instance::show))
         .route("/api/config/v1/{brick}", get(system::config))
+        .route("/api/agent/v1/ps", get(agent::ps))
+        .route("/api/agent/v1/status", get(agent::status))
+        .route("/api/agent/v1/events", get(agent::events))
+        .route("/api/agent/v1/scale", post(agent::scale))
+        .route("/api/agent/v1/roll", post(agent::roll))
+        .route("/api/agent/v1/kill", post(agent::kill))
         .with_state(handle.clone());
     let checked = Router::new()
         .route("/api/system/v1/manifest", put(system::manifest))
@@ -37,4 +49,10 @@ pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(handle.clone());
     Access::new().admin(admin).public(checked).public(extra)
+}
+
+/// How long the token still counts: a stream does not outlive what it was opened with.
+fn life(claims: &Claims) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Duration::from_secs(claims.exp).saturating_sub(now)
 }

@@ -13,6 +13,7 @@
 //! - every queue and table has a bound; a subscriber that is too slow is cut off, counted, and resumes.
 
 mod acks;
+mod agent;
 mod api;
 mod bus;
 mod derive;

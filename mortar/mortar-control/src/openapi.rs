@@ -2,8 +2,11 @@
 
 use brick_http::openapi::{Document, Operation};
 use brick_model::Model;
+use serde_json::Value;
 
+use crate::api::agent::{EventQuery, Kill, Roll, Scale};
 use crate::api::bus::{AckBatch, AckList, AckQuery, WatchQuery};
+use crate::api::instance::InstanceView;
 use crate::api::registry::{Gone, Granted, Instances, Registration, Renewals, Renewed, Wait};
 use crate::api::system::{ConfigView, InForce, SystemView};
 
@@ -13,7 +16,7 @@ pub fn document() -> Document {
         "Registry, routes, configuration, bus and identity. Served on control's own listener and, for operators, on \
          the admin listener.",
     );
-    bus(registry(system(document)))
+    bus(agent(registry(system(document))))
 }
 
 fn system(document: Document) -> Document {
@@ -39,6 +42,13 @@ fn system(document: Document) -> Document {
                 .access("admin")
                 .answer::<ConfigView>(200, "the values")
                 .problem(404, "no such brick"),
+        )
+        .operation(
+            Operation::get("/api/system/v1/instances/{brick}/{number}")
+                .summary("One instance with what it says of itself; a platform process is number 1")
+                .access("admin")
+                .answer::<InstanceView>(200, "what the instance answers now")
+                .problem(404, "no such instance is registered"),
         )
 }
 
@@ -76,6 +86,64 @@ fn registry(document: Document) -> Document {
                 .access("admin")
                 .body::<Renewals>()
                 .answer::<Renewed>(200, "who has to register anew"),
+        )
+}
+
+fn agent(document: Document) -> Document {
+    let ask = |path: &str, summary: &str| {
+        Operation::get(path)
+            .summary(summary)
+            .access("admin")
+            .problem(503, "the agent is away")
+    };
+    let tell = |path: &str, summary: &str| {
+        Operation::post(path)
+            .summary(summary)
+            .access("admin")
+            .problem(415, "the body is not said to be JSON")
+            .problem(
+                422,
+                "the agent cannot do that, or the body is not what was expected",
+            )
+            .problem(503, "the agent is away")
+    };
+    document
+        .operation(
+            ask("/api/agent/v1/ps", "Every process with its state, platform first")
+                .answer::<Vec<Value>>(200, "as the agent's socket answers /v1/ps"),
+        )
+        .operation(
+            ask(
+                "/api/agent/v1/status",
+                "The system as a whole: addresses, ports, problems, counters",
+            )
+            .answer::<Value>(200, "as the agent's socket answers /v1/status"),
+        )
+        .operation(
+            ask(
+                "/api/agent/v1/events",
+                "What happens, as server-sent events `event`",
+            )
+            .query::<EventQuery>()
+            .empty(200, "text/event-stream"),
+        )
+        .operation(
+            tell("/api/agent/v1/scale", "Gives a brick as many instances as said")
+                .body::<Scale>()
+                .answer::<Value>(200, "what is being changed: `{changes}`"),
+        )
+        .operation(
+            tell(
+                "/api/agent/v1/roll",
+                "Replaces a brick's instances one after the other; answers when done",
+            )
+            .body::<Roll>()
+            .answer::<Value>(200, "what was replaced: `{brick, replaced}`"),
+        )
+        .operation(
+            tell("/api/agent/v1/kill", "Sends an instance a signal")
+                .body::<Kill>()
+                .answer::<Value>(200, "who got which signal: `{instance, pid, signal}`"),
         )
 }
 

@@ -1,6 +1,8 @@
 //! What control needs to be told.
 
 use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +33,10 @@ pub struct Options {
     pub heartbeat: Duration,
     /// Told of every manifest that comes into force.
     pub on_manifest: Option<OnManifest>,
+    /// Unix socket of the agent, asked on behalf of operators; none where there is no agent.
+    pub agent_socket: Option<PathBuf>,
+    /// The platform's own processes, which are in no registry: name and own listener.
+    pub platform: Vec<(String, SocketAddr)>,
 }
 
 impl Options {
@@ -46,6 +52,8 @@ impl Options {
             subscribers_max: 10_000,
             heartbeat: Duration::from_secs(5),
             on_manifest: None,
+            agent_socket: None,
+            platform: Vec::new(),
         }
     }
 }
@@ -60,6 +68,8 @@ impl fmt::Debug for Options {
             .field("queue_max", &self.queue_max)
             .field("subscribers_max", &self.subscribers_max)
             .field("heartbeat", &self.heartbeat)
+            .field("agent_socket", &self.agent_socket)
+            .field("platform", &self.platform)
             .finish_non_exhaustive()
     }
 }

@@ -8,9 +8,11 @@ use brick_auth::Verifier;
 use brick_core::Drain;
 use brick_http::Access;
 use brick_telemetry::Telemetry;
+use brick_wire::Client;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::acks::Acks;
+use crate::agent::Agent;
 use crate::bus::Bus;
 use crate::lease::{self, Leases};
 use crate::state::{Action, State};
@@ -37,6 +39,8 @@ struct Inner {
     acks: Acks,
     verifier: Verifier,
     wishes: mpsc::Sender<Wish>,
+    agent: Agent,
+    http: Client,
 }
 
 impl Service {
@@ -68,6 +72,8 @@ impl Service {
             on_manifest: options.on_manifest.clone(),
         };
         let handle = Handle(Arc::new(Inner {
+            agent: Agent::new(options.agent_socket.clone()),
+            http: Client::new(),
             options,
             shared,
             bus,
@@ -102,6 +108,7 @@ impl Service {
         let closing = async {
             drain.requested().await;
             self.handle.0.bus.close();
+            self.handle.0.agent.close();
         };
         tokio::join!(
             self.writer.run(drain.clone()),
@@ -155,6 +162,15 @@ impl Handle {
 
     pub(crate) fn acks(&self) -> &Acks {
         &self.0.acks
+    }
+
+    pub(crate) fn agent(&self) -> &Agent {
+        &self.0.agent
+    }
+
+    /// For questions to instances.
+    pub(crate) fn http(&self) -> &Client {
+        &self.0.http
     }
 
     /// Has the writer change something; gives the state that the change is part of.

@@ -14,6 +14,8 @@ use mortar_proxy::{Access, Answer, Gate, Route, Routes, Target};
 use crate::{Options, cookie, token};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Time for what the agent is asked through control: it may build, and replaces instances one after the other.
+const AGENT_TIMEOUT: Duration = Duration::from_secs(16 * 60);
 /// The scope that platform APIs ask for.
 const SCOPE: &str = "admin";
 
@@ -147,6 +149,10 @@ pub fn routes(options: &Options, control: SocketAddr, telemetry: SocketAddr) -> 
     };
     let mut routes = vec![
         route("/api/telemetry/**", "telemetry", telemetry, Access::Operator),
+        Route {
+            timeout: AGENT_TIMEOUT,
+            ..route("/api/agent/**", "control", control, Access::Operator)
+        },
         route("/**", "control", control, Access::Operator),
     ];
     routes.extend(public.map(|pattern| route(pattern, "control", control, Access::Public)));

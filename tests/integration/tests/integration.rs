@@ -12,6 +12,7 @@ mod gateway {
 
 mod control {
     //! Control and identity behind one listener, over real sockets.
+    mod agent;
     mod api;
     mod bus;
     mod harness;

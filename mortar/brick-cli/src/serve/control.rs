@@ -1,5 +1,6 @@
 //! `brick serve control`: registry, routes, config and bus, with identity and console mounted, on one database.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use brick_core::env;
@@ -37,6 +38,8 @@ pub(super) async fn run() -> Outcome {
     options.on_manifest = Some(Arc::new(move |model| {
         lives.set_token_ttl(model.mortar.identity.token_ttl.0)
     }));
+    options.agent_socket = base.optional(env::BRICK_AGENT_SOCKET).map(Into::into);
+    options.platform = platform(&base)?;
     let store = Sql::open(database).await.map_err(|error| failed(&error))?;
     let opened =
         mortar_control::Service::open(options, Arc::new(store), issuer.verifier(), &base.telemetry).await;
@@ -58,6 +61,24 @@ pub(super) async fn run() -> Outcome {
     running.await.map_err(|error| failed(&error))?;
     base.finish().await;
     Ok(())
+}
+
+/// The platform's own processes, by the names that the agent gives them.
+fn platform(base: &Base) -> Outcome<Vec<(String, SocketAddr)>> {
+    let own = ("control", SocketAddr::from(([127, 0, 0, 1], base.contract.port)));
+    let mut all = vec![(own.0.to_owned(), own.1)];
+    for (name, variable) in [
+        ("gateway", env::BRICK_GATEWAY_URL),
+        ("telemetry", env::BRICK_TELEMETRY_URL),
+    ] {
+        if let Some(url) = base.optional(variable) {
+            let addr = url.strip_prefix("http://").unwrap_or(&url).parse();
+            let refused =
+                |_| Failure::usage(format!("{variable}: expected http://ADDRESS:PORT, found {url}"));
+            all.push((name.to_owned(), addr.map_err(refused)?));
+        }
+    }
+    Ok(all)
 }
 
 fn console(base: &Base, issuer: &mortar_identity::Handle) -> Outcome<Console> {

@@ -17,6 +17,7 @@ fn a_wish_becomes_questions() {
         Upstream::Control,
         "/api/registry/v1/instances",
     );
+    check(r#"{"topic":"bricks"}"#, Upstream::Control, "/api/agent/v1/ps");
     check(
         r#"{"topic":"graph","window":60}"#,
         Upstream::Telemetry,

@@ -1,11 +1,8 @@
 //! The bus over HTTP: watch and acknowledgements.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use brick_auth::Claims;
 use brick_bus::{Ack, Cursor};
 use brick_http::{Json, Problem, Query};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
@@ -13,6 +10,7 @@ use http::{HeaderMap, HeaderValue};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::life;
 use crate::acks::Told;
 use crate::bus::view::{Scope, View};
 use crate::bus::{Refused, stream};
@@ -109,12 +107,6 @@ fn refusal(refused: Refused) -> Response {
         }
     };
     ([(RETRY_AFTER, HeaderValue::from_static("1"))], problem).into_response()
-}
-
-/// How long the token still counts: a stream does not outlive what it was opened with.
-fn life(claims: &Claims) -> Duration {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Duration::from_secs(claims.exp).saturating_sub(now)
 }
 
 /// The values of `resource=` in the query.
