@@ -1,4 +1,4 @@
-//! Style, script and the security headers of every page.
+//! Style, script, icon and the security headers of every page.
 
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -9,10 +9,11 @@ use brickwork::axum;
 
 const CSS: &str = include_str!("assets/shop.css");
 const JS: &str = include_str!("assets/shop.js");
+const ICON: &str = include_str!("assets/shop.svg");
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The two files.
+/// The files. Browsers that read no page ask for `/favicon.ico`.
 pub(super) fn routes() -> Router {
     let file = |kind: &'static str, content: &'static str| {
         let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "public, max-age=60")];
@@ -21,6 +22,8 @@ pub(super) fn routes() -> Router {
     Router::new()
         .route("/assets/shop.css", file("text/css; charset=utf-8", CSS))
         .route("/assets/shop.js", file("text/javascript; charset=utf-8", JS))
+        .route("/assets/shop.svg", file("image/svg+xml", ICON))
+        .route("/favicon.ico", file("image/svg+xml", ICON))
 }
 
 /// Adds the security headers; pages are personal, so nobody may keep them.

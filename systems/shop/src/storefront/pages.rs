@@ -24,7 +24,7 @@ fn page(session: Option<&Session>, title: &str, body: &str) -> Html<String> {
     Html(format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">
 <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{title} · Kiln &amp; Clay</title>
-<link rel=\"stylesheet\" href=\"/assets/shop.css\"><script type=\"module\" src=\"/assets/shop.js\"></script></head>
+<link rel=\"icon\" href=\"/assets/shop.svg\"><link rel=\"stylesheet\" href=\"/assets/shop.css\"><script type=\"module\" src=\"/assets/shop.js\"></script></head>
 <body data-signed-in=\"{signed_in}\"><a class=\"skip\" href=\"#main\">Skip to content</a>
 <header><a class=\"brand\" href=\"/\">Kiln &amp; Clay</a>
 <form class=\"search\" role=\"search\" action=\"/\"><input name=\"q\" type=\"search\" aria-label=\"Search products\"

@@ -311,3 +311,18 @@ async fn the_flag_shows_a_button_that_buys_at_once() {
         );
     }
 }
+
+#[tokio::test]
+async fn every_file_that_a_page_names_is_served() {
+    let brick = around(&Calls::default(), customer).start(app).await;
+    let page = brick.get("/").send().await.expect(200).text();
+    let mut named: Vec<&str> = page
+        .split('"')
+        .filter(|part| part.starts_with("/assets/"))
+        .collect();
+    assert_eq!(named.len(), 3, "style, script and icon: {named:?}");
+    named.push("/favicon.ico");
+    for path in named {
+        brick.get(path).send().await.expect(200);
+    }
+}
