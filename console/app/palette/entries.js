@@ -35,11 +35,11 @@ const THEMES = /** @type {const} */ (['light', 'dark', 'system']).map((one) => (
 function ofBrick(group) {
   const { name } = group;
   const about = `${group.ready} of ${group.instances.length} ready`;
-  const entries = [way('Brick', name, about, address(BRICKS, { select: `brick:${name}` }))];
-  if (SCREENS.some((screen) => screen.path === '/console/logs')) {
-    entries.push(way('Logs', `Logs of ${name}`, '', address('/console/logs', { brick: name })));
-  }
-  entries.push(way('Traces', `Traces of ${name}`, '', address('/console/traces', { service: name })));
+  const entries = [
+    way('Brick', name, about, address(BRICKS, { select: `brick:${name}` })),
+    way('Logs', `Logs of ${name}`, '', address('/console/logs', { brick: name })),
+    way('Traces', `Traces of ${name}`, '', address('/console/traces', { service: name })),
+  ];
   if (group.platform) return entries;
   return [
     ...entries,

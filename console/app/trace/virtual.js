@@ -37,10 +37,16 @@ export function useVisible(frame, count, height) {
   return [Math.min(range[0], Math.max(0, count - 1)), Math.min(range[1], count)];
 }
 
-/** Scrolls a row into view, no further than needed. @param {HTMLElement | null} element @param {number} row @param {number} height */
-export function reveal(element, row, height) {
+/**
+ * Scrolls a row into view, no further than needed.
+ * @param {HTMLElement | null} element
+ * @param {number} row
+ * @param {number} height of a row
+ * @param {number} [head] height of what sticks to the top above the rows
+ */
+export function reveal(element, row, height, head = 0) {
   if (!element || row < 0) return;
-  const [top, bottom] = [row * height, (row + 1) * height];
+  const [top, bottom] = [row * height, (row + 1) * height + head];
   if (top < element.scrollTop) element.scrollTop = top;
   else if (bottom > element.scrollTop + element.clientHeight) element.scrollTop = bottom - element.clientHeight;
 }

@@ -89,6 +89,9 @@ export const STATS = { spans: 48_211, logs: 20_330, series: 412, bytes: 31_457_2
 export const PURCHASE = '4bf92f3577b34da6a3ce929d0e0e4736';
 export const NASTY = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>';
 
+/** A name with a control character and a right-to-left override in it. */
+export const WEIRD = '<b>pay</b>\u202etnem\u0007';
+
 const id = (i) => (0xabc0_0000_0000 + i).toString(16).padStart(16, '0');
 
 /** name, service, parent, start ms, duration ms, kind, status, attributes */

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { act, bricksOf, byInstance, follow, instance, startAgent } from './agent.mjs';
 import * as data from './data.mjs';
 import * as logs from './mock-logs.mjs';
 
@@ -15,7 +16,13 @@ export const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; 
 
 /** Starts the mock; `world` may be changed while it runs. */
 export async function startMock(port = 0) {
-  const world = { signedIn: true, down: [], idle: false, nasty: false, spans: 0, failed: false, tabs: new Set(), tails: new Set(), perSecond: 0, batched: true, sent: 0 };
+  const world = { signedIn: true, down: [], idle: false, nasty: false, spans: 0, failed: false, many: false, agent: null, tabs: new Set(), tails: new Set(), perSecond: 0, batched: true, sent: 0 };
+  world.agent = startAgent(world);
+  /** Puts everything back, with these changes: what each test begins with. */
+  const reset = (changes = {}) => {
+    Object.assign(world, { signedIn: true, down: [], idle: false, nasty: false, failed: false, spans: 0, many: false }, changes);
+    world.agent = startAgent(world);
+  };
   const server = createServer((request, response) => void answer(world, request, response));
   server.on('upgrade', (request, socket) => upgrade(world, request, socket));
   await new Promise((done) => server.listen(port, '127.0.0.1', done));
@@ -26,7 +33,7 @@ export async function startMock(port = 0) {
     server.closeAllConnections();
     return new Promise((done) => server.close(done));
   };
-  return { url, world, dropTabs, stop };
+  return { url, world, reset, dropTabs, stop };
 }
 
 async function answer(world, request, response) {
@@ -37,7 +44,8 @@ async function answer(world, request, response) {
   };
   if (url.pathname === `${LOGS}/tail` && world.signedIn) return logs.tail(world, url.searchParams, request, response);
   if (url.pathname.startsWith('/api/')) {
-    const [status, body] = api(world, url);
+    if (world.signedIn && url.pathname === '/api/agent/v1/events') return follow(world, response);
+    const [status, body] = request.method === 'POST' ? await posted(world, url, request) : api(world, url);
     return send(status, body);
   }
   const path = normalize(url.pathname).replace(/^\/console\/?/, '').replace(/^\//, '');
@@ -50,12 +58,23 @@ async function answer(world, request, response) {
 }
 
 const LOGS = '/api/telemetry/v1/logs';
+const AWAY = { code: 'agent_unreachable', detail: 'the agent does not answer; run `brick up` in the folder of the system, it takes over what still runs' };
 const SIGNED_OUT = [401, { title: 'Unauthorized', status: 401, code: 'signed_out', detail: 'run `brick up` again, or `brick status`, for a fresh link to the console' }];
+
+async function posted(world, url, request) {
+  if (!world.signedIn) return SIGNED_OUT;
+  if (request.headers['content-type'] !== 'application/json') return [415, { title: 'Unsupported Media Type', status: 415, code: 'json_expected', detail: 'expected application/json' }];
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  return act(world, url.pathname.replace('/api/agent/v1/', ''), JSON.parse(Buffer.concat(chunks).toString()));
+}
 
 function api(world, url) {
   if (!world.signedIn) return SIGNED_OUT;
   const query = url.searchParams;
   if (url.pathname === '/api/console/v1/session') return [200, { scope: 'admin' }];
+  if (url.pathname.startsWith('/api/system/v1/instances/')) return instance(world, decodeURIComponent(url.pathname.split('/').slice(5).join('/')));
+  if (url.pathname === '/api/telemetry/v1/metrics/range' && query.get('by')?.includes('instance')) return [200, byInstance(world, query)];
   if (url.pathname === '/api/telemetry/v1/traces') return [200, world.idle ? { items: [], next: null } : data.summaries(query, world)];
   if (url.pathname.startsWith(LOGS)) return logs.answer(world, url.pathname.slice(LOGS.length), query);
   const trace = /^\/api\/telemetry\/v1\/traces\/([0-9a-f]+)$/.exec(url.pathname);
@@ -68,8 +87,9 @@ function api(world, url) {
 function state(world, topic) {
   const now = Math.floor(Date.now() / 1000);
   switch (topic.topic) {
-    case 'system': return data.SYSTEM;
-    case 'instances': return data.instances(world.down);
+    case 'system': return { ...data.SYSTEM, bricks: bricksOf(world) };
+    case 'bricks': return world.agent.rows;
+    case 'instances': return world.many ? { items: world.agent.rows.slice(3).map((one) => ({ ...one, slot: one.instance, addr: `127.0.0.1:${one.port}`, ready: true, supervised: true })) } : data.instances(world.down);
     case 'graph': return world.idle ? { window_s: topic.window, nodes: [], edges: [] } : data.graph(topic.window, now);
     case 'metrics': return world.idle ? { items: [] } : data.METRICS;
     case 'series': return data.series(new URLSearchParams({ name: topic.name, step: topic.step, to: now, from: now - topic.window }));
@@ -84,7 +104,10 @@ function upgrade(world, request, socket) {
   world.tabs.add(socket);
   let topics = [];
   const push = () => {
-    for (const sub of topics) send(socket, { topic: sub.topic, sub, at: new Date().toISOString(), data: state(world, sub) });
+    for (const sub of topics) {
+      const told = sub.topic === 'bricks' && world.agent.away ? { error: AWAY } : { data: state(world, sub) };
+      send(socket, { topic: sub.topic, sub, at: new Date().toISOString(), ...told });
+    }
     send(socket, { topic: 'heartbeat', at: new Date().toISOString(), skipped: 0 });
   };
   const timer = setInterval(push, 1000);

@@ -1,0 +1,105 @@
+// The bricks: every instance with its state and figures, what is behind one, and what can be done to it.
+import { classes, html, useMemo } from './html.js';
+import { plural } from './format.js';
+import { useKeys } from './keys.js';
+import { connection, useLive } from './live.js';
+import { change, params } from './route.js';
+import { useEvents } from './bricks/events.js';
+import { useFigures } from './bricks/figures.js';
+import { groupsOf, instancesOf, rowsOf } from './bricks/model.js';
+import { ActionDialog } from './bricks/dialogs.js';
+import { Filter } from './bricks/filter.js';
+import { List } from './bricks/list.js';
+import { Panel } from './bricks/panel.js';
+
+/** Folded bricks kept in the URL; an address has to stay one that can be sent. */
+const FOLDED_MAX = 60;
+
+export function Bricks() {
+  const asked = params.value;
+  const told = useLive({ topic: 'bricks' });
+  // Without the agent the registry still knows who is there.
+  const away = told.error !== null && told.data === null;
+  const registry = useLive(away ? { topic: 'instances' } : null);
+  const system = useLive({ topic: 'system' });
+  const graph = useLive({ topic: 'graph', window: 60 });
+  const figures = useFigures();
+  const events = useEvents();
+  const raw = told.data ?? registry.data;
+  const instances = useMemo(() => instancesOf(raw), [raw]);
+  const groups = useMemo(() => groupsOf(instances, system.data, graph.data), [instances, system.data, graph.data]);
+  const [text, tone, sort, dir] = ['q', 'state', 'sort', 'dir'].map((name) => asked.get(name) ?? '');
+  const folded = useMemo(() => new Set((asked.get('fold') ?? '').split(',').filter(Boolean)), [asked.get('fold')]);
+  const rows = useMemo(
+    () => rowsOf(groups, { text, tone, sort, descending: dir === 'desc', folded, figures }),
+    [groups, text, tone, sort, dir, folded, figures],
+  );
+  const selected = asked.get('select') ?? '';
+  const group = groups.find((one) => `brick:${one.name}` === selected || one.instances.some((instance) => instance.slot === selected));
+  const instance = group?.instances.find((one) => one.slot === selected) ?? (group?.instances.length === 1 ? group.instances[0] : null);
+  const keys = useMemo(() => keysOf(), []);
+  useKeys('Bricks', keys);
+  const stale = connection.value === 'reconnecting' || (told.error !== null && told.data !== null);
+  return html`<div class=${classes('screen', 'bricks', stale && 'stale')}>
+    <header class="screen-head">
+      <h1>Bricks</h1>
+      <p class="muted" role="status">${raw ? summary(groups, instances) : ''}</p>
+    </header>
+    ${told.error && html`<p class="card notice" role="alert">${told.error.detail}. ${away ? 'This is what the registry knows; it is asked again every second.' : 'This is what was last known.'}</p>`}
+    <${Filter} instances=${instances} text=${text} tone=${tone} />
+    <div class=${classes('stage', group && 'with-panel')}>
+      <section class="card brick-list" aria-label="Bricks">
+        ${raw
+          ? html`<${List} rows=${rows} folded=${folded} selected=${selected} sort=${sort || 'name'} descending=${dir === 'desc'} onFold=${fold} onSelect=${select} />`
+          : html`<${Waiting} failed=${told.error !== null} />`}
+        ${raw && !rows.length && html`<${Nothing} narrowed=${Boolean(text || tone)} />`}
+      </section>
+      ${group && html`<${Panel} key=${instance?.slot ?? group.name} group=${group} instance=${instance} figures=${figures} events=${events} onSelect=${select} />`}
+    </div>
+    ${group && asked.get('do') && html`<${ActionDialog} key=${`${asked.get('do')} ${selected}`} kind=${asked.get('do')} group=${group} instance=${instance} onClose=${() => change({ do: '' }, { replace: true })} />`}
+  </div>`;
+}
+
+/** @param {import('./bricks/model.js').Group[]} groups @param {import('./bricks/model.js').Instance[]} instances */
+function summary(groups, instances) {
+  const bricks = groups.filter((group) => !group.platform).length;
+  const ready = instances.filter((one) => one.state === 'ready').length;
+  return `${plural(bricks, 'brick')}, ${ready} of ${plural(instances.length, 'instance')} ready`;
+}
+
+/** @param {string} id */
+function select(id) {
+  change({ select: id, do: '' }, { replace: true });
+}
+
+/** @param {Set<string>} next */
+function fold(next) {
+  change({ fold: [...next].slice(-FOLDED_MAX).join(',') }, { replace: true });
+}
+
+/** Keys that act on what is chosen. @returns {import('./keys.js').Binding[]} */
+function keysOf() {
+  const act = (/** @type {string} */ kind) => () => {
+    if (params.peek().get('select')) change({ do: kind }, { replace: true });
+  };
+  return [
+    { keys: 's', text: 'Scale the chosen brick', act: act('scale') },
+    { keys: 'r', text: 'Roll the chosen brick', act: act('roll') },
+    { keys: 'x', text: 'Kill the chosen instance', act: act('kill') },
+  ];
+}
+
+/** @param {{ failed: boolean }} props */
+function Waiting({ failed }) {
+  if (failed) return html`<p class="hint">Neither the agent nor the registry answers yet. Both are asked again every second.</p>`;
+  return html`<div class="bricks-wait" role="status" aria-label="Loading">${Array.from({ length: 8 }, (_, i) => html`<span key=${i}></span>`)}</div>`;
+}
+
+/** @param {{ narrowed: boolean }} props */
+function Nothing({ narrowed }) {
+  return html`<div class="hint">
+    ${narrowed
+      ? html`<p>Nothing matches. <button type="button" class="link accent" onClick=${() => change({ q: '', state: '' })}>Clear the filter</button></p>`
+      : html`<p>No brick runs. Describe one in <code>brick.toml</code>, then:</p><pre><code>brick up</code></pre>`}
+  </div>`;
+}

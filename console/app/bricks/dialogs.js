@@ -1,0 +1,149 @@
+// Scale, roll, kill: each says what it will do and how the command line does the same, then shows what comes of it.
+import { html, useEffect, useState } from '../html.js';
+import { Command } from '../command.js';
+import { Dialog } from '../dialog.js';
+import { plural } from '../format.js';
+import { Entry } from './happened.js';
+import { REPLICAS_MAX, killAction, rollAction, runs, scaleAction, start, watched } from './actions.js';
+import { useEvents } from './events.js';
+
+/**
+ * @typedef {import('./model.js').Group} Group
+ * @typedef {import('./model.js').Instance} Instance
+ * @typedef {import('./actions.js').Action} Action
+ */
+
+const STEPS_MAX = 8;
+
+/** @param {{ kind: string | null, group: Group, instance: Instance | null, onClose: () => void }} props */
+export function ActionDialog({ kind, group, instance, onClose }) {
+  if (kind === 'scale' && !group.platform) return html`<${Scale} group=${group} instance=${instance} onClose=${onClose} />`;
+  if (kind === 'roll' && !group.platform) return html`<${Roll} group=${group} onClose=${onClose} />`;
+  if (kind === 'kill' && instance) return html`<${Kill} group=${group} instance=${instance} onClose=${onClose} />`;
+  return html`<${Dialog} label="Not possible" onClose=${onClose}>
+    <header class="dialog-head"><h2>Not possible</h2></header>
+    <p>${group.platform ? `${group.name} belongs to the platform: it has one process, which the agent starts and replaces itself.` : 'Choose one of its instances first.'}</p>
+    <p class="dialog-foot"><button type="button" class="button" onClick=${onClose}>Close</button></p>
+  </${Dialog}>`;
+}
+
+/** @param {{ action: Action, go: string, danger?: boolean, blocked?: boolean, onClose: () => void, children?: any }} props */
+function Frame({ action, go, danger = false, blocked = false, onClose, children }) {
+  const [id, setId] = useState(0);
+  const run = runs.value.find((one) => one.id === id);
+  useEffect(() => {
+    if (!id) return undefined;
+    watched.add(id);
+    return () => void watched.delete(id);
+  }, [id]);
+  const busy = run?.state === 'running';
+  /** @param {SubmitEvent} event */
+  const submit = (event) => {
+    event.preventDefault();
+    if (!busy && !blocked) setId(start(action));
+  };
+  return html`<${Dialog} label=${action.title} onClose=${onClose}>
+    <header class="dialog-head"><h2><bdi>${action.title}</bdi></h2><button type="button" class="quiet" onClick=${onClose} aria-label="Close">✕</button></header>
+    <form class="dialog-form" onSubmit=${submit}>
+      ${!run && children}
+      ${!run && html`<div class="same"><p class="muted small">The same from the command line:</p><${Command} text=${action.command} /></div>`}
+      ${run && html`<${Progress} run=${run} />`}
+      <p class="dialog-foot">
+        ${busy && html`<span class="muted small dialog-note">It goes on when you close this.</span>`}
+        <button type="button" class="button" onClick=${onClose}>${run ? 'Close' : 'Cancel'}</button>
+        ${run?.state === 'failed' && html`<button type="submit" class="button primary">Try again</button>`}
+        ${!run && html`<button type="submit" class=${danger ? 'button primary danger' : 'button primary'} disabled=${blocked} autofocus=${!danger}>${go}</button>`}
+      </p>
+    </form>
+  </${Dialog}>`;
+}
+
+/** What came of it so far. @param {{ run: import('./actions.js').Run }} props */
+function Progress({ run }) {
+  const { action } = run;
+  const own = useEvents().filter((one) => one.seq > run.from && one.brick === action.brick && (!action.slot || one.instance === action.slot));
+  return html`<div class="progress">
+    <p class="outcome" role="status" data-state=${run.state}>
+      ${run.state === 'running' && html`<span class="spinner" aria-hidden="true"></span>`}
+      <span>${run.state === 'running' ? 'Under way…' : html`<b>${run.state === 'done' ? 'Done. ' : 'It did not work. '}</b><span class="outcome-text">${run.text}</span>`}</span>
+    </p>
+    ${own.length > 0 && html`<ol class="happened" aria-label="Steps">${own.slice(-STEPS_MAX).map((one) => html`<${Entry} key=${one.seq} one=${one} />`)}</ol>`}
+  </div>`;
+}
+
+/** @param {{ group: Group, instance: Instance | null, onClose: () => void }} props */
+function Scale({ group, instance, onClose }) {
+  const base = group.instances.find((one) => !one.slot.includes('@'))?.version ?? group.versions[0] ?? 'v1';
+  const versions = group.versions.includes(base) ? group.versions : [base, ...group.versions];
+  const [version, setVersion] = useState(instance?.version || base);
+  const own = group.instances.filter((one) => one.version === version);
+  const [wish, setWish] = useState(/** @type {number | null} */ (null));
+  const replicas = wish ?? own.length;
+  const valid = Number.isInteger(replicas) && replicas >= 0 && replicas <= REPLICAS_MAX;
+  const set = (/** @type {number} */ n) => setWish(Math.max(0, Math.min(REPLICAS_MAX, n)));
+  return html`<${Frame} action=${scaleAction(group, version, version === base, replicas)} go="Scale" blocked=${!valid || replicas === own.length} danger=${valid && replicas === 0} onClose=${onClose}>
+    ${versions.length > 1 &&
+    html`<label class="field">Version
+      <select value=${version} onChange=${(/** @type {Event} */ event) => (setVersion(/** @type {HTMLSelectElement} */ (event.currentTarget).value), setWish(null))}>
+        ${versions.map((one) => html`<option key=${one} value=${one} selected=${one === version}>${one}</option>`)}
+      </select>
+    </label>`}
+    <div class="field">
+      <label for="replicas">Instances</label>
+      <span class="stepper">
+        <button type="button" class="button" aria-label="One less" onClick=${() => set(replicas - 1)} disabled=${replicas <= 0}>−</button>
+        <input id="replicas" type="number" min="0" max=${REPLICAS_MAX} step="1" required value=${Number.isFinite(replicas) ? replicas : ''} onInput=${(/** @type {InputEvent} */ event) => setWish(/** @type {HTMLInputElement} */ (event.currentTarget).valueAsNumber)} />
+        <button type="button" class="button" aria-label="One more" onClick=${() => set(replicas + 1)} disabled=${replicas >= REPLICAS_MAX}>+</button>
+      </span>
+    </div>
+    <p aria-live="polite">${valid ? effect(group, version, own, replicas) : `It takes a whole number from 0 to ${REPLICAS_MAX}.`}</p>
+  </${Frame}>`;
+}
+
+/** In words. @param {Group} group @param {string} version @param {Instance[]} own @param {number} replicas */
+function effect(group, version, own, replicas) {
+  const more = replicas - own.length;
+  const name = group.versions.length > 1 ? `${group.name} ${version}` : group.name;
+  if (more === 0) return `${name} has ${plural(own.length, 'instance')} now. Choose another number.`;
+  if (more > 0) return `Starts ${plural(more, 'more instance')} of ${name}. Each takes requests as soon as it is ready.`;
+  const going = own.slice(replicas).map((one) => one.slot);
+  const who = going.length > 4 ? `${going.slice(0, 3).join(', ')} and ${going.length - 3} more` : going.join(', ');
+  const rest = replicas === 0 ? ` Nothing of ${name} is left then: who needs it gets errors.` : '';
+  return `Stops ${who}: no new requests, those under way are finished first.${rest}`;
+}
+
+/** @param {{ group: Group, onClose: () => void }} props */
+function Roll({ group, onClose }) {
+  return html`<${Frame} action=${rollAction(group)} go="Roll" blocked=${!group.instances.length} onClose=${onClose}>
+    <p>Builds <b><bdi>${group.name}</bdi></b> where it has a build, then replaces its ${plural(group.instances.length, 'instance')} one after the other:</p>
+    <ol class="plan">
+      <li>starts a new one beside the old,</li>
+      <li>waits until it is ready,</li>
+      <li>takes the old one out of the pool and lets it finish.</li>
+    </ol>
+    <p>If a new one does not become ready the roll stops there, and the old ones stay.</p>
+  </${Frame}>`;
+}
+
+const SIGNALS = [
+  { name: 'KILL', text: 'At once (SIGKILL)', about: 'It dies without a word, as in a crash: requests in it fail.' },
+  { name: 'TERM', text: 'In order (SIGTERM)', about: 'It is asked to end: it finishes what it has, then ends.' },
+];
+
+/** @param {{ group: Group, instance: Instance, onClose: () => void }} props */
+function Kill({ group, instance, onClose }) {
+  const [chosen, setChosen] = useState('KILL');
+  const others = group.instances.filter((one) => one.state === 'ready' && one !== instance).length;
+  const next = group.platform
+    ? 'It belongs to the platform; the system is built to go on without it for a while.'
+    : others > 0 ? `Meanwhile ${plural(others, 'other instance takes', 'other instances take')} its requests.` : `No other instance of ${group.name} is ready: who needs it gets errors until it is back.`;
+  return html`<${Frame} action=${killAction(instance.slot, chosen)} go="Kill" danger=${true} blocked=${instance.pid === null} onClose=${onClose}>
+    <fieldset class="signals">
+      <legend class="sr">How</legend>
+      ${SIGNALS.map(
+        (one) => html`<label key=${one.name} class="option"><input type="radio" name="signal" value=${one.name} checked=${chosen === one.name} onChange=${() => setChosen(one.name)} /><span><b>${one.text}</b><br /><span class="muted">${one.about}</span></span></label>`,
+      )}
+    </fieldset>
+    <p>${instance.pid === null ? 'It has no process just now.' : `The agent sees that process ${instance.pid} is gone and starts ${instance.slot} again. ${next}`}</p>
+  </${Frame}>`;
+}

@@ -1,0 +1,142 @@
+// What is behind one brick or instance: who it says it is, how it fares, what it wrote last, what happened to it.
+import { html, useEffect, useRef, useState } from '../html.js';
+import { age, dateTime, duration, percent, rate } from '../format.js';
+import { get } from '../api.js';
+import { address, change } from '../route.js';
+import { Health } from './health.js';
+import { LastLines } from './lines.js';
+import { Happened } from './happened.js';
+import { restartsOf } from './model.js';
+
+/**
+ * @typedef {import('./model.js').Group} Group
+ * @typedef {import('./model.js').Instance} Instance
+ */
+
+const EVERY_MS = 5_000;
+
+/**
+ * @param {{ group: Group, instance: Instance | null, figures: Map<string, import('./model.js').Figures>,
+ *   events: import('./events.js').Event[], onSelect: (id: string) => void }} props
+ */
+export function Panel({ group, instance, figures, events, onSelect }) {
+  const element = useRef(/** @type {HTMLElement | null} */ (null));
+  /** @param {KeyboardEvent} event */
+  const press = (event) => {
+    if (event.key !== 'Escape' || event.defaultPrevented) return;
+    onSelect('');
+    /** @type {HTMLElement | null} */ (document.querySelector('.brick-grid'))?.focus();
+  };
+  const own = group.instances.length > 1 && instance ? figures.get(instance.slot) ?? null : group.figures ?? figures.get(instance?.slot ?? '') ?? null;
+  return html`<aside class="card panel" aria-label=${instance?.slot ?? group.name} tabindex="-1" ref=${element} onKeyDown=${press}>
+    <header>
+      <h2><span class="state" data-tone=${instance?.tone ?? group.tone}><span class="dot" aria-hidden="true"></span></span><bdi>${instance?.slot ?? group.name}</bdi></h2>
+      <button type="button" class="quiet" onClick=${() => onSelect('')} aria-label="Close">✕</button>
+    </header>
+    ${instance?.problem && html`<p class="problem" role="alert">${instance.problem}</p>`}
+    <${Actions} group=${group} instance=${instance} />
+    <${Numbers} of=${own} />
+    ${instance ? html`<${Behind} instance=${instance} />` : html`<${Siblings} group=${group} onSelect=${onSelect} />`}
+    <${LastLines} brick=${group.name} slot=${instance?.slot ?? ''} />
+    <${Happened} events=${events} brick=${group.name} slot=${instance?.slot ?? ''} />
+    <${Ways} group=${group} instance=${instance} onSelect=${onSelect} />
+  </aside>`;
+}
+
+/** @param {{ group: Group, instance: Instance | null }} props */
+function Actions({ group, instance }) {
+  const open = (/** @type {string} */ kind) => () => change({ do: kind }, { replace: true });
+  return html`<p class="ways">
+    ${!group.platform && html`<button type="button" class="button" onClick=${open('scale')}>Scale…</button><button type="button" class="button" onClick=${open('roll')} disabled=${!group.instances.length}>Roll…</button>`}
+    ${instance && html`<button type="button" class="button danger" onClick=${open('kill')} disabled=${instance.pid === null}>Kill…</button>`}
+  </p>`;
+}
+
+/** @param {{ of: import('./model.js').Figures | null }} props */
+function Numbers({ of }) {
+  if (!of) return html`<p class="muted small">No request was seen in the last minute.</p>`;
+  return html`<dl class="figures-list">
+    <div><dt>Rate</dt><dd>${rate(of.rate)}</dd></div>
+    <div data-bad=${of.errors >= 0.01 || undefined}><dt>Errors</dt><dd>${percent(of.errors)}</dd></div>
+    ${of.p50 !== null && html`<div><dt>p50</dt><dd>${duration(of.p50)}</dd></div>`}
+    <div><dt>p99</dt><dd>${duration(of.p99)}</dd></div>
+  </dl>`;
+}
+
+/** What the instance itself answers. @param {{ instance: Instance }} props */
+function Behind({ instance }) {
+  const [told, setTold] = useState(/** @type {{ data: any, failure: string }} */ ({ data: null, failure: '' }));
+  useEffect(() => {
+    const stop = new AbortController();
+    const [brick, n] = instance.slot.split('/');
+    const url = `/api/system/v1/instances/${encodeURIComponent(brick)}/${encodeURIComponent(n)}`;
+    const look = () => {
+      if (document.visibilityState !== 'visible') return;
+      get(url, stop.signal).then(
+        (data) => setTold({ data, failure: '' }),
+        (error) => stop.signal.aborted || setTold((before) => ({ data: before.data, failure: error.message })),
+      );
+    };
+    look();
+    const timer = setInterval(look, EVERY_MS);
+    return () => {
+      clearInterval(timer);
+      stop.abort();
+    };
+  }, [instance.slot, instance.incarnation]);
+  return html`${told.failure && html`<p class="problem" role="alert">${told.failure}. Asked again every five seconds.</p>`}
+    <${Health} of=${told.data?.health} waiting=${!told.data && !told.failure} />
+    <${Facts} instance=${instance} info=${told.data?.info} addr=${told.data?.addr} />`;
+}
+
+/** @param {{ instance: Instance, info: any, addr: string | undefined }} props */
+function Facts({ instance, info, addr }) {
+  const started = instance.since && instance.pid !== null ? `${age(Date.now() - instance.since)}, since ${dateTime(instance.since).slice(0, -4)}` : '';
+  /** @type {[string, unknown][]} */
+  const facts = [
+    ['State', instance.state],
+    ['Version', instance.version],
+    ['Revision', instance.revision],
+    ['Zone', instance.zone],
+    ['Address', addr ?? (instance.port ? `127.0.0.1:${instance.port}` : '')],
+    ['PID', instance.pid === null ? '' : `${instance.pid}${instance.adopted ? ', taken over from an earlier agent' : ''}`],
+    ['Restarts', String(instance.restarts)],
+    ['Up', started],
+    ['Incarnation', instance.incarnation],
+    ['Package version', info?.package_version],
+    ['API version', info?.api_version],
+    ['SDK version', info?.sdk_version],
+  ];
+  const flags = info?.flags && typeof info.flags === 'object' ? Object.entries(info.flags) : [];
+  const rows = [...facts, ...flags.map(([name, on]) => [`Flag ${name}`, on === true ? 'on' : on === false ? 'off' : String(on)])];
+  return html`<h3>What it says of itself</h3>
+    ${info?.error && html`<p class="muted small">It does not tell (<code>/info</code>): ${info.error}</p>`}
+    <dl class="facts">${rows.filter(([, value]) => value).map(([name, value]) => html`<div key=${name}><dt><bdi>${name}</bdi></dt><dd><bdi>${String(value)}</bdi></dd></div>`)}</dl>`;
+}
+
+/** @param {{ group: Group, onSelect: (id: string) => void }} props */
+function Siblings({ group, onSelect }) {
+  if (!group.instances.length) return html`<p class="muted small">It has no instance now. Scale it up to have it run.</p>`;
+  return html`<h3>Instances</h3>
+    <ul class="siblings">
+      ${group.instances.map(
+        (one) => html`<li key=${one.slot}>
+          <button type="button" class="link" onClick=${() => onSelect(one.slot)}><span class="state" data-tone=${one.tone}><span class="dot" aria-hidden="true"></span><bdi>${one.slot}</bdi></span></button>
+          <span class="muted small">${one.state} · ${one.version}${one.zone ? ` · zone ${one.zone}` : ''}</span>
+        </li>`,
+      )}
+    </ul>
+    ${restartsOf(group) > 0 && html`<p class="muted small">Restarted ${restartsOf(group)} times altogether.</p>`}`;
+}
+
+/** @param {{ group: Group, instance: Instance | null, onSelect: (id: string) => void }} props */
+function Ways({ group, instance, onSelect }) {
+  const logs = instance ? { instance: instance.slot } : { brick: group.name };
+  return html`<p class="ways">
+    ${instance && group.instances.length > 1 && html`<button type="button" class="button" onClick=${() => onSelect(`brick:${group.name}`)}>All of <bdi>${group.name}</bdi></button>`}
+    <a class="button" href=${address('/console/logs', logs)}>Logs</a>
+    <a class="button" href=${address('/console/traces', { service: group.name })}>Traces</a>
+    <a class="button" href=${address('/console/traces', { service: group.name, errors: 1 })}>Failed</a>
+    ${!group.platform && html`<a class="button" href=${address('/', { select: `brick:${group.name}` })}>On the map</a>`}
+  </p>`;
+}
