@@ -38,6 +38,9 @@ pub struct TraceSummary {
     pub services: Vec<ServiceShare>,
     /// Whether any span has status error.
     pub error: bool,
+    /// The test suite that made it, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<String>,
 }
 
 /// What one service adds to a trace.
@@ -108,9 +111,76 @@ pub struct SpanEvent {
     pub attributes: BTreeMap<String, Value>,
 }
 
+/// One value of a facet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FacetValue {
+    /// The value.
+    pub value: String,
+    /// Records that have it.
+    pub count: u64,
+}
+
+/// One value of a facet of traces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TraceFacetValue {
+    /// The value.
+    pub value: String,
+    /// Traces that have it.
+    pub count: u64,
+    /// Traces in which a span that has it failed.
+    pub errors: u64,
+}
+
+/// How the traces that match divide: at most 50 values each, most traces first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TraceFacets {
+    /// Services that took part.
+    pub service: Vec<TraceFacetValue>,
+    /// Names of spans that serve (kinds `server` and `consumer`) and of root spans; where a service is asked for, of
+    /// its spans alone.
+    pub operation: Vec<TraceFacetValue>,
+    /// `ok` and `error`.
+    pub status: Vec<FacetValue>,
+}
+
+/// When and how long: the traces that match, by the end of each and its duration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Heatmap {
+    /// Where the first column begins, Unix seconds.
+    pub from_unix_s: u64,
+    /// Width of a column in seconds.
+    pub step_s: u64,
+    /// Upper bounds of the rows in milliseconds, each excluded, ascending; one row more holds what is longer.
+    pub bounds_ms: Vec<f64>,
+    /// For each column for each row, the shortest durations first: traces, and how many of them have a failed span.
+    pub cells: Vec<Vec<[u64; 2]>>,
+}
+
+/// How the log records that match divide: at most 50 values each, most records first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LogFacets {
+    /// By brick.
+    pub brick: Vec<FacetValue>,
+    /// By slot.
+    pub instance: Vec<FacetValue>,
+    /// By level.
+    pub level: Vec<FacetValue>,
+    /// By version.
+    pub version: Vec<FacetValue>,
+}
+
+/// A log record among those of its instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LogContext {
+    /// In the order of arrival, the one asked for among them.
+    pub items: Vec<Log>,
+}
+
 /// One log record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Log {
+    /// Decimal digits; ascends in the order of arrival, over restarts too, and is below 2^53.
+    pub id: String,
     /// When, RFC 3339 with microseconds.
     pub ts: String,
     /// `service.name`.
@@ -211,6 +281,8 @@ pub enum NodeKind {
     Edge,
     /// A brick of the system, or another service that sends spans.
     Brick,
+    /// A process of the platform other than the gateway: `control`, `telemetry`.
+    Platform,
     /// Something that is called but sends no spans and is not in the registry.
     External,
 }

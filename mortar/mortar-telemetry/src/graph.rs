@@ -10,7 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 
 use crate::api;
-use crate::record::{Kind, Span, Status, Value};
+use crate::record::{Kind, SYNTHETIC, Span, Status, Value};
+use crate::store::Synthetic;
 
 use cell::Cell;
 use join::{Join, Waiting};
@@ -19,6 +20,9 @@ use join::{Join, Waiting};
 pub const WINDOW_S_MAX: u64 = 900;
 /// The service whose node is the edge.
 pub const EDGE: &str = "gateway";
+
+/// The other processes of the platform.
+const PLATFORM: [&str; 2] = ["control", "telemetry"];
 
 const FINE_S: u64 = 1;
 const FINE_SLOTS: usize = 181;
@@ -56,6 +60,15 @@ struct Wheel {
 
 #[derive(Debug, Default)]
 struct Slot {
+    /// By service, and whether a test suite asked.
+    served: HashMap<(Service, bool), Cell>,
+    /// By caller and callee, and whether a test suite asked.
+    called: HashMap<(Service, Service, bool), Cell>,
+}
+
+/// What slots add up to.
+#[derive(Debug, Default)]
+struct Sum {
     served: HashMap<Service, Cell>,
     called: HashMap<(Service, Service), Cell>,
 }
@@ -66,6 +79,7 @@ struct Outcome {
     end_s: u64,
     micros: u64,
     error: bool,
+    synthetic: bool,
 }
 
 impl Default for Inner {
@@ -95,8 +109,13 @@ impl Graph {
     }
 
     /// The graph of the last `window_s` seconds; `instances` is what the registry has of each brick.
-    pub fn query(&self, window_s: u64, instances: &BTreeMap<String, u64>) -> api::Graph {
-        self.query_at(window_s, instances, unix_s())
+    pub fn query(
+        &self,
+        window_s: u64,
+        synthetic: Synthetic,
+        instances: &BTreeMap<String, u64>,
+    ) -> api::Graph {
+        self.query_at(window_s, synthetic, instances, unix_s())
     }
 
     /// Calls that the bounds left out.
@@ -121,11 +140,17 @@ impl Graph {
         inner.give_up(now_s);
     }
 
-    fn query_at(&self, window_s: u64, instances: &BTreeMap<String, u64>, now_s: u64) -> api::Graph {
+    fn query_at(
+        &self,
+        window_s: u64,
+        synthetic: Synthetic,
+        instances: &BTreeMap<String, u64>,
+        now_s: u64,
+    ) -> api::Graph {
         let mut inner = self.0.lock();
         inner.give_up(now_s);
         let window_s = window_s.clamp(1, WINDOW_S_MAX);
-        let sum = inner.sum(window_s, now_s);
+        let sum = inner.sum(window_s, synthetic, now_s);
         // A system younger than the window has its rate over its own age.
         let age = inner.first_s.map_or(1, |first| now_s.saturating_sub(first) + 1);
         inner.answer(&sum, window_s, window_s.min(age), instances)
@@ -144,6 +169,7 @@ fn outcome(span: &Span) -> Outcome {
         end_s: span.end_ns / 1_000_000_000,
         micros: span.end_ns.saturating_sub(span.start_ns) / 1_000,
         error: span.status == Status::Error,
+        synthetic: attribute(span, SYNTHETIC).is_some(),
     }
 }
 
@@ -172,7 +198,9 @@ impl Inner {
     }
 
     fn server(&mut self, own: Service, span: &Span, now_s: u64) {
-        self.add(outcome(span), now_s, |slot| slot.served.entry(own).or_default());
+        let outcome = outcome(span);
+        let key = (own, outcome.synthetic);
+        self.add(outcome, now_s, |slot| slot.served.entry(key).or_default());
         if span.parent_id != 0
             && let Some(waiting) = self.join.server((span.trace_id, span.parent_id), own)
         {
@@ -220,12 +248,13 @@ impl Inner {
     }
 
     fn call(&mut self, from: Service, to: Service, outcome: Outcome, now_s: u64) {
-        let full = |slot: &Slot| slot.called.len() >= EDGES_MAX && !slot.called.contains_key(&(from, to));
+        let key = (from, to, outcome.synthetic);
+        let full = |slot: &Slot| slot.called.len() >= EDGES_MAX && !slot.called.contains_key(&key);
         if self.fine.slots.get(&outcome.end_s).is_some_and(full) {
             self.dropped += 1;
             return;
         }
-        self.add(outcome, now_s, |slot| slot.called.entry((from, to)).or_default());
+        self.add(outcome, now_s, |slot| slot.called.entry(key).or_default());
     }
 
     fn add(&mut self, outcome: Outcome, now_s: u64, cell: impl Fn(&mut Slot) -> &mut Cell) {
@@ -247,20 +276,24 @@ impl Inner {
         }
     }
 
-    fn sum(&self, window_s: u64, now_s: u64) -> Slot {
+    fn sum(&self, window_s: u64, synthetic: Synthetic, now_s: u64) -> Sum {
         let wheel = if window_s < FINE_SLOTS as u64 {
             &self.fine
         } else {
             &self.coarse
         };
         let from = (now_s + 1).saturating_sub(window_s) / wheel.slot_s;
-        let mut sum = Slot::default();
+        let mut sum = Sum::default();
         for (_, slot) in wheel.slots.range(from..) {
-            for (service, cell) in &slot.served {
-                sum.served.entry(*service).or_default().merge(cell);
+            for ((service, made), cell) in &slot.served {
+                if synthetic.takes(*made) {
+                    sum.served.entry(*service).or_default().merge(cell);
+                }
             }
-            for (edge, cell) in &slot.called {
-                sum.called.entry(*edge).or_default().merge(cell);
+            for ((from, to, made), cell) in &slot.called {
+                if synthetic.takes(*made) {
+                    sum.called.entry((*from, *to)).or_default().merge(cell);
+                }
             }
         }
         sum
@@ -271,13 +304,7 @@ impl Inner {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "seconds and counts are small")]
-    fn answer(
-        &self,
-        sum: &Slot,
-        window_s: u64,
-        over_s: u64,
-        instances: &BTreeMap<String, u64>,
-    ) -> api::Graph {
+    fn answer(&self, sum: &Sum, window_s: u64, over_s: u64, instances: &BTreeMap<String, u64>) -> api::Graph {
         let rate = |cell: &Cell| cell.count() as f64 / over_s as f64;
         let mut calls: BTreeMap<Service, Cell> = BTreeMap::new();
         for ((from, to), cell) in &sum.called {
@@ -294,6 +321,7 @@ impl Inner {
             api::Node {
                 kind: match (brick.as_str(), known) {
                     (EDGE, _) => api::NodeKind::Edge,
+                    (name, _) if PLATFORM.contains(&name) => api::NodeKind::Platform,
                     (_, true) => api::NodeKind::Brick,
                     (_, false) => api::NodeKind::External,
                 },

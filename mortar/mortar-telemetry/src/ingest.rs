@@ -95,8 +95,12 @@ impl Sink {
         };
         let repeated = sent - fresh.len() as u64;
         self.0.duplicates.fetch_add(repeated, Ordering::Relaxed);
-        self.0.tails.publish(resource, &fresh);
-        let mut appended = self.0.store.append_logs(resource, &fresh);
+        let mut publication = self.0.tails.publication(resource);
+        let mut appended = self
+            .0
+            .store
+            .append_logs(resource, &fresh, &mut |id, log| publication.add(id, log));
+        publication.send();
         // To the sender a repeated record is a kept one.
         appended.accepted += repeated;
         appended

@@ -1,5 +1,6 @@
 //! Query: from what the store gives to what the API answers. Knows nothing of how records are kept.
 
+pub mod heatmap;
 pub mod logs;
 pub mod metrics;
 pub mod traces;
@@ -9,6 +10,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::record::Attributes;
+
+/// Values of one facet.
+const FACET_VALUES_MAX: usize = 50;
 
 /// Nanoseconds since 1970 as RFC 3339 in UTC with microseconds.
 pub(crate) fn rfc3339(unix_ns: u64) -> String {

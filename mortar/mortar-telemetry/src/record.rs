@@ -38,6 +38,9 @@ pub enum Value {
     Json(String),
 }
 
+/// Attribute of a span that a test suite caused, with the suite's name.
+pub const SYNTHETIC: &str = "brick.synthetic";
+
 /// Attributes in the order in which they came.
 pub type Attributes = Vec<(String, Value)>;
 

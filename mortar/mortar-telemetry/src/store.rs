@@ -6,6 +6,7 @@
 pub mod memory;
 
 mod codec;
+mod facets;
 mod logs;
 mod ring;
 mod series;
@@ -21,16 +22,29 @@ pub use memory::Memory;
 pub trait Store: Send + Sync + 'static {
     /// Keeps spans of one sender.
     fn append_spans(&self, resource: &Arc<Resource>, spans: &[Span]) -> Appended;
-    /// Keeps log records of one sender.
-    fn append_logs(&self, resource: &Arc<Resource>, logs: &[Log]) -> Appended;
+    /// Keeps log records of one sender; `kept` is told each that is kept, with the id it got.
+    fn append_logs(
+        &self,
+        resource: &Arc<Resource>,
+        logs: &[Log],
+        kept: &mut dyn FnMut(LogId, &Log),
+    ) -> Appended;
     /// Keeps metric values.
     fn append_samples(&self, batch: &MetricBatch) -> Appended;
     /// Traces that match, newest first, at most `limit`, only those behind `after`.
     fn find_traces(&self, filter: &TraceFilter, limit: usize, after: Option<TraceKey>) -> Vec<TraceHead>;
+    /// End, duration and outcome of every trace that matches, in no order.
+    fn each_trace(&self, filter: &TraceFilter, each: &mut dyn FnMut(TraceShape));
+    /// How the traces that match divide, at most `limit` values of each facet.
+    fn trace_facets(&self, filter: &TraceFilter, limit: usize) -> TraceFacets;
     /// All spans of a trace in order of start; empty when the trace is unknown.
     fn trace(&self, id: &TraceId) -> Vec<Sent<Span>>;
     /// Log records that match, newest first, at most `limit`, only those behind `after`.
     fn find_logs(&self, filter: &LogFilter, limit: usize, after: Option<LogKey>) -> Vec<(LogKey, Sent<Log>)>;
+    /// How the log records that match divide, at most `limit` values of each facet.
+    fn log_facets(&self, filter: &LogFilter, limit: usize) -> LogFacets;
+    /// A record and those of the same instance around it, in order of arrival; none when the record is not kept.
+    fn log_context(&self, id: LogId, before: usize, after: usize) -> Option<Vec<(LogKey, Sent<Log>)>>;
     /// The metric families that are kept, with their number of series.
     fn families(&self) -> Vec<(Family, u64)>;
     /// Points between two times (milliseconds since 1970, both included) of the series of that exact name that carry
@@ -55,8 +69,24 @@ pub struct Appended {
 /// then its id.
 pub type TraceKey = (u64, TraceId);
 
+/// Id of a log record: ascends in the order of arrival, over restarts too. It begins with the microseconds since 1970
+/// at the start of the store and counts on by one for each record, so it stays below 2^53.
+pub type LogId = u64;
+
 /// Position of a log record in the order of a search: its time, then the order of arrival.
-pub type LogKey = (u64, u64);
+pub type LogKey = (u64, LogId);
+
+/// Whether traffic that a test suite made counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Synthetic {
+    /// Together with all other.
+    #[default]
+    With,
+    /// Not.
+    Without,
+    /// It alone.
+    Only,
+}
 
 /// Which traces.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -75,6 +105,59 @@ pub struct TraceFilter {
     pub attributes: Vec<(String, String)>,
     /// Ended at or after this time, nanoseconds since 1970.
     pub since_ns: u64,
+    /// Ended before this time, nanoseconds since 1970.
+    pub until_ns: Option<u64>,
+    /// Whether traces of test suites count.
+    pub synthetic: Synthetic,
+}
+
+/// What every trace has, whatever its spans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceShape {
+    /// End of its root, of its last span while the root has not arrived.
+    pub end_ns: u64,
+    /// Duration of the root, or of all that has arrived.
+    pub duration_ns: u64,
+    /// Whether any span has status error.
+    pub error: bool,
+}
+
+/// One value of a facet of traces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceShare {
+    /// The value.
+    pub value: String,
+    /// Traces that have it.
+    pub count: u64,
+    /// Traces in which a span that has it failed.
+    pub errors: u64,
+}
+
+/// How traces divide.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TraceFacets {
+    /// By services that took part, most traces first.
+    pub services: Vec<TraceShare>,
+    /// By names of spans that serve (kinds server and consumer) and of roots; of the service asked for alone, where one
+    /// is.
+    pub operations: Vec<TraceShare>,
+    /// Traces without a failed span.
+    pub ok: u64,
+    /// Traces with one.
+    pub failed: u64,
+}
+
+/// How log records divide: values and their counts, most first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogFacets {
+    /// By brick.
+    pub bricks: Vec<(String, u64)>,
+    /// By slot.
+    pub instances: Vec<(String, u64)>,
+    /// By level.
+    pub levels: Vec<(String, u64)>,
+    /// By version.
+    pub versions: Vec<(String, u64)>,
 }
 
 /// What a search tells about a trace.
@@ -96,6 +179,8 @@ pub struct TraceHead {
     pub services: Vec<(String, u64, u64)>,
     /// Whether any span has status error.
     pub error: bool,
+    /// The test suite that made it.
+    pub synthetic: Option<String>,
 }
 
 /// Which log records.
@@ -105,6 +190,8 @@ pub struct LogFilter {
     pub brick: Option<String>,
     /// Of this slot (`order/1`) or incarnation.
     pub instance: Option<String>,
+    /// Of this version.
+    pub version: Option<String>,
     /// At least as severe as this.
     pub level: Option<Level>,
     /// The message, or the value of a field, holds this text; ASCII letters compare without case.
@@ -113,6 +200,8 @@ pub struct LogFilter {
     pub trace: Option<TraceId>,
     /// At or after this time, nanoseconds since 1970.
     pub since_ns: u64,
+    /// Before this time, nanoseconds since 1970.
+    pub until_ns: Option<u64>,
 }
 
 /// One series with the points that were asked for.
@@ -145,6 +234,17 @@ pub struct Usage {
     pub evicted_points: u64,
     /// Records refused.
     pub refused: u64,
+}
+
+impl Synthetic {
+    /// Whether what is (or is not) synthetic counts.
+    pub fn takes(self, synthetic: bool) -> bool {
+        match self {
+            Self::With => true,
+            Self::Without => !synthetic,
+            Self::Only => synthetic,
+        }
+    }
 }
 
 impl Appended {
@@ -182,10 +282,15 @@ impl LogFilter {
                 .instance
                 .as_ref()
                 .is_none_or(|instance| *instance == resource.instance || *instance == resource.incarnation)
+            && self
+                .version
+                .as_ref()
+                .is_none_or(|version| *version == resource.version)
     }
 
     pub(crate) fn matches_head(&self, time_ns: u64, level: Level, trace_id: &TraceId) -> bool {
         time_ns >= self.since_ns
+            && self.until_ns.is_none_or(|until| time_ns < until)
             && self.level.is_none_or(|least| level >= least)
             && self.trace.as_ref().is_none_or(|trace| trace == trace_id)
     }

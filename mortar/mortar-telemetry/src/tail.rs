@@ -1,20 +1,29 @@
-//! Live log tails: each has a bounded queue of its own; what a slow reader does not take is dropped, counted, and said.
+//! Live log tails: each has a bounded queue of its own; what a slow reader does not take is dropped, counted, and told
+//! at the place where it is missing.
+//!
+//! A record is encoded once, whoever reads it, and only where somebody does.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::RwLock;
-use tokio::sync::mpsc;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use tokio::sync::Notify;
 
-use crate::api;
 use crate::query;
 use crate::record::{Log, Resource};
-use crate::store::LogFilter;
+use crate::store::{LogFilter, LogId};
 
-/// Records that wait for one reader.
-const QUEUE_MAX: usize = 1_024;
+/// Records that wait for one reader: more than a second of 5,000 lines a second.
+const QUEUE_MAX: usize = 8_192;
+/// Bytes of JSON that wait for one reader.
+const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Records handed to a reader at once.
+const BATCH_MAX: usize = 512;
+/// Bytes after which a batch is full.
+const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Tails at one time.
-const TAILS_MAX: usize = 64;
+pub(crate) const TAILS_MAX: usize = 64;
 
 /// Hands records to all tails that ask for them.
 #[derive(Debug, Default)]
@@ -26,42 +35,57 @@ pub struct Hub {
 #[derive(Debug)]
 struct Feed {
     filter: LogFilter,
-    queue: mpsc::Sender<Arc<api::Log>>,
-    dropped: AtomicU64,
+    queue: Mutex<Queue>,
+    filled: Notify,
+    closed: AtomicBool,
 }
 
-/// One reader.
-#[derive(Debug)]
-pub struct Tail {
-    feed: Arc<Feed>,
-    queue: mpsc::Receiver<Arc<api::Log>>,
+#[derive(Debug, Default)]
+struct Queue {
+    records: VecDeque<Arc<str>>,
+    bytes: usize,
+    /// How many records still lie before the gap, and how many are missing in it.
+    gap: Option<(usize, u64)>,
 }
+
+/// One reader. Its queue goes with it.
+#[derive(Debug)]
+pub struct Tail(Arc<Feed>);
 
 /// What a reader gets.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
-    /// A record.
-    Log(Arc<api::Log>),
-    /// So many records were dropped before the next one.
+    /// Records in the order of their arrival, each as JSON ([`crate::api::Log`]); never empty.
+    Logs(Vec<Arc<str>>),
+    /// So many records were dropped between the last one and the next.
     Dropped(u64),
+}
+
+/// Records of one sender on their way to the tails.
+pub(crate) struct Publication<'a> {
+    hub: &'a Hub,
+    resource: &'a Resource,
+    tails: RwLockReadGuard<'a, Vec<Arc<Feed>>>,
+    /// For each tail, what it is to get.
+    wanted: Vec<Vec<Arc<str>>>,
 }
 
 impl Hub {
     /// A new tail; none when there are too many.
     pub fn tail(&self, filter: LogFilter) -> Option<Tail> {
-        let (sender, queue) = mpsc::channel(QUEUE_MAX);
         let feed = Arc::new(Feed {
             filter,
-            queue: sender,
-            dropped: AtomicU64::new(0),
+            queue: Mutex::default(),
+            filled: Notify::new(),
+            closed: AtomicBool::new(false),
         });
         let mut tails = self.tails.write();
-        tails.retain(|feed| !feed.queue.is_closed());
+        tails.retain(|feed| !feed.closed.load(Ordering::Relaxed));
         if tails.len() >= TAILS_MAX {
             return None;
         }
         tails.push(Arc::clone(&feed));
-        Some(Tail { feed, queue })
+        Some(Tail(feed))
     }
 
     /// Records that slow readers did not take.
@@ -69,88 +93,104 @@ impl Hub {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn publish(&self, resource: &Resource, logs: &[Log]) {
+    /// Begins to hand out records of one sender.
+    pub(crate) fn publication<'a>(&'a self, resource: &'a Resource) -> Publication<'a> {
         let tails = self.tails.read();
-        if tails.is_empty() {
-            return;
+        Publication {
+            hub: self,
+            resource,
+            wanted: vec![Vec::new(); tails.len()],
+            tails,
         }
-        for log in logs {
-            let mut told = None;
-            for feed in tails.iter().filter(|feed| feed.filter.matches(resource, log)) {
-                let told = told.get_or_insert_with(|| Arc::new(query::logs::to_api(resource, log)));
-                if let Err(mpsc::error::TrySendError::Full(_)) = feed.queue.try_send(Arc::clone(told)) {
-                    feed.dropped.fetch_add(1, Ordering::Relaxed);
-                    self.dropped.fetch_add(1, Ordering::Relaxed);
-                }
+    }
+}
+
+impl Publication<'_> {
+    /// A record that was kept.
+    pub(crate) fn add(&mut self, id: LogId, log: &Log) {
+        let mut told = None;
+        for (feed, wanted) in self.tails.iter().zip(&mut self.wanted) {
+            if !feed.closed.load(Ordering::Relaxed) && feed.filter.matches(self.resource, log) {
+                let told = told.get_or_insert_with(|| query::logs::encode(id, self.resource, log));
+                wanted.push(Arc::clone(told));
+            }
+        }
+    }
+
+    /// Puts what every tail is to get into its queue.
+    pub(crate) fn send(self) {
+        for (feed, wanted) in self.tails.iter().zip(self.wanted) {
+            if !wanted.is_empty() {
+                let dropped = feed.queue.lock().put(wanted);
+                self.hub.dropped.fetch_add(dropped, Ordering::Relaxed);
+                feed.filled.notify_one();
             }
         }
     }
 }
 
+impl Queue {
+    /// Takes what there is room for; how many records there was none for.
+    fn put(&mut self, records: Vec<Arc<str>>) -> u64 {
+        let mut dropped = 0;
+        for record in records {
+            if self.records.len() >= QUEUE_MAX || self.bytes + record.len() > QUEUE_BYTES_MAX {
+                dropped += 1;
+            } else {
+                self.bytes += record.len();
+                self.records.push_back(record);
+            }
+        }
+        if dropped > 0 {
+            let (ahead, before) = self.gap.unwrap_or((self.records.len(), 0));
+            self.gap = Some((ahead, before + dropped));
+        }
+        dropped
+    }
+
+    fn take(&mut self) -> Option<Item> {
+        let ahead = match self.gap {
+            Some((0, dropped)) => {
+                self.gap = None;
+                return Some(Item::Dropped(dropped));
+            }
+            Some((ahead, _)) => ahead,
+            None => usize::MAX,
+        };
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while batch.len() < BATCH_MAX.min(ahead) && bytes < BATCH_BYTES_MAX {
+            let Some(record) = self.records.pop_front() else {
+                break;
+            };
+            bytes += record.len();
+            batch.push(record);
+        }
+        self.bytes -= bytes;
+        if let Some((ahead, _)) = &mut self.gap {
+            *ahead -= batch.len();
+        }
+        (!batch.is_empty()).then_some(Item::Logs(batch))
+    }
+}
+
 impl Tail {
     /// The next item; waits for it.
-    pub async fn next(&mut self) -> Option<Item> {
-        let dropped = self.feed.dropped.swap(0, Ordering::Relaxed);
-        if dropped > 0 {
-            return Some(Item::Dropped(dropped));
+    pub async fn next(&mut self) -> Item {
+        loop {
+            if let Some(item) = self.0.queue.lock().take() {
+                return item;
+            }
+            self.0.filled.notified().await;
         }
-        self.queue.recv().await.map(Item::Log)
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.0.closed.store(true, Ordering::Relaxed);
+        *self.0.queue.lock() = Queue::default();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::Level;
-
-    fn log(message: &str) -> Log {
-        Log {
-            time_ns: 1,
-            level: Level::Info,
-            message: message.to_owned(),
-            trace_id: [0; 16],
-            span_id: 0,
-            fields: Vec::new(),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_tail_gets_what_it_asked_for() {
-        let hub = Hub::default();
-        let mut tail = hub
-            .tail(LogFilter {
-                text: Some("yes".to_owned()),
-                ..LogFilter::default()
-            })
-            .unwrap();
-        hub.publish(&Resource::default(), &[log("no"), log("yes")]);
-        let Some(Item::Log(got)) = tail.next().await else {
-            panic!("a record")
-        };
-        assert_eq!(got.msg, "yes");
-    }
-
-    #[tokio::test]
-    async fn a_slow_reader_is_told_what_it_missed() {
-        let hub = Hub::default();
-        let mut tail = hub.tail(LogFilter::default()).unwrap();
-        let many: Vec<_> = (0..QUEUE_MAX + 7).map(|n| log(&n.to_string())).collect();
-        hub.publish(&Resource::default(), &many);
-        assert_eq!(tail.next().await, Some(Item::Dropped(7)));
-        let Some(Item::Log(first)) = tail.next().await else {
-            panic!("a record")
-        };
-        assert_eq!((first.msg.as_str(), hub.dropped()), ("0", 7));
-    }
-
-    #[test]
-    fn tails_are_bounded_and_closed_ones_make_room() {
-        let hub = Hub::default();
-        let mut open: Vec<_> = (0..TAILS_MAX)
-            .map(|_| hub.tail(LogFilter::default()).unwrap())
-            .collect();
-        assert!(hub.tail(LogFilter::default()).is_none());
-        open.pop();
-        assert!(hub.tail(LogFilter::default()).is_some());
-    }
-}
+mod tests;

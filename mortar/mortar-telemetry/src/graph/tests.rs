@@ -74,7 +74,7 @@ fn a_checkout_becomes_its_graph() {
     );
     add("product", &[span(7, 6, Kind::Server, 8, &[])]);
     let instances = BTreeMap::from([("order".to_owned(), 2), ("payment".to_owned(), 1)]);
-    let answer = graph.query_at(60, &instances, NOW_S + 11);
+    let answer = graph.query_at(60, Synthetic::Without, &instances, NOW_S + 11);
     assert_eq!(
         edges(&answer),
         [
@@ -122,7 +122,7 @@ fn a_call_to_a_bare_address_is_joined_with_its_server_span_whichever_comes_first
             graph.observe_at(service, spans, NOW_S);
         }
         assert_eq!(
-            edges(&graph.query_at(60, &BTreeMap::new(), NOW_S + 20)),
+            edges(&graph.query_at(60, Synthetic::Without, &BTreeMap::new(), NOW_S + 20)),
             [("a", "b")]
         );
     }
@@ -133,9 +133,27 @@ fn only_the_window_counts() {
     let graph = Graph::default();
     let call = span(2, 1, Kind::Client, 10, &[("peer.service", "b")]);
     graph.observe_at("a", std::slice::from_ref(&call), NOW_S);
-    assert_eq!(graph.query_at(60, &BTreeMap::new(), NOW_S + 59).edges.len(), 1);
-    assert_eq!(graph.query_at(60, &BTreeMap::new(), NOW_S + 60).edges.len(), 0);
-    assert_eq!(graph.query_at(900, &BTreeMap::new(), NOW_S + 600).edges.len(), 1);
+    assert_eq!(
+        graph
+            .query_at(60, Synthetic::Without, &BTreeMap::new(), NOW_S + 59)
+            .edges
+            .len(),
+        1
+    );
+    assert_eq!(
+        graph
+            .query_at(60, Synthetic::Without, &BTreeMap::new(), NOW_S + 60)
+            .edges
+            .len(),
+        0
+    );
+    assert_eq!(
+        graph
+            .query_at(900, Synthetic::Without, &BTreeMap::new(), NOW_S + 600)
+            .edges
+            .len(),
+        1
+    );
     graph.observe_at("a", &[call], NOW_S + 2_000);
     assert_eq!(graph.dropped(), 1, "a span from before all windows");
 }
@@ -147,8 +165,66 @@ fn services_beyond_the_limit_are_dropped_and_counted() {
         graph.observe_at(&service.to_string(), &[span(1, 0, Kind::Server, 1, &[])], NOW_S);
     }
     assert_eq!(
-        graph.query_at(60, &BTreeMap::new(), NOW_S).nodes.len(),
+        graph
+            .query_at(60, Synthetic::Without, &BTreeMap::new(), NOW_S)
+            .nodes
+            .len(),
         SERVICES_MAX
     );
     assert_eq!(graph.dropped(), 1);
+}
+
+#[test]
+fn processes_of_the_platform_are_no_strangers() {
+    let graph = Graph::default();
+    let call = |id, peer| span(id, 1, Kind::Client, 10, &[("peer.service", peer)]);
+    graph.observe_at(
+        "order",
+        &[call(2, "control"), call(3, "telemetry"), call(4, "psp")],
+        NOW_S,
+    );
+    let answer = graph.query_at(60, Synthetic::Without, &BTreeMap::new(), NOW_S);
+    let kinds: Vec<_> = answer
+        .nodes
+        .iter()
+        .map(|node| (node.brick.as_str(), node.kind))
+        .collect();
+    use api::NodeKind::{Brick, External, Platform};
+    assert_eq!(
+        kinds,
+        [
+            ("control", Platform),
+            ("order", Brick),
+            ("psp", External),
+            ("telemetry", Platform)
+        ]
+    );
+}
+
+#[test]
+fn traffic_of_test_suites_is_left_out_unless_asked_for() {
+    let graph = Graph::default();
+    let suite = ("brick.synthetic", "smoke");
+    graph.observe_at(
+        "a",
+        &[
+            span(2, 1, Kind::Client, 10, &[("peer.service", "b")]),
+            span(3, 1, Kind::Client, 10, &[("peer.service", "b"), suite]),
+            span(4, 1, Kind::Client, 10, &[("peer.service", "c"), suite]),
+        ],
+        NOW_S,
+    );
+    for (synthetic, expect) in [
+        (Synthetic::Without, vec![("b", 1.0)]),
+        (Synthetic::With, vec![("b", 2.0), ("c", 1.0)]),
+        (Synthetic::Only, vec![("b", 1.0), ("c", 1.0)]),
+    ] {
+        let answer = graph.query_at(60, synthetic, &BTreeMap::new(), NOW_S);
+        let rates: Vec<_> = answer
+            .edges
+            .iter()
+            .map(|edge| (edge.to.as_str(), edge.rate))
+            .collect();
+        assert_eq!(rates, expect, "{synthetic:?}");
+    }
 }

@@ -22,6 +22,18 @@ pub fn document() -> Document {
                 .problem(400, "a parameter is wrong"),
         )
         .operation(
+            get("/traces/facets", "how the traces that match divide")
+                .query::<params::Traces>()
+                .answer::<api::TraceFacets>(200, "values with their counts, at most 50 each")
+                .problem(400, "a parameter is wrong"),
+        )
+        .operation(
+            get("/traces/heatmap", "the traces that match by end and duration")
+                .query::<params::Heatmap>()
+                .answer::<api::Heatmap>(200, "the map")
+                .problem(400, "a parameter is wrong"),
+        )
+        .operation(
             get("/traces/{trace_id}", "one trace with the log records that carry its id")
                 .answer::<api::Trace>(200, "the trace")
                 .problem(400, "no trace id")
@@ -34,11 +46,24 @@ pub fn document() -> Document {
                 .problem(400, "a parameter is wrong"),
         )
         .operation(
-            get("/logs/tail", "log records as they arrive: server-sent events `log` (a record) and `dropped`")
+            get("/logs/tail", "log records as they arrive: server-sent events `log` (a record), `logs` (a list of records) and `dropped`")
                 .query::<params::Logs>()
                 .empty(200, "text/event-stream")
                 .problem(400, "a parameter is wrong")
                 .problem(429, "too many tails are open"),
+        )
+        .operation(
+            get("/logs/facets", "how the log records that match divide")
+                .query::<params::Logs>()
+                .answer::<api::LogFacets>(200, "values with their counts, at most 50 each")
+                .problem(400, "a parameter is wrong"),
+        )
+        .operation(
+            get("/logs/{id}/context", "a log record among those of its instance")
+                .query::<params::LogContext>()
+                .answer::<api::LogContext>(200, "the records in the order of arrival")
+                .problem(400, "a parameter is wrong")
+                .problem(404, "the record is not kept"),
         )
         .operation(get("/metrics", "all metrics that are kept").answer::<api::Metrics>(200, "the metrics"))
         .operation(

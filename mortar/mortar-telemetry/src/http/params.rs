@@ -13,10 +13,14 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use crate::query::heatmap::{COLUMNS, COLUMNS_MAX};
 use crate::query::metrics::{Function, Query};
 use crate::query::{logs, traces};
 use crate::record::{Level, parse_trace_id};
-use crate::store::{LogFilter, LogKey, TraceFilter, TraceKey};
+use crate::store::{LogFilter, LogKey, Synthetic, TraceFilter, TraceKey};
+
+/// Records on each side of one.
+const CONTEXT_MAX: usize = 200;
 
 /// Items of one page at most.
 const LIMIT_MAX: usize = 1_000;
@@ -71,6 +75,14 @@ pub(crate) struct Traces {
     #[serde(deserialize_with = "parsed")]
     #[schemars(with = "Option<String>")]
     since: Option<Moment>,
+    /// The same; ended before it.
+    #[serde(deserialize_with = "parsed")]
+    #[schemars(with = "Option<String>")]
+    until: Option<Moment>,
+    /// `false`: without traces of test suites; `only`: them alone. `true` unless said.
+    #[serde(deserialize_with = "parsed")]
+    #[schemars(with = "Option<String>")]
+    synthetic: Option<Synthetic>,
     /// Items of a page, 20 unless said, at most 1,000.
     #[serde(deserialize_with = "parsed")]
     #[schemars(with = "Option<usize>")]
@@ -87,6 +99,8 @@ pub(crate) struct Logs {
     brick: Option<String>,
     /// Of this slot (`order/1`) or incarnation.
     instance: Option<String>,
+    /// Of this version.
+    version: Option<String>,
     /// At least as severe: `trace`, `debug`, `info`, `warn`, `error`.
     level: Option<String>,
     /// The message or a field holds this text, without regard to case.
@@ -97,6 +111,10 @@ pub(crate) struct Logs {
     #[serde(deserialize_with = "parsed")]
     #[schemars(with = "Option<String>")]
     since: Option<Moment>,
+    /// The same; before it.
+    #[serde(deserialize_with = "parsed")]
+    #[schemars(with = "Option<String>")]
+    until: Option<Moment>,
     /// Items of a page, 100 unless said, at most 1,000.
     #[serde(deserialize_with = "parsed")]
     #[schemars(with = "Option<usize>")]
@@ -138,6 +156,47 @@ pub(crate) struct Graph {
     #[serde(deserialize_with = "parsed")]
     #[schemars(with = "Option<String>")]
     window: Option<Span>,
+    /// `true`: with traffic of test suites; `only`: it alone. `false` unless said.
+    #[serde(deserialize_with = "parsed")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) synthetic: Option<Synthetic>,
+}
+
+/// Parameters of the heat map: those of a search for traces, and how many columns.
+#[derive(Debug, JsonSchema)]
+pub(crate) struct Heatmap {
+    #[schemars(flatten)]
+    _filter: Traces,
+    /// Columns, 60 unless said, at most 240.
+    #[schemars(with = "Option<usize>")]
+    _columns: usize,
+}
+
+/// Parameters of what surrounds a log record.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LogContext {
+    /// Records before it, 20 unless said, at most 200.
+    #[serde(deserialize_with = "parsed")]
+    #[schemars(with = "Option<usize>")]
+    before: Option<usize>,
+    /// Records behind it, 20 unless said, at most 200.
+    #[serde(deserialize_with = "parsed")]
+    #[schemars(with = "Option<usize>")]
+    after: Option<usize>,
+}
+
+impl FromStr for Synthetic {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "true" => Ok(Self::With),
+            "false" => Ok(Self::Without),
+            "only" => Ok(Self::Only),
+            _ => Err("expected true, false or only"),
+        }
+    }
 }
 
 /// A point in time, nanoseconds since 1970.
@@ -234,6 +293,8 @@ impl Traces {
             min_ns: self.min_duration_ms.map_or(0, nanoseconds),
             max_ns: self.max_duration_ms.map(nanoseconds),
             since_ns: self.since.map_or(0, |at| at.0),
+            until_ns: self.until.map(|at| at.0),
+            synthetic: self.synthetic.unwrap_or_default(),
         };
         Ok((filter, limit(self.limit, 20), after))
     }
@@ -251,12 +312,39 @@ impl Logs {
         let filter = LogFilter {
             brick: self.brick,
             instance: self.instance,
+            version: self.version,
             level: self.level.map(level).transpose()?,
             text: self.q,
             trace: self.trace.map(trace).transpose()?,
             since_ns: self.since.map_or(0, |at| at.0),
+            until_ns: self.until.map(|at| at.0),
         };
         Ok((filter, limit(self.limit, 100), after))
+    }
+}
+
+impl Heatmap {
+    /// The filter and the number of columns.
+    pub(crate) fn read(mut pairs: Vec<(String, String)>) -> Result<(TraceFilter, usize), Problem> {
+        let mut columns = COLUMNS;
+        if let Some(at) = pairs.iter().position(|(name, _)| name == "columns") {
+            let (name, text) = pairs.swap_remove(at);
+            if !text.is_empty() {
+                let expected = format!("a number from 1 to {COLUMNS_MAX}");
+                let read: Result<usize, _> = text.parse();
+                columns = read.map_err(|_| bad(&name, &expected, &text))?;
+            }
+        }
+        let (filter, ..) = read::<Traces>(pairs)?.into_parts()?;
+        Ok((filter, columns))
+    }
+}
+
+impl LogContext {
+    /// How many records before and behind.
+    pub(crate) fn lines(&self) -> (usize, usize) {
+        let lines = |asked: Option<usize>| asked.unwrap_or(20).min(CONTEXT_MAX);
+        (lines(self.before), lines(self.after))
     }
 }
 
@@ -318,101 +406,4 @@ fn step(text: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn given(text: &str) -> Vec<(String, String)> {
-        let pairs = text
-            .split('&')
-            .filter(|t| !t.is_empty())
-            .map(|t| t.split_once('=').unwrap_or((t, "")));
-        pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
-    }
-
-    #[test]
-    fn a_search_is_read_whole() {
-        let text = "service=order&error=true&min_duration_ms=1.5&attr=a=b=c&attr=d=&since=1700000000&limit=5&operation=";
-        let (filter, limit, after) = read::<Traces>(given(text)).unwrap().into_parts().unwrap();
-        let expect = TraceFilter {
-            service: Some("order".to_owned()),
-            error: Some(true),
-            min_ns: 1_500_000,
-            attributes: vec![
-                ("a".to_owned(), "b=c".to_owned()),
-                ("d".to_owned(), String::new()),
-            ],
-            since_ns: 1_700_000_000_000_000_000,
-            ..TraceFilter::default()
-        };
-        assert_eq!((filter, limit, after), (expect, 5, None));
-    }
-
-    #[test]
-    fn a_metric_range_is_read_whole() {
-        let text = "name=m&fn=p99&by=a,b&by=c&from=2023-11-14T22:13:20Z&to=1700000600&step=10&label=k=v";
-        let query = read::<Range>(given(text)).unwrap().into_query().unwrap();
-        let expect = Query {
-            name: "m".to_owned(),
-            labels: vec![("k".to_owned(), "v".to_owned())],
-            from_ms: 1_700_000_000_000,
-            to_ms: 1_700_000_600_000,
-            step_ms: 10_000,
-            function: Function::Quantile(0.99),
-            by: Some(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]),
-        };
-        assert_eq!(query, expect);
-        let all = read::<Range>(given("name=m&by=")).unwrap().into_query().unwrap();
-        assert_eq!(
-            (all.by, all.to_ms - all.from_ms, all.step_ms),
-            (Some(Vec::new()), 900_000, 5_000)
-        );
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        let traces = |text: &str| {
-            read::<Traces>(given(text))
-                .and_then(Traces::into_parts)
-                .unwrap_err()
-                .detail
-        };
-        let logs = |text: &str| {
-            read::<Logs>(given(text))
-                .and_then(Logs::into_parts)
-                .unwrap_err()
-                .detail
-        };
-        let range = |text: &str| {
-            read::<Range>(given(text))
-                .and_then(Range::into_query)
-                .unwrap_err()
-                .detail
-        };
-        for (detail, expect) in [
-            (
-                traces("servise=x"),
-                "unknown field `servise`, expected one of `service`",
-            ),
-            (traces("servise="), "unknown field `servise`"),
-            (traces("service=a&service=b"), "\"service\" is given twice"),
-            (traces("error=maybe"), "\"maybe\": provided string was not"),
-            (traces("attr=x"), "attr: expected key=value, found \"x\""),
-            (traces("since=yesterday"), "expected a duration such as 15m"),
-            (traces("cursor=x"), "cursor: expected the \"next\""),
-            (
-                logs("level=loud"),
-                "level: expected trace, debug, info, warn or error",
-            ),
-            (logs("trace=12"), "trace: expected a trace id"),
-            (range("fn=rate"), "name: expected the name of a metric"),
-            (range("name=m&fn=p42"), "fn: expected raw, rate"),
-            (range("name=m&step=x"), "step: expected a duration"),
-            (
-                range("name=m&from=2000&to=1000"),
-                "from: expected a time before to",
-            ),
-        ] {
-            assert!(detail.contains(expect), "{detail} does not say {expect}");
-        }
-    }
-}
+mod tests;

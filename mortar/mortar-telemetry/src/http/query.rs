@@ -6,16 +6,18 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
-use brick_bus::{Endpoints, Watch};
+use brick_bus::Watch;
 use brick_core::Drain;
 use brick_http::{Json, Path, Problem, Query};
 use http::StatusCode;
 
 use crate::api;
 use crate::ingest::Sink;
-use crate::query::{logs, metrics, traces};
+use crate::query::{heatmap, logs, metrics, traces};
 use crate::record::parse_trace_id;
 use crate::service::stats;
+use crate::store::Synthetic;
+use crate::tail::TAILS_MAX;
 
 use super::{params, tail};
 
@@ -31,9 +33,13 @@ pub(crate) struct App {
 pub(crate) fn routes(app: App) -> Router {
     let routes = Router::new()
         .route("/traces", get(find_traces))
+        .route("/traces/facets", get(trace_facets))
+        .route("/traces/heatmap", get(trace_heatmap))
         .route("/traces/{trace_id}", get(trace))
         .route("/logs", get(find_logs))
         .route("/logs/tail", get(follow_logs))
+        .route("/logs/facets", get(log_facets))
+        .route("/logs/{id}/context", get(log_context))
         .route("/metrics", get(list_metrics))
         .route("/metrics/range", get(metric_range))
         .route("/graph", get(graph))
@@ -48,6 +54,19 @@ async fn find_traces(
 ) -> Result<Json<api::Page<api::TraceSummary>>, Problem> {
     let (filter, limit, after) = params::read::<params::Traces>(pairs)?.into_parts()?;
     Ok(Json(traces::search(app.sink.store(), &filter, limit, after)))
+}
+
+async fn trace_facets(
+    State(app): State<App>,
+    Query(pairs): Pairs,
+) -> Result<Json<api::TraceFacets>, Problem> {
+    let (filter, ..) = params::read::<params::Traces>(pairs)?.into_parts()?;
+    Ok(Json(traces::facets(app.sink.store(), &filter)))
+}
+
+async fn trace_heatmap(State(app): State<App>, Query(pairs): Pairs) -> Result<Json<api::Heatmap>, Problem> {
+    let (filter, columns) = params::Heatmap::read(pairs)?;
+    Ok(Json(heatmap::heatmap(app.sink.store(), &filter, columns)))
 }
 
 async fn trace(State(app): State<App>, Path(id): Path<String>) -> Result<Json<api::Trace>, Problem> {
@@ -70,13 +89,35 @@ async fn find_logs(
     Ok(Json(logs::search(app.sink.store(), &filter, limit, after)))
 }
 
+async fn log_facets(State(app): State<App>, Query(pairs): Pairs) -> Result<Json<api::LogFacets>, Problem> {
+    let (filter, ..) = params::read::<params::Logs>(pairs)?.into_parts()?;
+    Ok(Json(logs::facets(app.sink.store(), &filter)))
+}
+
+async fn log_context(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Query(pairs): Pairs,
+) -> Result<Json<api::LogContext>, Problem> {
+    let (before, after) = params::read::<params::LogContext>(pairs)?.lines();
+    let Ok(id) = id.parse() else {
+        let detail = format!("expected the id of a log record, decimal digits, found \"{id}\"");
+        return Err(Problem::bad_request("invalid_log_id", detail));
+    };
+    let context = logs::context(app.sink.store(), id, before, after);
+    context.map(Json).ok_or_else(|| {
+        let detail = "the log record is not kept: it was evicted, or telemetry was started anew";
+        Problem::not_found("unknown_log", detail)
+    })
+}
+
 async fn follow_logs(State(app): State<App>, Query(pairs): Pairs) -> Result<Response, Problem> {
     let (filter, ..) = params::read::<params::Logs>(pairs)?.into_parts()?;
     let tail = app.sink.tails().tail(filter).ok_or_else(|| {
         Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_tails",
-            "64 tails are open; close one",
+            format!("{TAILS_MAX} tails are open; close one"),
         )
     })?;
     Ok(tail::answer(tail, app.drain))
@@ -92,8 +133,14 @@ async fn metric_range(State(app): State<App>, Query(pairs): Pairs) -> Result<Jso
 }
 
 async fn graph(State(app): State<App>, Query(pairs): Pairs) -> Result<Json<api::Graph>, Problem> {
-    let window_s = params::read::<params::Graph>(pairs)?.window_s();
-    Ok(Json(app.sink.graph().query(window_s, &instances(&app.watch))))
+    let params = params::read::<params::Graph>(pairs)?;
+    let synthetic = params.synthetic.unwrap_or(Synthetic::Without);
+    let graph = app.sink.graph();
+    Ok(Json(graph.query(
+        params.window_s(),
+        synthetic,
+        &instances(&app.watch),
+    )))
 }
 
 async fn usage(State(app): State<App>) -> Json<api::Stats> {
@@ -105,8 +152,8 @@ fn instances(watch: &Watch) -> BTreeMap<String, u64> {
     let state = watch.state();
     let of = |(name, resource): (&String, &std::sync::Arc<brick_bus::Resource>)| {
         let brick = name.strip_prefix("endpoints/")?;
-        let endpoints: Endpoints = serde_json::from_value(resource.value.clone()).ok()?;
-        Some((brick.to_owned(), endpoints.instances.len() as u64))
+        let instances = resource.value.get("instances")?.as_array()?;
+        Some((brick.to_owned(), instances.len() as u64))
     };
     state.resources.iter().filter_map(of).collect()
 }

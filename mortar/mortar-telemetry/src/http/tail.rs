@@ -1,4 +1,5 @@
-//! A log tail as server-sent events: `log` for each record, `dropped` where the reader was too slow.
+//! A log tail as server-sent events: `log` for a record, `logs` for several at once, `dropped` where the reader was too
+//! slow.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ pub(crate) fn answer(tail: Tail, drain: Drain) -> Response {
     let events = stream::unfold((tail, drain), |(mut tail, drain)| async move {
         let event = tokio::select! {
             item = tokio::time::timeout(HEARTBEAT, tail.next()) => match item {
-                Ok(item) => encode(&item?),
+                Ok(item) => encode(&item),
                 Err(_) => sse::heartbeat(),
             },
             () = drain.requested() => return None,
@@ -28,13 +29,14 @@ pub(crate) fn answer(tail: Tail, drain: Drain) -> Response {
 }
 
 fn encode(item: &Item) -> Bytes {
-    let json =
-        |event: &str, value: serde_json::Result<String>| sse::encode("", event, &value.unwrap_or_default());
     match item {
-        Item::Log(log) => json("log", serde_json::to_string(log.as_ref())),
-        Item::Dropped(dropped) => json(
-            "dropped",
-            serde_json::to_string(&api::Dropped { dropped: *dropped }),
-        ),
+        Item::Logs(records) => match records.as_slice() {
+            [record] => sse::encode("", "log", record),
+            records => sse::encode("", "logs", &format!("[{}]", records.join(","))),
+        },
+        Item::Dropped(dropped) => {
+            let told = serde_json::to_string(&api::Dropped { dropped: *dropped });
+            sse::encode("", "dropped", &told.unwrap_or_default())
+        }
     }
 }

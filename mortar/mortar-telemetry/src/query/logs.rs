@@ -1,10 +1,12 @@
-//! Log records: a page of those that match.
+//! Log records: a page of those that match, how they divide, and what surrounds one.
+
+use std::sync::Arc;
 
 use crate::api;
 use crate::record::{Log, Resource, span_hex, trace_hex};
-use crate::store::{LogFilter, LogKey, Store};
+use crate::store::{LogFilter, LogId, LogKey, Store};
 
-use super::{attributes, rfc3339};
+use super::{FACET_VALUES_MAX, attributes, rfc3339};
 
 /// A page of the records that match, newest first.
 pub fn search(
@@ -23,7 +25,7 @@ pub fn search(
     api::Page {
         items: found
             .iter()
-            .map(|(_, sent)| to_api(&sent.resource, &sent.record))
+            .map(|((_, id), sent)| to_api(*id, &sent.resource, &sent.record))
             .collect(),
         next,
     }
@@ -35,8 +37,44 @@ pub fn parse_cursor(text: &str) -> Option<LogKey> {
     Some((time_ns.parse().ok()?, arrival.parse().ok()?))
 }
 
-pub(crate) fn to_api(resource: &Resource, log: &Log) -> api::Log {
+/// How the records that match divide.
+pub fn facets(store: &dyn Store, filter: &LogFilter) -> api::LogFacets {
+    let told = |values: Vec<(String, u64)>| {
+        let values = values.into_iter();
+        values
+            .map(|(value, count)| api::FacetValue { value, count })
+            .collect()
+    };
+    let facets = store.log_facets(filter, FACET_VALUES_MAX);
+    api::LogFacets {
+        brick: told(facets.bricks),
+        instance: told(facets.instances),
+        level: told(facets.levels),
+        version: told(facets.versions),
+    }
+}
+
+/// A record among those of its instance; none when it is not kept.
+pub fn context(store: &dyn Store, id: LogId, before: usize, after: usize) -> Option<api::LogContext> {
+    let found = store.log_context(id, before, after)?;
+    let items = found.iter();
+    Some(api::LogContext {
+        items: items
+            .map(|((_, id), sent)| to_api(*id, &sent.resource, &sent.record))
+            .collect(),
+    })
+}
+
+/// A record as JSON.
+pub(crate) fn encode(id: LogId, resource: &Resource, log: &Log) -> Arc<str> {
+    serde_json::to_string(&to_api(id, resource, log))
+        .unwrap_or_default()
+        .into()
+}
+
+pub(crate) fn to_api(id: LogId, resource: &Resource, log: &Log) -> api::Log {
     api::Log {
+        id: id.to_string(),
         ts: rfc3339(log.time_ns),
         brick: resource.service.clone(),
         version: resource.version.clone(),

@@ -1,10 +1,10 @@
-//! Traces: search and one by id.
+//! Traces: search, how those that match divide, and one by id.
 
 use crate::api;
 use crate::record::{Event, Sent, Span, TraceId, parse_trace_id, span_hex, trace_hex};
-use crate::store::{LogFilter, Store, TraceFilter, TraceHead, TraceKey};
+use crate::store::{LogFilter, Store, TraceFilter, TraceHead, TraceKey, TraceShare};
 
-use super::{attributes, logs, rfc3339};
+use super::{FACET_VALUES_MAX, attributes, logs, rfc3339};
 
 /// Log records told with one trace.
 const LOGS_MAX: usize = 1_000;
@@ -26,6 +26,30 @@ pub fn search(
     }
 }
 
+/// How the traces that match divide.
+pub fn facets(store: &dyn Store, filter: &TraceFilter) -> api::TraceFacets {
+    let told = |shares: Vec<TraceShare>| {
+        let shares = shares.into_iter();
+        shares
+            .map(|TraceShare { value, count, errors }| api::TraceFacetValue { value, count, errors })
+            .collect()
+    };
+    let facets = store.trace_facets(filter, FACET_VALUES_MAX);
+    let status = [("ok", facets.ok), ("error", facets.failed)];
+    api::TraceFacets {
+        service: told(facets.services),
+        operation: told(facets.operations),
+        status: status
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(value, count)| api::FacetValue {
+                value: value.to_owned(),
+                count,
+            })
+            .collect(),
+    }
+}
+
 /// One trace with its logs; none when it is unknown (not yet, or no longer).
 pub fn by_id(store: &dyn Store, id: &TraceId) -> Option<api::Trace> {
     let spans = store.trace(id);
@@ -43,7 +67,7 @@ pub fn by_id(store: &dyn Store, id: &TraceId) -> Option<api::Trace> {
         spans: spans.iter().map(span).collect(),
         logs: logs
             .iter()
-            .map(|(_, sent)| logs::to_api(&sent.resource, &sent.record))
+            .map(|((_, id), sent)| logs::to_api(*id, &sent.resource, &sent.record))
             .collect(),
     })
 }
@@ -73,6 +97,7 @@ fn summary(head: TraceHead) -> api::TraceSummary {
             .map(|(name, spans, errors)| api::ServiceShare { name, spans, errors })
             .collect(),
         error: head.error,
+        synthetic: head.synthetic,
     }
 }
 

@@ -1,16 +1,19 @@
 //! Log records in a ring, chained by trace where they name one.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::record::{Level, Log, Resource, Sent, SpanId, TraceId};
 
 use super::codec::map_bytes;
+use super::facets::Counts;
 use super::ring::{Link, NOWHERE, Position, Ring, Segment};
-use super::{LogFilter, LogKey};
+use super::{LogFacets, LogFilter, LogId, LogKey};
 
 const NO_TRACE: TraceId = [0; 16];
+/// In the order of their numbers.
+const LEVELS: [Level; 5] = [Level::Trace, Level::Debug, Level::Info, Level::Warn, Level::Error];
 
 #[derive(Debug)]
 pub(super) struct Row {
@@ -31,9 +34,10 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    pub(super) fn new(bytes_max: usize) -> Self {
+    /// A store whose first record gets the id `first_id`.
+    pub(super) fn new(bytes_max: usize, first_id: LogId) -> Self {
         Self {
-            ring: Ring::new(bytes_max),
+            ring: Ring::new(bytes_max, first_id),
             traces: HashMap::new(),
             bytes_max,
             live: 0,
@@ -49,7 +53,8 @@ impl Logs {
         self.ring.bytes() + map_bytes::<(TraceId, Position)>(self.traces.capacity())
     }
 
-    pub(super) fn push(&mut self, resource: &Arc<Resource>, log: &Log) {
+    /// Keeps a record, and gives its id.
+    pub(super) fn push(&mut self, resource: &Arc<Resource>, log: &Log) -> LogId {
         let previous = self.traces.get(&log.trace_id).copied().unwrap_or(NOWHERE);
         let at = self.ring.push(resource, previous, |link, writer| {
             writer.text(&log.message);
@@ -66,7 +71,9 @@ impl Logs {
             self.traces.insert(log.trace_id, at);
         }
         self.live += 1;
+        let id = self.ring.id(at);
         while self.bytes() > self.bytes_max && self.evict() {}
+        id
     }
 
     fn evict(&mut self) -> bool {
@@ -113,6 +120,71 @@ impl Logs {
     }
 }
 
+impl Logs {
+    /// Counts by brick, instance, level and version in one pass.
+    pub(super) fn facets(&self, filter: &LogFilter, limit: usize) -> LogFacets {
+        let (mut bricks, mut instances) = (Counts::default(), Counts::default());
+        let (mut levels, mut versions) = ([0_u64; LEVELS.len()], Counts::default());
+        for (_, segment) in self.ring.segments() {
+            let resources = segment.resources();
+            let wanted: Vec<bool> = resources.iter().map(|r| filter.matches_resource(r)).collect();
+            let mut counts = vec![0_u64; resources.len()];
+            for row in &segment.rows {
+                let at = usize::from(row.link.resource);
+                if wanted.get(at).copied().unwrap_or_default()
+                    && filter.matches_head(row.time_ns, row.level, &row.trace_id)
+                    && holds(segment, row, filter)
+                {
+                    counts[at] += 1;
+                    levels[row.level as usize] += 1;
+                }
+            }
+            for (resource, count) in resources.iter().zip(counts) {
+                bricks.add(&resource.service, count);
+                instances.add(&resource.instance, count);
+                versions.add(&resource.version, count);
+            }
+        }
+        let mut by_level = Counts::default();
+        for (level, count) in LEVELS.into_iter().zip(levels) {
+            by_level.add(level.as_str(), count);
+        }
+        LogFacets {
+            bricks: bricks.most(limit),
+            instances: instances.most(limit),
+            levels: by_level.most(limit),
+            versions: versions.most(limit),
+        }
+    }
+
+    /// The record, `before` records of its instance that arrived earlier and `after` that arrived later.
+    pub(super) fn context(&self, id: LogId, before: usize, after: usize) -> Option<Vec<(LogKey, Sent<Log>)>> {
+        let at = self.ring.position(id)?;
+        let (segment, row) = self.ring.get(at)?;
+        let own = segment.resource(&row.link)?;
+        let same = |segment: &Segment<Row>, row: &Row| {
+            segment
+                .resource(&row.link)
+                .is_some_and(|r| r.instance == own.instance && r.service == own.service)
+        };
+        let told = |at, segment, row: &Row| Some(((row.time_ns, self.ring.id(at)), decode(segment, row)?));
+        let mut found: VecDeque<_> = told(at, segment, row).into_iter().collect();
+        let older = self.ring.older(at).filter(|(_, segment, row)| same(segment, row));
+        for (at, segment, row) in older.take(before) {
+            if let Some(told) = told(at, segment, row) {
+                found.push_front(told);
+            }
+        }
+        let newer = self.ring.newer(at).filter(|(_, segment, row)| same(segment, row));
+        found.extend(
+            newer
+                .take(after)
+                .filter_map(|(at, segment, row)| told(at, segment, row)),
+        );
+        Some(found.into())
+    }
+}
+
 /// The newest `limit` rows that match. Rows come roughly newest first, so most are passed over by their key alone.
 fn newest<'a>(
     rows: impl Iterator<Item = (Position, &'a Segment<Row>, &'a Row)>,
@@ -123,7 +195,7 @@ fn newest<'a>(
 ) -> Vec<(LogKey, Sent<Log>)> {
     let mut best: BinaryHeap<Reverse<(LogKey, Position)>> = BinaryHeap::new();
     for (at, segment, row) in rows {
-        let key = (row.time_ns, u64::from(at.segment) << 32 | u64::from(at.row));
+        let key = (row.time_ns, ring.id(at));
         let wanted = after.is_none_or(|after| key < after)
             && (best.len() < limit || best.peek().is_some_and(|worst| key > worst.0.0))
             && filter.matches_head(row.time_ns, row.level, &row.trace_id)

@@ -11,7 +11,10 @@ use crate::record::{Family, Log, MetricBatch, Resource, Sent, Span, TraceId};
 use super::logs::Logs;
 use super::series::Metrics;
 use super::spans::Spans;
-use super::{Appended, LogFilter, LogKey, SeriesData, Store, TraceFilter, TraceHead, TraceKey, Usage};
+use super::{
+    Appended, LogFacets, LogFilter, LogId, LogKey, SeriesData, Store, TraceFacets, TraceFilter, TraceHead,
+    TraceKey, TraceShape, Usage,
+};
 
 /// Largest single record, in bytes of its texts.
 const RECORD_BYTES_MAX: usize = 64 * 1024;
@@ -34,7 +37,7 @@ impl Memory {
     pub fn new(bytes_max: usize) -> Self {
         Self {
             spans: RwLock::new(Spans::new(bytes_max / 2)),
-            logs: RwLock::new(Logs::new(bytes_max / 4)),
+            logs: RwLock::new(Logs::new(bytes_max / 4, unix_micros())),
             metrics: RwLock::new(Metrics::new(bytes_max / 4)),
             bytes_max,
             refused: AtomicU64::new(0),
@@ -51,6 +54,12 @@ impl Memory {
 fn latest_ns() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from((now + AHEAD_MAX).as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Microseconds since 1970.
+fn unix_micros() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn attribute_bytes(attributes: &[(String, crate::record::Value)]) -> usize {
@@ -87,7 +96,12 @@ impl Store for Memory {
         self.count(appended)
     }
 
-    fn append_logs(&self, resource: &Arc<Resource>, logs: &[Log]) -> Appended {
+    fn append_logs(
+        &self,
+        resource: &Arc<Resource>,
+        logs: &[Log],
+        kept: &mut dyn FnMut(LogId, &Log),
+    ) -> Appended {
         let mut appended = Appended::default();
         let latest_ns = latest_ns();
         for log in logs {
@@ -99,7 +113,8 @@ impl Store for Memory {
                 appended.refuse("a log record is larger than 64 KiB");
                 continue;
             }
-            self.logs.write().push(resource, log);
+            let id = self.logs.write().push(resource, log);
+            kept(id, log);
             appended.accept();
         }
         self.count(appended)
@@ -114,12 +129,28 @@ impl Store for Memory {
         self.spans.read().find(filter, limit, after)
     }
 
+    fn each_trace(&self, filter: &TraceFilter, each: &mut dyn FnMut(TraceShape)) {
+        self.spans.read().each(filter, each);
+    }
+
+    fn trace_facets(&self, filter: &TraceFilter, limit: usize) -> TraceFacets {
+        self.spans.read().facets(filter, limit)
+    }
+
     fn trace(&self, id: &TraceId) -> Vec<Sent<Span>> {
         self.spans.read().trace(id)
     }
 
     fn find_logs(&self, filter: &LogFilter, limit: usize, after: Option<LogKey>) -> Vec<(LogKey, Sent<Log>)> {
         self.logs.read().find(filter, limit, after)
+    }
+
+    fn log_facets(&self, filter: &LogFilter, limit: usize) -> LogFacets {
+        self.logs.read().facets(filter, limit)
+    }
+
+    fn log_context(&self, id: LogId, before: usize, after: usize) -> Option<Vec<(LogKey, Sent<Log>)>> {
+        self.logs.read().context(id, before, after)
     }
 
     fn families(&self) -> Vec<(Family, u64)> {

@@ -7,11 +7,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::record::{Kind, Resource, Sent, Span, SpanId, Status, TraceId};
+use crate::record::{Attributes, Kind, Resource, SYNTHETIC, Sent, Span, SpanId, Status, TraceId, Value};
 
 use super::codec::map_bytes;
+use super::facets::Shares;
 use super::ring::{Link, NOWHERE, Position, Ring, Segment};
-use super::{TraceFilter, TraceHead, TraceKey};
+use super::{TraceFacets, TraceFilter, TraceHead, TraceKey, TraceShape};
 
 #[derive(Debug)]
 pub(super) struct Row {
@@ -35,6 +36,7 @@ struct Entry {
     end_ns: u64,
     root: Option<(u64, u64)>,
     error: bool,
+    synthetic: bool,
 }
 
 #[derive(Debug)]
@@ -46,9 +48,29 @@ pub(super) struct Spans {
     pub(super) evicted: u64,
 }
 
+/// What the texts of one segment are in the facets.
+struct Numbers {
+    services: Vec<usize>,
+    /// Whether a resource is of the service whose operations count.
+    wanted: Vec<bool>,
+    operations: HashMap<u32, usize>,
+}
+
 impl Entry {
     fn key(&self, id: &TraceId) -> TraceKey {
         (self.root.map_or(self.end_ns, |(_, end)| end), *id)
+    }
+
+    /// Whether the trace is one of those asked for, as far as can be said without its spans.
+    fn matches(&self, filter: &TraceFilter) -> bool {
+        let end_ns = self.root.map_or(self.end_ns, |(_, end)| end);
+        let (_, duration_ns) = self.window();
+        end_ns >= filter.since_ns
+            && filter.until_ns.is_none_or(|until| end_ns < until)
+            && duration_ns >= filter.min_ns
+            && filter.max_ns.is_none_or(|max| duration_ns <= max)
+            && filter.error.is_none_or(|error| error == self.error)
+            && filter.synthetic.takes(self.synthetic)
     }
 
     fn window(&self) -> (u64, u64) {
@@ -60,7 +82,7 @@ impl Entry {
 impl Spans {
     pub(super) fn new(bytes_max: usize) -> Self {
         Self {
-            ring: Ring::new(bytes_max),
+            ring: Ring::new(bytes_max, 0),
             traces: HashMap::new(),
             bytes_max,
             live: 0,
@@ -106,12 +128,14 @@ impl Spans {
             end_ns: span.end_ns,
             root: None,
             error: false,
+            synthetic: false,
         });
         entry.last = at;
         entry.spans = entry.spans.saturating_add(1);
         entry.start_ns = entry.start_ns.min(span.start_ns);
         entry.end_ns = entry.end_ns.max(span.end_ns);
         entry.error |= span.status == Status::Error;
+        entry.synthetic |= suite(&span.attributes).is_some();
         if span.parent_id == 0 {
             entry.root = Some((span.start_ns, span.end_ns));
         }
@@ -152,30 +176,101 @@ impl Spans {
         true
     }
 
-    /// The rows of a trace, newest arrival first; a span that was sent twice is given once.
-    fn rows(&self, entry: &Entry) -> impl Iterator<Item = (&Segment<Row>, &Row)> {
+    /// The rows of a trace as they arrived, newest first; a span that was sent twice is given twice.
+    fn arrivals(&self, entry: &Entry) -> impl Iterator<Item = (u32, &Segment<Row>, &Row)> {
         let mut next = entry.last;
         let mut left = entry.spans;
-        let mut seen = HashSet::new();
         std::iter::from_fn(move || {
-            let (segment, row) = self.ring.get(next)?;
+            let at = next;
+            let (segment, row) = self.ring.get(at)?;
             left = left.checked_sub(1)?;
             next = row.link.previous;
-            Some((segment, row))
+            Some((at.segment, segment, row))
         })
-        .filter(move |(_, row)| seen.insert(row.span_id))
+    }
+
+    /// The rows of a trace, newest arrival first; a span that was sent twice is given once.
+    fn rows(&self, entry: &Entry) -> impl Iterator<Item = (&Segment<Row>, &Row)> {
+        let mut seen = HashSet::new();
+        self.arrivals(entry)
+            .filter(move |(_, _, row)| seen.insert(row.span_id))
+            .map(|(_, segment, row)| (segment, row))
+    }
+
+    pub(super) fn each(&self, filter: &TraceFilter, each: &mut dyn FnMut(TraceShape)) {
+        for (id, entry) in &self.traces {
+            if entry.matches(filter) && self.holds(entry, filter) {
+                each(TraceShape {
+                    end_ns: entry.key(id).0,
+                    duration_ns: entry.window().1,
+                    error: entry.error,
+                });
+            }
+        }
+    }
+
+    /// Counts traces by service and operation in one pass. The texts of each segment are looked up once, so that a span
+    /// costs two numbers.
+    pub(super) fn facets(&self, filter: &TraceFilter, limit: usize) -> TraceFacets {
+        let (mut services, mut operations) = (Shares::default(), Shares::default());
+        let (mut ok, mut failed) = (0_u64, 0_u64);
+        let mut known: HashMap<u32, Numbers> = HashMap::new();
+        for (number, segment) in self.ring.segments() {
+            let resources = segment.resources();
+            known.insert(
+                number,
+                Numbers {
+                    services: resources.iter().map(|r| services.number(&r.service)).collect(),
+                    wanted: resources
+                        .iter()
+                        .map(|r| {
+                            filter
+                                .service
+                                .as_ref()
+                                .is_none_or(|service| r.service == *service)
+                        })
+                        .collect(),
+                    operations: HashMap::new(),
+                },
+            );
+        }
+        for entry in self.traces.values() {
+            if !entry.matches(filter) || !self.holds(entry, filter) {
+                continue;
+            }
+            *(if entry.error { &mut failed } else { &mut ok }) += 1;
+            let trace = ok + failed;
+            for (number, segment, row) in self.arrivals(entry) {
+                let Some(numbers) = known.get_mut(&number) else {
+                    continue;
+                };
+                let resource = usize::from(row.link.resource);
+                let error = row.status == Status::Error;
+                if let Some(service) = numbers.services.get(resource) {
+                    services.add(*service, trace, error);
+                }
+                let serves = matches!(row.kind, Kind::Server | Kind::Consumer) || row.parent_id == 0;
+                if serves && numbers.wanted.get(resource).copied().unwrap_or_default() {
+                    let known = numbers.operations.entry(row.name);
+                    let operation = *known.or_insert_with(|| operations.number(segment.words.get(row.name)));
+                    operations.add(operation, trace, error);
+                }
+            }
+        }
+        TraceFacets {
+            services: services.most(limit),
+            operations: operations.most(limit),
+            ok,
+            failed,
+        }
     }
 
     pub(super) fn find(&self, filter: &TraceFilter, limit: usize, after: Option<TraceKey>) -> Vec<TraceHead> {
         let mut best: BinaryHeap<Reverse<TraceKey>> = BinaryHeap::new();
         for (id, entry) in &self.traces {
             let key = entry.key(id);
-            let (_, duration_ns) = entry.window();
             let wanted = after.is_none_or(|after| key < after)
-                && key.0 >= filter.since_ns
-                && duration_ns >= filter.min_ns
-                && filter.max_ns.is_none_or(|max| duration_ns <= max)
-                && filter.error.is_none_or(|error| error == entry.error)
+                && entry.matches(filter)
                 && (best.len() < limit || best.peek().is_some_and(|worst| key > worst.0))
                 && self.holds(entry, filter);
             if wanted {
@@ -229,8 +324,14 @@ impl Spans {
         let mut services: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
         let mut first: Option<((bool, u64), &Segment<Row>, &Row)> = None;
         let mut spans = 0;
+        let mut synthetic = None;
         for (segment, row) in self.rows(entry) {
             spans += 1;
+            if entry.synthetic && synthetic.is_none() {
+                let mut reader = segment.reader(&row.link);
+                reader.text();
+                synthetic = suite(&reader.attributes()).map(str::to_owned);
+            }
             let service = segment.resource(&row.link).map_or("", |r| r.service.as_str());
             let share = services.entry(service).or_default();
             share.0 += 1;
@@ -259,6 +360,7 @@ impl Spans {
             spans,
             services,
             error: entry.error,
+            synthetic,
         }
     }
 
@@ -272,6 +374,15 @@ impl Spans {
             .collect();
         spans.sort_by_key(|sent| (sent.record.start_ns, sent.record.parent_id != 0));
         spans
+    }
+}
+
+/// The test suite that made a span.
+fn suite(attributes: &Attributes) -> Option<&str> {
+    let found = attributes.iter().find(|(key, _)| key == SYNTHETIC)?;
+    match &found.1 {
+        Value::Text(suite) => Some(suite),
+        _ => None,
     }
 }
 

@@ -300,6 +300,29 @@ async fn a_tail_tells_what_arrives_and_nothing_else() {
         (event.event.as_str(), log.msg.as_str(), log.brick.as_str()),
         ("log", "declined", "order")
     );
+    role.export_logs("order", vec![record(17, "first"), record(17, "second")])
+        .await;
+    let event = loop {
+        let chunk = stream.chunk().await.unwrap().expect("the stream goes on");
+        if let Some(event) = parser.feed(&chunk).unwrap().pop() {
+            break event;
+        }
+    };
+    let batch: Vec<api::Log> = serde_json::from_str(&event.data).unwrap();
+    let messages: Vec<&str> = batch.iter().map(|log| log.msg.as_str()).collect();
+    assert_eq!(
+        (event.event.as_str(), messages),
+        ("logs", vec!["first", "second"])
+    );
+
+    let facets: api::LogFacets = role.get("/logs/facets").await;
+    let bricks: Vec<_> = facets.brick.iter().map(|f| (f.value.as_str(), f.count)).collect();
+    assert_eq!(bricks, [("order", 4), ("payment", 1)]);
+    let context: api::LogContext = role
+        .get(&format!("/logs/{}/context?before=1&after=1", log.id))
+        .await;
+    let messages: Vec<&str> = context.items.iter().map(|log| log.msg.as_str()).collect();
+    assert_eq!(messages, ["not severe", "declined", "first"]);
     role.trigger.drain();
     while let Ok(Some(_)) = stream.chunk().await {}
 }

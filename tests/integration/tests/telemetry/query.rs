@@ -114,8 +114,12 @@ async fn only_operators_may_ask() {
     let paths = [
         "/traces",
         "/traces/05050505050505050505050505050505",
+        "/traces/facets",
+        "/traces/heatmap",
         "/logs",
         "/logs/tail",
+        "/logs/facets",
+        "/logs/1/context",
         "/metrics",
         "/metrics/range?name=up",
         "/graph",
@@ -177,6 +181,21 @@ async fn traces_are_searched_paged_and_shown() {
     assert_eq!(count("attr=order.number=7").await, 1);
     assert_eq!(count("since=15m").await, 30);
     assert_eq!(count("since=2999-01-01T00:00:00Z").await, 0);
+
+    let facets: api::TraceFacets = role.get("/traces/facets?since=15m").await;
+    let status: Vec<_> = facets
+        .status
+        .iter()
+        .map(|f| (f.value.as_str(), f.count))
+        .collect();
+    assert_eq!(status, [("ok", 27), ("error", 3)]);
+    let payment = facets.service.iter().find(|f| f.value == "payment").unwrap();
+    assert_eq!((payment.count, facets.service.len()), (30, 5));
+    let map: api::Heatmap = role
+        .get("/traces/heatmap?since=15m&columns=30&min_duration_ms=126")
+        .await;
+    let all: u64 = map.cells.iter().flatten().map(|[count, _]| count).sum();
+    assert_eq!((map.step_s, map.cells.len(), all), (31, 30, 5));
 
     let trace: api::Trace = role.get(&format!("/traces/{}", "0a".repeat(16))).await;
     assert_eq!(trace.spans.len(), 9);
@@ -252,6 +271,14 @@ async fn a_wrong_parameter_is_named() {
             "expected a duration",
         ),
         ("/logs?level=loud", 400, "invalid_parameter", "warn"),
+        ("/logs/x/context", 400, "invalid_log_id", "decimal digits"),
+        ("/logs/7/context", 404, "unknown_log", "evicted"),
+        (
+            "/traces/heatmap?columns=x",
+            400,
+            "invalid_parameter",
+            "a number from 1 to 240",
+        ),
     ] {
         let answer = role.get_raw(path).await;
         let problem: brick_wire::Problem = answer.json().unwrap();

@@ -1,6 +1,6 @@
 use super::*;
 use crate::record::{Kind, Level, Sample, Status, Value};
-use crate::store::{LogFilter, TraceFilter};
+use crate::store::{LogFilter, Synthetic, TraceFilter};
 
 fn resource(service: &str) -> Arc<Resource> {
     Arc::new(Resource {
@@ -67,7 +67,7 @@ fn a_store_filled_over_its_cap_stays_under_it_and_counts_what_it_evicted() {
     for trace in 0..5_000 {
         let spans: Vec<Span> = (1..=5).map(|n| span(trace, n, n - 1)).collect();
         store.append_spans(&from, &spans);
-        store.append_logs(&from, &[log(trace), log(trace + 1)]);
+        store.append_logs(&from, &[log(trace), log(trace + 1)], &mut |_, _| ());
         if trace % 10 == 0 {
             let samples = (0..50).map(|s| sample(s, trace * 1_000, trace as f64)).collect();
             store.append_samples(&MetricBatch {
@@ -140,7 +140,7 @@ fn pages_of_traces_and_logs_neither_repeat_nor_skip() {
     let from = resource("order");
     for number in 0..250 {
         store.append_spans(&from, &[span(number, 1, 0)]);
-        store.append_logs(&from, &[log(number)]);
+        store.append_logs(&from, &[log(number)], &mut |_, _| ());
     }
     let (mut traces, mut after) = (Vec::new(), None);
     loop {
@@ -276,8 +276,8 @@ fn logs_are_found_by_trace_level_brick_and_text() {
     let store = Memory::new(1024 * 1024);
     let mut loud = log(7);
     loud.level = Level::Error;
-    store.append_logs(&resource("order"), &[log(1), loud]);
-    store.append_logs(&resource("payment"), &[log(2)]);
+    store.append_logs(&resource("order"), &[log(1), loud], &mut |_, _| ());
+    store.append_logs(&resource("payment"), &[log(2)], &mut |_, _| ());
     let count = |filter: LogFilter| store.find_logs(&filter, 10, None).len();
     assert_eq!(count(LogFilter::default()), 3);
     assert_eq!(
@@ -336,7 +336,7 @@ fn records_that_are_too_large_are_refused_and_counted() {
     let store = Memory::new(1024 * 1024);
     let mut large = log(1);
     large.message = "x".repeat(RECORD_BYTES_MAX + 1);
-    let appended = store.append_logs(&resource("order"), &[large, log(2)]);
+    let appended = store.append_logs(&resource("order"), &[large, log(2)], &mut |_, _| ());
     assert_eq!((appended.accepted, appended.refused), (1, 1));
     assert_eq!(store.usage().refused, 1);
 }
@@ -391,11 +391,149 @@ fn a_record_from_a_clock_that_runs_ahead_is_refused_and_evicts_nothing() {
     store.append_samples(&keep(vec![sample(1, 1_000, 1.0)]));
     let refused = store
         .append_spans(&from, &[ahead])
-        .and(store.append_logs(&from, &[log(far)]))
+        .and(store.append_logs(&from, &[log(far)], &mut |_, _| ()))
         .and(store.append_samples(&keep(vec![sample(1, far / 1_000_000, 2.0)])));
     assert_eq!((refused.accepted, refused.refused), (0, 3));
     assert_eq!(
         store.series("hits_total", &[], 0, u64::MAX)[0].points,
         [(1_000, 1.0)]
     );
+}
+
+#[test]
+fn log_records_get_ascending_ids_and_show_what_surrounds_them() {
+    let store = Memory::new(1024 * 1024);
+    let mut ids = Vec::new();
+    for number in 0..1_000 {
+        let from = if number % 2 == 0 { "order" } else { "payment" };
+        store.append_logs(&resource(from), &[log(number)], &mut |id, _| ids.push(id));
+    }
+    assert!(ids.is_sorted_by(|a, b| a < b) && ids[0] > 1_600_000_000_000_000);
+    let around = |id, before, after| -> Option<Vec<u64>> {
+        let found = store.log_context(id, before, after)?;
+        assert!(found.iter().all(|((time, id), _)| ids[*time as usize] == *id));
+        Some(found.into_iter().map(|((time, _), _)| time).collect())
+    };
+    assert_eq!(around(ids[500], 2, 3).unwrap(), [496, 498, 500, 502, 504, 506]);
+    assert_eq!(around(ids[1], 5, 1).unwrap(), [1, 3]);
+    assert_eq!(around(ids[999], 1, 9).unwrap(), [997, 999]);
+    assert_eq!(around(ids[0] - 1, 1, 1), None);
+    assert_eq!(around(ids[999] + 1, 1, 1), None);
+    let later = Memory::new(1024 * 1024);
+    later.append_logs(&resource("order"), &[log(1)], &mut |id, _| {
+        assert!(id > ids[0], "a later store begins later");
+    });
+}
+
+#[test]
+fn the_context_of_an_evicted_record_is_unknown() {
+    let store = Memory::new(256 * 1024);
+    let mut ids = Vec::new();
+    for number in 0..10_000 {
+        store.append_logs(&resource("order"), &[log(number)], &mut |id, _| ids.push(id));
+    }
+    assert_eq!(store.log_context(ids[0], 1, 1), None);
+    let context = store.log_context(ids[9_999], 200, 200).unwrap();
+    assert_eq!(context.len(), 201);
+    assert_eq!(context.last().unwrap().0.1, ids[9_999]);
+}
+
+#[test]
+fn facets_of_logs_count_what_matches() {
+    let store = Memory::new(1024 * 1024);
+    for number in 0..90 {
+        let mut record = log(number);
+        record.level = if number % 9 == 0 {
+            Level::Error
+        } else {
+            Level::Info
+        };
+        store.append_logs(
+            &resource(["a", "b", "b"][number as usize % 3]),
+            &[record],
+            &mut |_, _| (),
+        );
+    }
+    let facets = store.log_facets(&LogFilter::default(), 50);
+    let pairs = |found: &[(String, u64)]| found.to_vec();
+    assert_eq!(
+        pairs(&facets.bricks),
+        [("b".to_owned(), 60), ("a".to_owned(), 30)]
+    );
+    assert_eq!(
+        pairs(&facets.levels),
+        [("info".to_owned(), 80), ("error".to_owned(), 10)]
+    );
+    assert_eq!(pairs(&facets.versions), [("v1".to_owned(), 90)]);
+    let filter = LogFilter {
+        brick: Some("a".to_owned()),
+        text: Some("order 3".to_owned()),
+        until_ns: Some(39),
+        ..LogFilter::default()
+    };
+    let facets = store.log_facets(&filter, 50);
+    assert_eq!(pairs(&facets.instances), [("a/1".to_owned(), 4)], "3, 30, 33, 36");
+    assert_eq!(store.log_facets(&LogFilter::default(), 1).bricks.len(), 1);
+}
+
+#[test]
+fn facets_of_traces_count_each_trace_once_and_know_its_failures() {
+    let store = Memory::new(1024 * 1024);
+    for trace in 0..10 {
+        store.append_spans(&resource("gateway"), &[span(trace, 1, 0)]);
+        let mut inner = span(trace, 2, 1);
+        inner.name = "POST /orders".to_owned();
+        if trace % 5 == 0 {
+            inner.status = Status::Error;
+        }
+        let mut query = span(trace, 3, 2);
+        query.kind = Kind::Internal;
+        query.name = "SELECT".to_owned();
+        store.append_spans(&resource("order"), &[inner, query]);
+    }
+    let share = |value: &str, count, errors| crate::store::TraceShare {
+        value: value.to_owned(),
+        count,
+        errors,
+    };
+    let facets = store.trace_facets(&TraceFilter::default(), 50);
+    assert_eq!(facets.services, [share("gateway", 10, 0), share("order", 10, 2)]);
+    assert_eq!(
+        facets.operations,
+        [share("GET /x", 10, 0), share("POST /orders", 10, 2)]
+    );
+    assert_eq!((facets.ok, facets.failed), (8, 2));
+    let filter = TraceFilter {
+        service: Some("order".to_owned()),
+        error: Some(true),
+        ..TraceFilter::default()
+    };
+    let facets = store.trace_facets(&filter, 50);
+    assert_eq!(facets.operations, [share("POST /orders", 2, 2)]);
+    assert_eq!((facets.ok, facets.failed), (0, 2));
+    let mut shapes = 0;
+    store.each_trace(&filter, &mut |shape| shapes += u64::from(shape.error));
+    assert_eq!(shapes, 2);
+}
+
+#[test]
+fn traffic_of_test_suites_is_kept_apart_and_named() {
+    let store = Memory::new(1024 * 1024);
+    store.append_spans(&resource("gateway"), &[span(1, 1, 0)]);
+    let mut made = span(2, 2, 1);
+    made.attributes
+        .push(("brick.synthetic".to_owned(), Value::Text("smoke".to_owned())));
+    store.append_spans(&resource("order"), &[made]);
+    store.append_spans(&resource("gateway"), &[span(2, 1, 0)]);
+    let suites = |synthetic| -> Vec<Option<String>> {
+        let filter = TraceFilter {
+            synthetic,
+            ..TraceFilter::default()
+        };
+        let heads = store.find_traces(&filter, 10, None);
+        heads.into_iter().map(|head| head.synthetic).collect()
+    };
+    assert_eq!(suites(Synthetic::With), [Some("smoke".to_owned()), None]);
+    assert_eq!(suites(Synthetic::Without), [None]);
+    assert_eq!(suites(Synthetic::Only), [Some("smoke".to_owned())]);
 }
