@@ -249,6 +249,18 @@ impl Call<'_> {
         self
     }
 
+    /// Sets all headers at once, in place of those set so far.
+    pub fn headers(mut self, headers: HeaderMap) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// Sets the body and leaves the headers as they are.
+    pub fn payload(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
     /// Sets a JSON body.
     pub fn json_body(mut self, value: &impl Serialize) -> Self {
         match serde_json::to_vec(value) {

@@ -79,6 +79,8 @@ pub(crate) enum Command {
         /// Folder of the system
         dir: Option<PathBuf>,
     },
+    /// Run acceptance suites against the running system, another environment, or one brick alone
+    Test(Test),
     /// Run a load scenario of the manifest as an open loop
     Load(Load),
     /// Look at traces
@@ -150,6 +152,26 @@ pub(crate) struct Logs {
     pub(crate) limit: usize,
 }
 
+/// `brick test`
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// A suite, or a brick: it runs alone, everything it needs mocked, with every suite about it. Every suite about
+    /// the whole system unless said
+    pub(crate) name: Option<String>,
+    /// Environment of the manifest to run against; `local` is the running system
+    #[arg(long, value_name = "ENV", default_value = "local")]
+    pub(crate) env: String,
+    /// Write the results as JUnit XML too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Let the system of a brick alone go on, to look into
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Build nothing before a brick is started alone
+    #[arg(long)]
+    pub(crate) no_build: bool,
+}
+
 /// `brick load`
 #[derive(Debug, Args)]
 pub(crate) struct Load {
@@ -214,7 +236,7 @@ pub(crate) enum Token {
 }
 
 /// `brick serve`
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Serve {
     /// Registry, routes, config, bus, identity, console
     Control,
@@ -222,6 +244,12 @@ pub(crate) enum Serve {
     Gateway,
     /// Ingest, store and query of traces, logs and metrics
     Telemetry,
+    /// Stand in for a brick, for `brick test BRICK`
+    Mock {
+        /// OpenAPI document to answer from
+        #[arg(long, value_name = "FILE")]
+        openapi: Option<PathBuf>,
+    },
 }
 
 fn parse_scale(text: &str) -> Result<(String, u32), String> {

@@ -8,6 +8,8 @@ mod logs;
 mod ps;
 mod scale;
 mod status;
+mod steps;
+mod test;
 mod token;
 mod trace;
 mod up;
@@ -35,6 +37,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Outcome {
         } => scale::run(&agent(), &brick, replicas, output).await,
         Command::Kill { instance, signal } => kill::run(&agent(), &instance, &signal, output).await,
         Command::Check { dir } => check::run(&folder(&dir), output),
+        Command::Test(test) => test::run(&global.dir, test, output).await,
         Command::Load(load) => load::run(&agent(), load, output).await,
         Command::Trace(trace) => trace::run(&agent(), trace, output).await,
         Command::Token(token) => token::run(&agent(), token, output).await,

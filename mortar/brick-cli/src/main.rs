@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli, output: Output) -> Outcome {
     if let Command::Serve(role) = &cli.command {
-        return serve::run(*role);
+        return serve::run(role);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

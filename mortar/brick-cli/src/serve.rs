@@ -3,19 +3,20 @@
 mod base;
 mod control;
 mod gateway;
+mod mock;
 mod telemetry;
 
 use crate::cli::Serve;
 use crate::failure::{Failure, Outcome};
 
 /// Runs a role until it is asked to stop.
-pub(crate) fn run(role: Serve) -> Outcome {
+pub(crate) fn run(role: &Serve) -> Outcome {
     let mut builder = match role {
         // One writer, a few requests a second: a second thread would only cost memory.
-        Serve::Control => tokio::runtime::Builder::new_current_thread(),
+        Serve::Control | Serve::Mock { .. } => tokio::runtime::Builder::new_current_thread(),
         Serve::Gateway | Serve::Telemetry => tokio::runtime::Builder::new_multi_thread(),
     };
-    if !matches!(role, Serve::Control) {
+    if matches!(role, Serve::Gateway | Serve::Telemetry) {
         builder.worker_threads(2);
     }
     let runtime = builder
@@ -28,6 +29,7 @@ pub(crate) fn run(role: Serve) -> Outcome {
             Serve::Control => control::run().await,
             Serve::Gateway => gateway::run().await,
             Serve::Telemetry => telemetry::run().await,
+            Serve::Mock { openapi } => mock::run(openapi.as_deref()).await,
         }
     })
 }

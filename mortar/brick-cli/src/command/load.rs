@@ -61,7 +61,7 @@ pub(crate) async fn run(agent: &Agent, load: cli::Load, output: Output) -> Outco
             .unwrap_or_default()
             .to_owned(),
     };
-    let scenario = Arc::new(Scenario::new(scenario.clone(), target));
+    let scenario = Arc::new(Scenario::new(scenario.clone(), &target));
     scenario.set_up(agent).await?;
     let report = drive(&load, scenario, output).await?;
     output.value(&report, || for_people(&report, output));

@@ -139,7 +139,7 @@ fn options(dir: &Path, up: &cli::Up) -> Outcome<Options> {
 }
 
 /// Cargo's own rule: `CARGO_TARGET_DIR`, else `target` beside the nearest `Cargo.lock` above the folder.
-fn target_dir(dir: &Path) -> PathBuf {
+pub(super) fn target_dir(dir: &Path) -> PathBuf {
     if let Some(target) = std::env::var_os("CARGO_TARGET_DIR").filter(|target| !target.is_empty()) {
         let target = PathBuf::from(target);
         return if target.is_absolute() {

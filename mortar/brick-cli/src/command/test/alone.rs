@@ -1,0 +1,223 @@
+//! One brick alone: a system of its own in a scratch folder, in which every brick that it needs is a mock.
+//!
+//! The scratch system is a manifest like any other, made from the real one and run by the real agent: the brick gets the
+//! whole environment contract, finds the mocks through discovery or `<NEEDED>_URL`, has tokens of a real issuer and a
+//! database of its own. A mock is `brick serve mock`, which answers from the needed brick's OpenAPI document.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use brick_core::BrickName;
+use brick_model::{Brick, LimitKey, Loaded, Model};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use super::target::Target;
+use crate::agent::Agent;
+use crate::failure::{Failure, Outcome};
+use crate::output::{Output, Tone};
+
+/// Name in the scratch folder under which the real one is found: folders of a manifest are relative to it.
+const REAL: &str = "system";
+
+/// A scratch system, running or not.
+#[derive(Debug)]
+pub(super) struct Alone {
+    brick: BrickName,
+    folder: TempDir,
+    target_dir: PathBuf,
+    /// Needed bricks without a document.
+    silent: Vec<BrickName>,
+}
+
+impl Alone {
+    /// Writes the scratch system's manifest.
+    pub(super) fn prepare(loaded: &Loaded, brick: &BrickName) -> Outcome<Self> {
+        let failed = |what: &str, error: std::io::Error| Failure::failed(format!("cannot {what}: {error}"));
+        let dir = loaded
+            .dir
+            .canonicalize()
+            .map_err(|error| failed("find the system", error))?;
+        let folder = tempfile::Builder::new().prefix("brick-test-").tempdir();
+        let folder = folder.map_err(|error| failed("make a scratch folder", error))?;
+        std::os::unix::fs::symlink(&dir, folder.path().join(REAL))
+            .map_err(|error| failed("link the system", error))?;
+        let program = std::env::current_exe().map_err(|error| failed("find this program", error))?;
+        let (model, silent) = reduce(&loaded.model, brick, &dir, &program);
+        let text = toml::to_string(&model).map_err(|error| Failure::failed(error.to_string()))?;
+        std::fs::write(folder.path().join("brick.toml"), text)
+            .map_err(|error| failed("write the scratch manifest", error))?;
+        Ok(Self {
+            brick: brick.clone(),
+            folder,
+            target_dir: crate::command::up::target_dir(&dir),
+            silent,
+        })
+    }
+
+    /// Builds and starts it, and waits until all is ready.
+    pub(super) async fn start(&self, no_build: bool, output: Output) -> Outcome<Target> {
+        output.progress(&format!(
+            "starting {} alone, with mocks of what it needs",
+            self.brick
+        ));
+        for silent in &self.silent {
+            output.progress(&format!(
+                "{} {silent} has no OpenAPI document: its mock answers 501 to everything; \
+                 write api/{silent}.openapi.json, or name one as openapi in [brick.{silent}]",
+                output.err(Tone::Warn, "warning:")
+            ));
+        }
+        let program = std::env::current_exe().map_err(|error| Failure::failed(error.to_string()))?;
+        let mut up = Command::new(program);
+        up.arg("up")
+            .arg(self.folder.path())
+            .args(["--detach", "--quiet", "--edge", "127.0.0.1:0", "--console", "0"])
+            .args(no_build.then_some("--no-build"))
+            .env("CARGO_TARGET_DIR", &self.target_dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        let status = up
+            .status()
+            .await
+            .map_err(|error| Failure::failed(error.to_string()))?;
+        if !status.success() {
+            return Err(Failure::failed(format!("{} does not start alone", self.brick)));
+        }
+        let agent = Agent::of(self.folder.path());
+        let rows: Vec<Value> = agent.get("/v1/ps").await?;
+        let row = rows.iter().find(|row| row["brick"] == self.brick.as_str());
+        let port = row.and_then(|row| row["port"].as_u64()).unwrap_or_default();
+        Target::brick(self.brick.as_str(), format!("http://127.0.0.1:{port}"), agent).await
+    }
+
+    /// Stops it and deletes the folder, unless it is to be kept.
+    pub(super) async fn end(self, keep: bool, output: Output) {
+        if keep {
+            let folder = self.folder.keep();
+            output.progress(&format!(
+                "kept; look at it and stop it with `brick -C {} …`",
+                folder.display()
+            ));
+            return;
+        }
+        let quiet = Output {
+            quiet: true,
+            ..output
+        };
+        let agent = Agent::of(self.folder.path());
+        if let Err(failure) = crate::command::down::run(&agent, false, quiet).await
+            && failure.code != brick_core::ExitCode::Unreachable
+        {
+            let folder = self.folder.keep();
+            eprintln!(
+                "{} {failure}; see {}",
+                output.err(Tone::Warn, "warning:"),
+                folder.display()
+            );
+        }
+    }
+}
+
+/// The brick and a mock for each brick that it needs; and the needed ones that have no document.
+fn reduce(model: &Model, name: &BrickName, dir: &Path, program: &Path) -> (Model, Vec<BrickName>) {
+    let mut reduced = model.clone();
+    let brick = model.bricks.get(name).cloned().unwrap_or_default();
+    reduced.bricks.clear();
+    let mut silent = Vec::new();
+    for need in &brick.needs {
+        let document = model
+            .bricks
+            .get(need)
+            .and_then(|brick| document(dir, need, brick));
+        if document.is_none() {
+            silent.push(need.clone());
+        }
+        reduced
+            .bricks
+            .insert(need.clone(), mock(program, document.as_deref()));
+    }
+    let own = Brick {
+        dir: Some(
+            brick
+                .dir
+                .as_ref()
+                .map_or_else(|| REAL.to_owned(), |dir| format!("{REAL}/{dir}")),
+        ),
+        replicas: 1,
+        zones: brick.zones.first().cloned().into_iter().collect(),
+        openapi: None,
+        optional: false,
+        ..brick
+    };
+    reduced.bricks.insert(name.clone(), own);
+    reduced.routes.clear();
+    reduced.loads.clear();
+    reduced.tests.clear();
+    reduced.environments.clear();
+    reduced.config.retain(|brick, _| brick == name);
+    reduced.limits.retain(|key, _| match key {
+        LimitKey::Link(link) => link.caller == *name,
+        LimitKey::Default => true,
+    });
+    for flag in reduced.flags.values_mut() {
+        flag.bricks.retain(|brick| brick == name);
+    }
+    reduced.flags.retain(|_, flag| !flag.bricks.is_empty());
+    (reduced, silent)
+}
+
+/// Where a brick's OpenAPI document is, if it has one.
+fn document(dir: &Path, name: &BrickName, brick: &Brick) -> Option<PathBuf> {
+    let path = match &brick.openapi {
+        Some(path) => dir.join(path),
+        None => dir.join("api").join(format!("{name}.openapi.json")),
+    };
+    path.is_file().then_some(path)
+}
+
+fn mock(program: &Path, document: Option<&Path>) -> Brick {
+    let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', "'\\''"));
+    let mut run = format!("{} serve mock", quoted(program));
+    if let Some(document) = document {
+        run.push_str(&format!(" --openapi {}", quoted(document)));
+    }
+    Brick {
+        run: Some(run),
+        ..Brick::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use brick_model::parse;
+
+    use super::*;
+
+    #[test]
+    fn the_scratch_manifest_holds_the_brick_and_a_mock_for_each_need() {
+        let text = include_str!("../../../../../systems/shop/brick.toml");
+        let model = parse(text, "brick.toml").unwrap();
+        let shop = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../systems/shop");
+        let order = BrickName::new("order").unwrap();
+        let (reduced, silent) = reduce(&model, &order, &shop, Path::new("/opt/my tools/brick"));
+        let text = toml::to_string(&reduced).unwrap();
+        let again =
+            parse(&text, "scratch").unwrap_or_else(|invalid| panic!("{}\n{text}", invalid.render(false)));
+        assert_eq!(again, reduced);
+        let names: Vec<String> = again.bricks.keys().map(ToString::to_string).collect();
+        assert_eq!(names, ["customer", "order", "payment", "product", "shipping"]);
+        assert_eq!(silent, []);
+        let order = &again.bricks["order"];
+        assert_eq!((order.replicas, order.dir.as_deref()), (1, Some("system")));
+        assert_eq!(order.state.as_deref(), Some("order"));
+        let words = again.bricks["payment"].run_command(Path::new("/t")).unwrap();
+        assert_eq!(words[..4], ["/opt/my tools/brick", "serve", "mock", "--openapi"]);
+        assert!(
+            words[4].ends_with("systems/shop/api/payment.openapi.json"),
+            "{words:?}"
+        );
+        assert_eq!(again.config.len(), 1);
+    }
+}

@@ -1,0 +1,144 @@
+//! What a suite is sent to, and how its traffic is marked synthetic.
+//!
+//! The edge believes `x-brick-synthetic` only together with a platform token that permits it. A brick alone has no edge
+//! before it: there the mark is the baggage that the edge would have made of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use brick_core::ExitCode;
+use brick_model::suite::LOCAL;
+use brick_model::{Environment, Model};
+use brick_wire::Client;
+use http::HeaderName;
+use serde_json::{Value, json};
+
+use crate::agent::{Admin, Agent};
+use crate::command::steps::Steps;
+use crate::failure::{Failure, Outcome};
+
+/// Variable that holds the token for environments other than the local one.
+const TOKEN: &str = "BRICK_SYNTHETIC_TOKEN";
+/// How long an environment may take to answer at all.
+const REACH: Duration = Duration::from_secs(5);
+
+const SYNTHETIC: HeaderName = HeaderName::from_static("x-brick-synthetic");
+const IDENTITY: HeaderName = HeaderName::from_static("x-brick-identity");
+const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+
+/// Where suites run.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// Name of the environment, or of the brick that runs alone.
+    pub(super) name: String,
+    /// Base URL that steps go to.
+    pub(super) url: String,
+    /// Platform token that permits the mark.
+    pub(super) token: Option<String>,
+    /// Issues users' tokens, where that can be asked for.
+    pub(super) admin: Option<Admin>,
+    /// The agent that has the log lines, and whether it will be there afterwards.
+    pub(super) agent: Option<Agent>,
+    /// A brick without an edge before it.
+    pub(super) alone: bool,
+}
+
+impl Target {
+    /// The running system, or an environment of the manifest.
+    pub(super) async fn environment(model: &Model, name: &str, agent: &Agent) -> Outcome<Self> {
+        if name == LOCAL {
+            return local(agent).await;
+        }
+        let environment = known(&model.environments, name)?;
+        let token = std::env::var(TOKEN).ok().filter(|token| !token.is_empty());
+        if environment.production && token.is_none() {
+            let message =
+                format!("{TOKEN} is not set, and what is not marked synthetic is not sent to production");
+            let hint = "`brick token issue` in that environment gives one: \
+                        --audience platform --scope synthetic";
+            return Err(Failure::new(ExitCode::Refused, message).hint(hint));
+        }
+        reach(name, &environment.edge).await?;
+        Ok(Self {
+            name: name.to_owned(),
+            url: environment.edge.clone(),
+            token,
+            admin: None,
+            agent: None,
+            alone: false,
+        })
+    }
+
+    /// A brick that answers at `url` with nothing before it, in a system of its own.
+    pub(super) async fn brick(name: &str, url: String, agent: Agent) -> Outcome<Self> {
+        let admin = agent.admin().await?;
+        Ok(Self {
+            name: name.to_owned(),
+            url,
+            token: Some(token(&admin, &["call:*"]).await?),
+            admin: Some(admin),
+            agent: Some(agent),
+            alone: true,
+        })
+    }
+
+    /// Steps whose requests bear the mark of this suite.
+    pub(super) fn steps(&self, suite: &str) -> Outcome<Steps> {
+        let steps = Steps::new(&self.url);
+        let Some(token) = &self.token else {
+            return Ok(steps);
+        };
+        let steps = steps.header(IDENTITY, token)?;
+        if self.alone {
+            steps.header(BAGGAGE, &format!("brick.synthetic={suite}"))
+        } else {
+            steps.header(SYNTHETIC, suite)
+        }
+    }
+}
+
+async fn local(agent: &Agent) -> Outcome<Target> {
+    let unhealthy = |failure: Failure| Failure {
+        code: ExitCode::Unhealthy,
+        ..failure
+    };
+    let status: Value = agent.get("/v1/status").await.map_err(unhealthy)?;
+    let url = status["edge_url"].as_str().unwrap_or_default().to_owned();
+    reach(LOCAL, &url).await?;
+    let admin = agent.admin().await?;
+    Ok(Target {
+        name: LOCAL.to_owned(),
+        url,
+        token: Some(token(&admin, &["synthetic"]).await?),
+        admin: Some(admin),
+        agent: Some(Agent::of(agent.dir())),
+        alone: false,
+    })
+}
+
+fn known<'m>(environments: &'m BTreeMap<String, Environment>, name: &str) -> Outcome<&'m Environment> {
+    environments.get(name).ok_or_else(|| {
+        let names: Vec<&str> = environments.keys().map(String::as_str).chain([LOCAL]).collect();
+        let message = format!("the manifest has no [env.{name}]");
+        Failure::usage(message).hint(format!("it has: {}", names.join(", ")))
+    })
+}
+
+/// Whether anybody answers there, whatever the answer is.
+async fn reach(name: &str, url: &str) -> Outcome {
+    let answer = Client::new().get(format!("{url}/")).timeout(REACH).send().await;
+    answer.map(drop).map_err(|error| {
+        let message = format!(
+            "the environment {name} cannot be reached: {}",
+            brick_core::chain(&error)
+        );
+        Failure::new(ExitCode::Unhealthy, message).hint("is it up, and is its edge the one in brick.toml?")
+    })
+}
+
+/// A platform token for the length of a run.
+async fn token(admin: &Admin, scopes: &[&str]) -> Outcome<String> {
+    let body = json!({ "subject": "brick-test", "scopes": scopes, "audience": "platform", "ttl_s": 3_600 });
+    let issued: Value = admin.post("/api/identity/v1/tokens", &body).await?;
+    Ok(issued["token"].as_str().unwrap_or_default().to_owned())
+}
