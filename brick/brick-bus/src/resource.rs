@@ -66,7 +66,7 @@ pub struct Endpoints {
 /// One instance that may be called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// Number of the slot within the brick.
+    /// Number of the slot; base and concurrent versions count on their own.
     pub slot: u32,
     /// This start in the slot.
     pub incarnation: Incarnation,
@@ -79,6 +79,19 @@ pub struct Endpoint {
     /// Relative weight in the balancer, 100 unless said.
     #[serde(default = "full_weight")]
     pub weight: u32,
+    /// Whether its version runs beside the brick's base: then the slot is `payment@v2/1`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub concurrent: bool,
+}
+
+impl Endpoint {
+    /// The slot as people write it, given the brick: `order/1`, `payment@v2/1`.
+    pub fn slot_name(&self, brick: &str) -> String {
+        match self.concurrent {
+            true => format!("{brick}@{}/{}", self.version, self.slot),
+            false => format!("{brick}/{}", self.slot),
+        }
+    }
 }
 
 fn full_weight() -> u32 {

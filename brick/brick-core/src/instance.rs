@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{BrickName, Incarnation, Version};
+use crate::{BrickName, BrickRef, Incarnation, Version};
 
 /// Zone that an instance counts as running in; `a` unless the manifest says otherwise.
 pub type Zone = String;
@@ -17,7 +17,7 @@ pub struct Instance {
     pub brick: BrickName,
     /// Version label.
     pub version: Version,
-    /// Number of the slot within the brick, from 1. Slots count over all versions of a brick.
+    /// Number of the slot, from 1; base and concurrent versions of a brick count on their own.
     pub slot: u32,
     /// This start in the slot.
     pub incarnation: Incarnation,
@@ -25,11 +25,22 @@ pub struct Instance {
     pub zone: Zone,
     /// Where it serves HTTP.
     pub addr: SocketAddr,
+    /// Whether its version runs beside the brick's base: then the slot is `payment@v2/1`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub concurrent: bool,
 }
 
 impl Instance {
-    /// The slot as people write it, `order/1`.
+    /// What its slot is of: the brick, or its concurrent version.
+    pub fn of(&self) -> BrickRef {
+        BrickRef {
+            brick: self.brick.clone(),
+            version: self.concurrent.then(|| self.version.clone()),
+        }
+    }
+
+    /// The slot as people write it, `order/1`, `payment@v2/1`.
     pub fn slot_name(&self) -> String {
-        format!("{}/{}", self.brick, self.slot)
+        self.of().slot_name(self.slot)
     }
 }

@@ -10,9 +10,11 @@ pub mod error;
 pub mod id;
 pub mod instance;
 pub mod name;
+pub mod reference;
 
 pub use drain::{Drain, Trigger};
 pub use error::{ExitCode, chain};
 pub use id::Incarnation;
 pub use instance::{Instance, Zone};
 pub use name::{BrickName, Version};
+pub use reference::BrickRef;

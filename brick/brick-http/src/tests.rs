@@ -84,6 +84,7 @@ impl System {
                 zone: "a".to_owned(),
                 addr: *addr,
                 weight: 100,
+                concurrent: false,
             })
             .collect();
         let value = serde_json::to_value(Endpoints { instances }).unwrap();

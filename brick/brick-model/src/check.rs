@@ -13,6 +13,7 @@ mod config;
 mod routes;
 mod steps;
 mod suites;
+mod versions;
 
 /// Names that a brick cannot take: they are the platform's own.
 pub(crate) const RESERVED: [&str; 8] = [
@@ -37,6 +38,7 @@ struct Check<'m> {
 pub(crate) fn errors(model: &Model, places: &Places, dir: Option<&Path>) -> Vec<Problem> {
     let mut check = Check::new(model, places);
     check.bricks();
+    check.versions();
     check.cycles();
     if let Some(dir) = dir {
         check.folders(dir);
@@ -50,6 +52,7 @@ pub(crate) fn errors(model: &Model, places: &Places, dir: Option<&Path>) -> Vec<
     check.loads();
     check.suites();
     check.suite_steps();
+    check.demos();
     check.problems
 }
 

@@ -21,7 +21,9 @@ pub mod suite;
 pub use diagnostic::{Diagnostic, Invalid};
 pub use link::{LimitKey, Link};
 pub use load::{Expect, Load, Step};
-pub use model::{Auth, Brick, Edge, Flag, Health, Limit, Model, Mortar, Route, System};
+pub use model::{
+    Auth, Brick, Concurrent, Demo, Edge, Flag, Health, Limit, Model, Mortar, Route, System, Versions,
+};
 pub use parse::{Loaded, parse, parse_with_warnings};
 pub use pattern::Pattern;
 pub use query::ResolvedRoute;

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use brick_core::BrickName;
 use brick_core::duration::Span;
-use brick_core::{BrickName, Version};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,6 +18,12 @@ use crate::load::Load;
 use crate::pattern::Pattern;
 use crate::size::Bytes;
 use crate::suite::{Environment, Suite};
+
+mod demo;
+mod version;
+
+pub use demo::Demo;
+pub use version::{BASE, Concurrent, Versions};
 
 /// Newest manifest format that this version reads.
 pub const FORMAT: u32 = 1;
@@ -60,6 +66,9 @@ pub struct Model {
     /// Environments that suites can run against, by name.
     #[serde(rename = "env", default)]
     pub environments: BTreeMap<String, Environment>,
+    /// What there is to see by name, for `brick demo NAME on`.
+    #[serde(rename = "demo", default)]
+    pub demos: BTreeMap<String, Demo>,
 }
 
 /// `[system]`: the system as a whole.
@@ -157,9 +166,9 @@ pub struct Brick {
     #[serde(default = "default_replicas")]
     #[schemars(range(min = 1, max = 100))]
     pub replicas: u32,
-    /// Version label.
+    /// Version label, and the versions that run beside it.
     #[serde(default)]
-    pub version: Version,
+    pub version: Versions,
     /// How its health is watched.
     #[serde(default)]
     pub health: Health,
@@ -335,7 +344,7 @@ impl Default for Brick {
             needs: Vec::new(),
             state: None,
             replicas: default_replicas(),
-            version: Version::default(),
+            version: Versions::default(),
             health: Health::default(),
             zones: default_zones(),
             scopes: Vec::new(),

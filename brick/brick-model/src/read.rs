@@ -16,6 +16,7 @@ use crate::nearest;
 
 mod brick;
 mod config;
+mod demo;
 mod load;
 mod route;
 mod suite;

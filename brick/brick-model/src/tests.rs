@@ -552,6 +552,127 @@ fn what_values_mean_together_is_checked() {
 }
 
 #[test]
+fn versions_and_demos_say_what_is_wrong() {
+    let v2 = "[brick.order.version.v2]\nrun = 'order'\n";
+    check(
+        "[brick.order.version.v2]\nreplicas = 1",
+        10,
+        1,
+        "missing key \"run\" in [brick.order.version.v2]",
+        "the command that starts this version",
+    );
+    check(
+        &format!("{v2}replica = 1"),
+        12,
+        1,
+        "unknown key \"replica\"",
+        "\"replicas\"",
+    );
+    check(
+        &format!("{v2}replicas = 101"),
+        12,
+        12,
+        "expected an integer from 0 to 100",
+        "",
+    );
+    check(
+        "[brick.order.version.v1]\nrun = 'order'",
+        10,
+        22,
+        "\"v1\" is the label of the base already",
+        "version.base",
+    );
+    check(
+        "[brick.order.version.'v 2']\nrun = 'order'",
+        10,
+        22,
+        "label of a version: expected 1 to 32 letters",
+        "",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nversion = 2",
+        12,
+        11,
+        "expected a label such as \"v1\", or a table of versions by label, found the integer 2",
+        "",
+    );
+    check(
+        &format!("{v2}env = {{ PORT = '1' }}"),
+        12,
+        9,
+        "brick.order.version.v2.env.PORT: the platform sets PORT",
+        "leave it out",
+    );
+    let demo = |scale: &str| format!("{v2}[demo.fault]\nabout = 'Look.'\nscale = {{ {scale} }}");
+    check(
+        &demo("ordr = 1"),
+        14,
+        11,
+        "there is no brick \"ordr\"",
+        "\"order\"",
+    );
+    check(
+        &demo("'order@v3' = 1"),
+        14,
+        11,
+        "\"order\" has no version \"v3\"",
+        "did you mean \"v2\"?",
+    );
+    check(
+        &demo("'order@' = 1"),
+        14,
+        11,
+        "expected a brick such as \"payment\"",
+        "",
+    );
+    check(
+        &demo("order = 101"),
+        14,
+        19,
+        "expected an integer from 0 to 100",
+        "",
+    );
+    check(&demo(""), 14, 9, "expected at least one entry", "");
+    check(
+        "[demo.fault]\nscale = { order = 1 }",
+        10,
+        7,
+        "missing key \"about\" in [demo.fault]",
+        "what there is to see",
+    );
+}
+
+#[test]
+fn a_concurrent_version_is_its_brick_but_for_its_own_settings() {
+    let text = format!(
+        "{HEAD}[brick.pay]\nrun = 'pay'\nbuild = 'make'\nversion.base = 'v7'\nneeds = ['product']\nenv = {{ A = '1', B = '1' }}\n\
+         [brick.pay.version.v8]\nrun = 'pay8'\nenv = {{ B = '2' }}\n"
+    );
+    let model = parse(&text, "brick.toml").unwrap_or_else(|e| panic!("{}", e.render(false)));
+    let pay = &model.bricks["pay"];
+    let label = |text: &str| Some(brick_core::Version::new(text).expect("a label"));
+    let v8 = pay.of_version(label("v8").as_ref()).expect("known");
+    let env: Vec<&str> = v8.env.values().map(String::as_str).collect();
+    assert_eq!(
+        (v8.run.as_deref(), v8.build.as_deref(), env),
+        (Some("pay8"), None, vec!["1", "2"])
+    );
+    assert_eq!(
+        (v8.replicas, v8.needs.len(), v8.version.base.as_str()),
+        (0, 1, "v8")
+    );
+    for base in [None, label("v7")] {
+        assert_eq!(pay.of_version(base.as_ref()).as_deref(), Some(pay));
+    }
+    assert_eq!(pay.of_version(label("v9").as_ref()), None);
+    let refs = pay.refs(&"pay".parse().expect("a name"));
+    assert_eq!(
+        refs.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["pay", "pay@v8"]
+    );
+}
+
+#[test]
 fn a_circle_of_needs_is_named() {
     let lines = "[brick.a]\nrun = 'a'\nneeds = ['b']\n[brick.b]\nrun = 'b'\nneeds = ['c']\n[brick.c]\nrun = 'c'\nneeds = ['a']";
     check(
@@ -721,6 +842,7 @@ fn the_schema_knows_every_table() {
         "load",
         "test",
         "env",
+        "demo",
     ] {
         assert!(schema["properties"].get(table).is_some(), "{table}");
     }

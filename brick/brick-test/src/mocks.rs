@@ -39,6 +39,7 @@ pub(crate) fn endpoints(brick: &str, revision: u64, addrs: &[SocketAddr]) -> Res
         zone: "a".to_owned(),
         addr: *addr,
         weight: 100,
+        concurrent: false,
     });
     Resource {
         name: format!("endpoints/{brick}"),

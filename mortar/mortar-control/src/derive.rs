@@ -45,11 +45,15 @@ pub(crate) fn resources(state: &State, trust: &TrustBundle) -> Result<BTreeMap<S
                 zone: instance.zone.clone(),
                 addr: instance.addr,
                 weight: 100,
+                concurrent: instance.concurrent,
             });
         }
     }
     for (brick, mut instances) in endpoints {
-        instances.sort_by_key(|endpoint| (endpoint.slot, endpoint.incarnation));
+        instances.sort_by_cached_key(|endpoint| {
+            let concurrent = endpoint.concurrent.then(|| endpoint.version.clone());
+            (concurrent, endpoint.slot, endpoint.incarnation)
+        });
         all.insert(format!("endpoints/{brick}"), value(&Endpoints { instances })?);
     }
     Ok(all)

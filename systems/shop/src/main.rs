@@ -1,7 +1,7 @@
 //! The shop: the reference system of request-based bricks, one multi-call binary.
 //!
 //! `shop order` is the brick *order*, `shop product` the brick *product*, and so on; what each one owns and offers is
-//! told at the top of its module. Bricks share no data and no types: what they say to each other is JSON over HTTP.
+//! told at the top of its module. `--version v2` starts the second version of one that has two. Bricks share no data and no types: what they say to each other is JSON over HTTP.
 
 mod customer;
 mod money;
@@ -19,16 +19,18 @@ use brickwork::{Access, Brick, CallError, Error, Problem};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let name = std::env::args().nth(1).unwrap_or_default();
-    let outcome = match name.as_str() {
-        "customer" => run(customer::app).await,
-        "order" => run(order::app).await,
-        "payment" => run(payment::app).await,
-        "product" => run(product::app).await,
-        "shipping" => run(shipping::app).await,
-        "storefront" => run(storefront::app).await,
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match args[..] {
+        ["customer"] => run(customer::app).await,
+        ["order"] => run(order::app).await,
+        ["payment"] => run(payment::app).await,
+        ["payment", "--version", "v2"] => run(payment::app_v2).await,
+        ["product"] => run(product::app).await,
+        ["shipping"] => run(shipping::app).await,
+        ["storefront"] => run(storefront::app).await,
         _ => {
-            eprintln!("usage: shop customer|order|payment|product|shipping|storefront");
+            eprintln!("usage: shop customer|order|payment [--version v2]|product|shipping|storefront");
             return ExitCode::from(2);
         }
     };

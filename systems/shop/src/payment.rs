@@ -2,6 +2,8 @@
 //!
 //! One rule declines: an amount above `decline_above_cents`. A payment is keyed by the caller's idempotency key, so
 //! that a repeated request is answered with the first decision and charges nobody twice.
+//!
+//! There are two versions of the same contract: v1, and v2 with a planted fault ([`ledger`]).
 
 use axum::Router;
 use axum::extract::State;
@@ -14,6 +16,10 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+mod ledger;
+
+use ledger::Ledger;
 
 /// What is to be paid.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -65,13 +71,24 @@ const MIGRATIONS: &[Migration] = &[Migration {
 struct App {
     database: Database,
     settings: Config<Settings>,
+    ledger: Ledger,
 }
 
 /// Opens the ledger and declares the routes.
 pub(crate) async fn app(brick: Brick) -> Result<Access, brickwork::Error> {
+    serve(brick, Ledger::Rows).await
+}
+
+/// The same for v2, the version with the planted fault.
+pub(crate) async fn app_v2(brick: Brick) -> Result<Access, brickwork::Error> {
+    serve(brick, Ledger::Locked(Default::default())).await
+}
+
+async fn serve(brick: Brick, ledger: Ledger) -> Result<Access, brickwork::Error> {
     let app = App {
         database: brick.state(MIGRATIONS).await?,
         settings: brick.config()?,
+        ledger,
     };
     let bricks = Router::new()
         .route("/payments", post(authorise))
@@ -93,6 +110,7 @@ async fn authorise(
         );
         return Err(Problem::unprocessable("invalid_amount", detail));
     }
+    app.ledger.enter().await?;
     let limit = app.settings.get().decline_above_cents;
     let payment = app.database.write(move |tx| {
         if let Some(earlier) = find(tx, key.clone())? {

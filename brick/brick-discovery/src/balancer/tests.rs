@@ -18,6 +18,7 @@ fn endpoint(slot: u32, weight: u32) -> Endpoint {
         zone: "a".to_owned(),
         addr: ([127, 0, 0, 1], 7000 + slot as u16).into(),
         weight,
+        concurrent: false,
     }
 }
 

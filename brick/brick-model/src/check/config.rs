@@ -57,8 +57,13 @@ impl Check<'_> {
     pub(super) fn environment(&mut self) {
         for (name, brick) in &self.model.bricks {
             let config = self.model.config_env(name.as_str());
-            for variable in brick.env.keys() {
-                let path = format!("brick.{name}.env.{variable}");
+            let own = brick.env.keys().map(|variable| (String::new(), variable));
+            let concurrent = brick.version.concurrent.iter().flat_map(|(label, own)| {
+                let of = format!(".version.{label}");
+                own.env.keys().map(move |variable| (of.clone(), variable))
+            });
+            for (of, variable) in own.chain(concurrent) {
+                let path = format!("brick.{name}{of}.env.{variable}");
                 if env::is_reserved(variable) {
                     let message = format!("{path}: the platform sets {variable}");
                     self.at_key("reserved", &path, message, "leave it out, or name it otherwise");

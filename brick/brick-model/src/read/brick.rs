@@ -13,6 +13,8 @@ use crate::model::{Brick, Health};
 use crate::nearest;
 use crate::pattern::Pattern;
 
+mod version;
+
 const KEYS: [&str; 15] = [
     "run",
     "build",
@@ -30,6 +32,9 @@ const KEYS: [&str; 15] = [
     "external",
     "openapi",
 ];
+
+/// Most instances of a brick.
+pub(super) const REPLICAS_MAX: i64 = 100;
 
 const HOUR: Span = Span::from_secs(3_600);
 
@@ -138,14 +143,12 @@ fn described(reader: &mut Reader, table: &Table<'_>, brick: &mut Brick) {
         brick.state = state(reader, &item);
     }
     if let Some(item) = table.get("replicas")
-        && let Some(replicas) = reader.integer(&item, 1..=100)
+        && let Some(replicas) = reader.integer(&item, 1..=REPLICAS_MAX)
     {
         brick.replicas = u32::try_from(replicas).unwrap_or(1);
     }
-    if let Some(item) = table.get("version")
-        && let Some(version) = reader.parsed(&item)
-    {
-        brick.version = version;
+    if let Some(item) = table.get("version") {
+        brick.version = version::read(reader, &item);
     }
     if let Some(item) = table.get("zones") {
         let zones = names(reader, &item);

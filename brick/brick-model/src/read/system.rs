@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use brick_core::BrickName;
 use brick_core::duration::Span;
 
-use super::{Item, Reader, Table, brick, config, load, route, suite};
+use super::{Item, Reader, Table, brick, config, demo, load, route, suite};
 use crate::model::{Auth, Edge, FORMAT, Model, Mortar, System};
 use crate::size::Bytes;
 
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "brickwork",
     "system",
     "mortar",
@@ -22,6 +22,7 @@ const TABLES: [&str; 12] = [
     "load",
     "test",
     "env",
+    "demo",
 ];
 
 /// A model that says nothing, for what comes before the first table.
@@ -39,6 +40,7 @@ pub(super) fn empty() -> Model {
         loads: Default::default(),
         tests: Default::default(),
         environments: Default::default(),
+        demos: Default::default(),
     }
 }
 
@@ -88,6 +90,9 @@ pub(super) fn model(reader: &mut Reader, root: &Table<'_>) -> Model {
     }
     if let Some(item) = root.get("env") {
         model.environments = suite::environments(reader, &item);
+    }
+    if let Some(item) = root.get("demo") {
+        model.demos = demo::all(reader, &item);
     }
     model
 }

@@ -26,8 +26,11 @@ pub(crate) struct Registration {
     /// Version label.
     #[serde(default)]
     version: Version,
-    /// Number of the slot within the brick, from 1.
+    /// Number of the slot, from 1; base and concurrent versions of a brick count on their own.
     slot: u32,
+    /// Whether the version runs beside the brick's base.
+    #[serde(default)]
+    concurrent: bool,
     /// This start in the slot.
     incarnation: Incarnation,
     /// Zone.
@@ -150,6 +153,7 @@ pub(crate) async fn register(
             incarnation,
             zone: wanted.zone,
             addr: wanted.addr,
+            concurrent: wanted.concurrent,
         },
         ttl_ms,
         ready: true,
@@ -238,7 +242,7 @@ pub(crate) async fn list(
     items.sort_by(|a, b| {
         let key = |listed: &Listed| {
             (
-                listed.instance.brick.clone(),
+                listed.instance.of(),
                 listed.instance.slot,
                 listed.instance.incarnation,
             )

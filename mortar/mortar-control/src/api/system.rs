@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use brick_http::{Json, Path, Problem};
-use brick_model::Model;
+use brick_model::{Brick, Model};
 use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -41,13 +41,25 @@ pub(crate) struct SystemView {
 #[derive(Debug, Serialize, JsonSchema)]
 struct BrickView {
     name: String,
+    /// Label of the base.
     version: String,
-    /// Instances wanted.
+    /// Instances of the base that the manifest wants.
     replicas: u32,
+    /// Versions of the same contract that may run beside the base.
+    versions: Vec<VersionView>,
     /// Whether it may be left out.
     optional: bool,
     /// Bricks that it calls.
     needs: Vec<String>,
+}
+
+/// One concurrent version.
+#[derive(Debug, Serialize, JsonSchema)]
+struct VersionView {
+    /// Its label.
+    version: String,
+    /// Instances that the manifest wants.
+    replicas: u32,
 }
 
 /// One route.
@@ -112,8 +124,9 @@ pub(crate) async fn show(State(handle): State<Handle>) -> Json<SystemView> {
         }
         view.bricks.push(BrickView {
             name,
-            version: brick.version.to_string(),
+            version: brick.version.base.to_string(),
             replicas: brick.replicas,
+            versions: versions(brick),
             optional: brick.optional,
             needs: brick.needs.iter().map(ToString::to_string).collect(),
         });
@@ -130,6 +143,15 @@ pub(crate) async fn show(State(handle): State<Handle>) -> Json<SystemView> {
         });
     }
     Json(view)
+}
+
+fn versions(brick: &Brick) -> Vec<VersionView> {
+    let all = brick.version.concurrent.iter();
+    all.map(|(label, own)| VersionView {
+        version: label.to_string(),
+        replicas: own.replicas,
+    })
+    .collect()
 }
 
 pub(crate) async fn config(

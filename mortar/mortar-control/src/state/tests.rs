@@ -23,6 +23,7 @@ pub(crate) fn registered(brick: &str, slot: u32, incarnation: Incarnation) -> Re
             incarnation,
             zone: "a".to_owned(),
             addr: ([127, 0, 0, 1], 20_000 + u16::try_from(slot).unwrap()).into(),
+            concurrent: false,
         },
         ttl_ms: 1_000,
         ready: true,

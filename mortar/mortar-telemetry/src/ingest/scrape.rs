@@ -131,7 +131,7 @@ fn reconcile(entries: &mut HashMap<String, Entry>, watch: &Watch, fixed: &[Targe
                 resource: Resource {
                     service: brick.to_owned(),
                     version: endpoint.version.to_string(),
-                    instance: format!("{brick}/{}", endpoint.slot),
+                    instance: endpoint.slot_name(brick),
                     incarnation: endpoint.incarnation.to_string(),
                     zone: endpoint.zone,
                 },

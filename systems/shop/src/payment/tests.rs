@@ -104,3 +104,24 @@ async fn only_bricks_pay_and_only_under_a_key() {
         .problem();
     assert_eq!(problem.code, "idempotency_key");
 }
+
+#[tokio::test]
+async fn version_two_is_slow_and_fails_one_time_in_four_without_charging() {
+    let brick = TestBrick::builder("payment").start(app_v2).await;
+    for round in 0..2 {
+        for n in 1..=4 {
+            let key = format!("{round}-{n}");
+            let asked = tokio::time::Instant::now();
+            let answer = pay(&brick, &key, 500).await;
+            assert!(asked.elapsed() >= std::time::Duration::from_millis(400), "{key}");
+            let read = brick.get(&format!("/payments/{key}")).as_brick("order");
+            if n < 4 {
+                answer.expect(201);
+                read.send().await.expect(200);
+            } else {
+                assert_eq!(answer.expect(500).problem().code, "ledger_lock");
+                read.send().await.expect(404);
+            }
+        }
+    }
+}
