@@ -1,6 +1,6 @@
 //! What travels over the agent's socket, `.brickwork/agent.sock`: the types of its requests and answers.
 
-use brick_core::{BrickName, Incarnation, Version};
+use brick_core::{BrickName, BrickRef, Incarnation, Version};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -149,8 +149,11 @@ pub struct LogLine {
 /// Body of `POST /v1/scale`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scale {
-    /// The brick.
-    pub brick: BrickName,
+    /// The brick; `payment@v2` is a concurrent version of it.
+    pub brick: BrickRef,
+    /// The concurrent version, where `brick` does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
     /// Instances it should have.
     pub replicas: u32,
 }

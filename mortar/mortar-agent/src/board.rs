@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use brick_core::{BrickName, Incarnation, Version};
+use brick_core::{BrickName, BrickRef, Incarnation, Version};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -18,17 +18,44 @@ pub(crate) enum Role {
     Brick,
 }
 
-/// A slot: part, brick and number, `order/1`.
+/// A slot: part, brick, concurrent version and number, `order/1`, `payment@v2/1`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Slot {
     pub(crate) role: Role,
     pub(crate) brick: BrickName,
+    /// The concurrent version; none is the brick's base.
+    pub(crate) version: Option<Version>,
     pub(crate) number: u32,
+}
+
+impl Slot {
+    /// A slot of a brick, or of one of its concurrent versions.
+    pub(crate) fn of_brick(of: &BrickRef, number: u32) -> Self {
+        Self {
+            role: Role::Brick,
+            brick: of.brick.clone(),
+            version: of.version.clone(),
+            number,
+        }
+    }
+
+    /// What it is a slot of.
+    pub(crate) fn of(&self) -> BrickRef {
+        BrickRef {
+            brick: self.brick.clone(),
+            version: self.version.clone(),
+        }
+    }
+
+    /// Whether a name stands for it: that of its brick, of its version, or its own.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.brick.as_str() == name || self.of().to_string() == name || self.to_string() == name
+    }
 }
 
 impl std::fmt::Display for Slot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.brick, self.number)
+        f.write_str(&self.of().slot_name(self.number))
     }
 }
 

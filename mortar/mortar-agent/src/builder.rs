@@ -48,26 +48,27 @@ pub(crate) fn builds(
 ) -> Result<Vec<Build>, Error> {
     let mut builds: Vec<Build> = Vec::new();
     for name in wanted {
-        let Some(brick) = model.bricks.get(name) else {
-            continue;
-        };
-        let Some(line) = &brick.build else { continue };
-        let command = brick.build_command(target).ok_or_else(|| Error::Command {
-            brick: name.clone(),
-            reason: format!("its build command `{line}` cannot be split into words"),
-        })?;
-        let dir = brick.dir(base);
-        match builds.iter_mut().find(|b| b.command == command && b.dir == dir) {
-            Some(build) => {
-                build.bricks.push(name.clone());
-                build.optional &= brick.optional;
+        for (of, brick) in crate::plan::versions(model, name) {
+            let Some(line) = &brick.build else { continue };
+            let command = brick.build_command(target).ok_or_else(|| Error::Command {
+                brick: of,
+                reason: format!("its build command `{line}` cannot be split into words"),
+            })?;
+            let dir = brick.dir(base);
+            match builds.iter_mut().find(|b| b.command == command && b.dir == dir) {
+                Some(build) => {
+                    if !build.bricks.contains(name) {
+                        build.bricks.push(name.clone());
+                    }
+                    build.optional &= brick.optional;
+                }
+                None => builds.push(Build {
+                    bricks: vec![name.clone()],
+                    command,
+                    dir,
+                    optional: brick.optional,
+                }),
             }
-            None => builds.push(Build {
-                bricks: vec![name.clone()],
-                command,
-                dir,
-                optional: brick.optional,
-            }),
         }
     }
     Ok(builds)
@@ -97,14 +98,14 @@ pub(crate) async fn run(
     let first = &build.bricks[0];
     let line = build.command.join(" ");
     let program = find_program(&build.command[0], &build.dir, env).ok_or_else(|| Error::MissingProgram {
-        brick: first.clone(),
+        brick: first.clone().into(),
         program: build.command[0].clone(),
         hint: install_hint(&build.command[0]),
     })?;
     events.send(Event::new(EventKind::BuildStarted, line.clone()).brick(first));
     let started = Instant::now();
     let failed = |reason: String| Error::Command {
-        brick: first.clone(),
+        brick: first.clone().into(),
         reason,
     };
     let mut child =

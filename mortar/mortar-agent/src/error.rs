@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use brick_core::BrickName;
+use brick_core::{BrickName, BrickRef};
 
 use crate::linux::ports::Owner;
 
@@ -107,8 +107,8 @@ pub enum Error {
     /// A program does not exist.
     #[error("brick {brick} needs the program `{program}`, which is not there: {hint}")]
     MissingProgram {
-        /// The brick.
-        brick: BrickName,
+        /// The brick, or the version of one.
+        brick: BrickRef,
         /// The program.
         program: String,
         /// What to do.
@@ -117,8 +117,8 @@ pub enum Error {
     /// A command of the manifest cannot be split into words, or its folder does not exist.
     #[error("brick {brick} cannot be started: {reason}")]
     Command {
-        /// The brick.
-        brick: BrickName,
+        /// The brick, or the version of one.
+        brick: BrickRef,
         /// What is wrong.
         reason: String,
     },

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brick_core::{BrickName, Trigger};
+use brick_core::{BrickName, BrickRef, Trigger};
 use rustix::process::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -81,19 +81,15 @@ impl Fleet {
         self.units.insert(spec.slot.clone(), unit);
     }
 
-    /// Shows a brick that is left out.
-    pub(crate) fn skip(&self, brick: &BrickName, reason: &str) {
-        let slot = Slot {
-            role: Role::Brick,
-            brick: brick.clone(),
-            number: 1,
-        };
-        let mut row = Row::new(brick_core::Version::default(), "a".to_owned(), 0);
+    /// Shows a brick, or a version of one, that is left out.
+    pub(crate) fn skip(&self, of: &BrickRef, reason: &str) {
+        let slot = Slot::of_brick(of, 1);
+        let mut row = Row::new(of.version.clone().unwrap_or_default(), "a".to_owned(), 0);
         row.state = InstanceState::Skipped;
         row.problem = Some(reason.to_owned());
         self.context.board.insert(&slot, row);
-        let event = Event::new(EventKind::Skipped, format!("{brick} is left out: {reason}"));
-        self.context.events.send(event.brick(brick));
+        let event = Event::new(EventKind::Skipped, format!("{of} is left out: {reason}"));
+        self.context.events.send(event.brick(&of.brick));
     }
 
     /// Slots in the order in which they were planned to start, by part.
@@ -127,8 +123,8 @@ impl Fleet {
             .collect();
         changes.extend(gone.iter().map(|slot| format!("{slot} is removed")));
         self.stop(gone, true).await;
-        for (brick, reason) in &plan.skipped {
-            self.skip(brick, reason);
+        for (of, reason) in &plan.skipped {
+            self.skip(of, reason);
         }
         let mut rolls = Vec::new();
         for spec in plan.specs {

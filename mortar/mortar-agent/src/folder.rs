@@ -105,11 +105,13 @@ impl Folder {
     pub(crate) fn logs(&self) -> PathBuf {
         self.root.join("logs")
     }
-    pub(crate) fn log(&self, brick: &str, slot: u32) -> PathBuf {
-        self.root.join(format!("logs/{brick}.{slot}.log"))
+    /// Output of a slot; `of` is its brick, or `payment@v2`.
+    pub(crate) fn log(&self, of: &str, slot: u32) -> PathBuf {
+        self.root.join(format!("logs/{of}.{slot}.log"))
     }
-    pub(crate) fn token(&self, brick: &str, slot: u32) -> PathBuf {
-        self.root.join(format!("tokens/{brick}.{slot}.jwt"))
+    /// Token file of a slot.
+    pub(crate) fn token(&self, of: &str, slot: u32) -> PathBuf {
+        self.root.join(format!("tokens/{of}.{slot}.jwt"))
     }
     pub(crate) fn handover(&self) -> PathBuf {
         self.root.join("run/gateway.sock")

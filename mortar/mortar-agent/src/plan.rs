@@ -1,11 +1,12 @@
 //! From the model to the processes that should run: one [`Spec`] per slot, platform and bricks.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use brick_core::{BrickName, Version, env};
+use brick_core::{BrickName, BrickRef, Version, env};
 use brick_model::{Brick, Model};
 
 use crate::board::{Role, Slot};
@@ -40,7 +41,7 @@ pub(crate) struct Ground {
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) specs: Vec<Spec>,
-    pub(crate) skipped: Vec<(BrickName, String)>,
+    pub(crate) skipped: Vec<(BrickRef, String)>,
     /// Warnings about ports that moved.
     pub(crate) warnings: Vec<String>,
 }
@@ -64,6 +65,42 @@ pub(crate) fn wanted(model: &Model, only: &[BrickName]) -> Result<Vec<BrickName>
         .collect())
 }
 
+/// The base of a brick, then its concurrent versions, each as it is to run; nothing where there is no such brick.
+pub(crate) fn versions<'m>(model: &'m Model, name: &BrickName) -> Vec<(BrickRef, Cow<'m, Brick>)> {
+    let Some(brick) = model.bricks.get(name) else {
+        return Vec::new();
+    };
+    let refs = brick.refs(name).into_iter();
+    refs.filter_map(|of| {
+        let settings = brick.of_version(of.version.as_ref())?;
+        Some((of, settings))
+    })
+    .collect()
+}
+
+/// What somebody means by a brick or a version of one: it exists, runs here, and the base is named by the brick alone.
+pub(crate) fn known<'m>(model: &'m Model, asked: &BrickRef) -> Result<(BrickRef, Cow<'m, Brick>), Error> {
+    let brick = model
+        .bricks
+        .get(&asked.brick)
+        .filter(|brick| !brick.is_external());
+    let brick = brick.ok_or_else(|| unknown_brick(model, asked.brick.as_str()))?;
+    let mut of = asked.clone();
+    of.version = of.version.filter(|label| *label != brick.version.base);
+    let settings = brick.of_version(of.version.as_ref()).ok_or_else(|| {
+        let labels = brick.version.concurrent.keys().map(Version::as_str);
+        let labels: Vec<&str> = std::iter::once(brick.version.base.as_str())
+            .chain(labels)
+            .collect();
+        Error::Unknown {
+            what: "version",
+            name: asked.to_string(),
+            known: format!("{} has {}", asked.brick, labels.join(", ")),
+        }
+    })?;
+    Ok((of, settings))
+}
+
 /// There is no such brick.
 pub(crate) fn unknown_brick(model: &Model, name: &str) -> Error {
     let names: Vec<&str> = model.running().map(|(name, _)| name.as_str()).collect();
@@ -84,12 +121,12 @@ fn scopes(brick: &Brick) -> Vec<String> {
 }
 
 impl Ground {
-    /// Replicas of a brick: the manifest's, unless the operator scaled it since the manifest said so.
-    pub(crate) fn replicas(&self, name: &BrickName, brick: &Brick) -> u32 {
-        let scaled = self.store.read(|state| state.scaled.get(name).copied());
+    /// Replicas of a brick or version: the manifest's, unless the operator scaled it since the manifest said so.
+    pub(crate) fn replicas(&self, of: &BrickRef, manifest: u32) -> u32 {
+        let scaled = self.store.read(|state| state.scaled.get(of).copied());
         match scaled {
-            Some(scaled) if scaled.manifest == brick.replicas => scaled.replicas,
-            _ => brick.replicas,
+            Some(scaled) if scaled.manifest == manifest => scaled.replicas,
+            _ => manifest,
         }
     }
 
@@ -103,32 +140,49 @@ impl Ground {
             plan.specs.push(self.platform(model, role, name)?);
         }
         let target = self.options.target_dir.join("release");
-        for name in bricks {
-            let brick = &model.bricks[&name];
-            let command = brick.run_command(&target).ok_or_else(|| Error::Command {
-                brick: name.clone(),
-                reason: "its `run` cannot be split into words".to_owned(),
-            })?;
-            let dir = brick.dir(&self.options.dir);
-            let Some(program) = find_program(&command[0], &dir, &self.environment_of(brick)) else {
-                let hint = install_hint(&command[0]);
-                if brick.optional {
-                    let reason = format!("the program `{}` is not there: {hint}", command[0]);
-                    plan.skipped.push((name, reason));
-                    continue;
-                }
-                return Err(Error::MissingProgram {
-                    brick: name,
-                    program: command[0].clone(),
-                    hint,
-                });
-            };
-            for number in 1..=self.replicas(&name, brick) {
-                plan.specs
-                    .push(self.brick(model, &name, brick, number, &program, &command[1..]));
+        for (of, brick) in bricks.iter().flat_map(|name| versions(model, name)) {
+            let replicas = self.replicas(&of, brick.replicas);
+            // What runs nowhere needs no program.
+            if replicas > 0 {
+                self.plan_version(model, of, &brick, (replicas, &target), &mut plan)?;
             }
         }
         Ok(plan)
+    }
+
+    /// Plans the instances of a brick's base or of one version of it.
+    fn plan_version(
+        &self,
+        model: &Model,
+        of: BrickRef,
+        brick: &Brick,
+        (replicas, target): (u32, &Path),
+        plan: &mut Plan,
+    ) -> Result<(), Error> {
+        let command = brick.run_command(target).ok_or_else(|| Error::Command {
+            brick: of.clone(),
+            reason: "its `run` cannot be split into words".to_owned(),
+        })?;
+        let dir = brick.dir(&self.options.dir);
+        let Some(program) = find_program(&command[0], &dir, &self.environment_of(brick)) else {
+            let hint = install_hint(&command[0]);
+            if brick.optional {
+                let reason = format!("the program `{}` is not there: {hint}", command[0]);
+                plan.skipped.push((of, reason));
+                return Ok(());
+            }
+            return Err(Error::MissingProgram {
+                brick: of,
+                program: command[0].clone(),
+                hint,
+            });
+        };
+        for number in 1..=replicas {
+            let slot = Slot::of_brick(&of, number);
+            plan.specs
+                .push(self.brick(model, slot, brick, &program, &command[1..]));
+        }
+        Ok(())
     }
 
     /// Assigns the ports that must be known before anything is planned: those of the platform.
@@ -165,9 +219,9 @@ impl Ground {
         let held = self.store.read(|state| state.ports.clone());
         let mut assigner = Assigner::new(&self.options.dir, held.values().copied());
         let mut slots: Vec<String> = PLATFORM.iter().map(|(_, name)| format!("{name}/1")).collect();
-        for name in bricks {
-            let replicas = self.replicas(name, &model.bricks[name]);
-            slots.extend((1..=replicas).map(|number| format!("{name}/{number}")));
+        for (of, brick) in bricks.iter().flat_map(|name| versions(model, name)) {
+            let replicas = self.replicas(&of, brick.replicas);
+            slots.extend((1..=replicas).map(|number| of.slot_name(number)));
         }
         let mut ports = held.clone();
         for slot in slots {
@@ -216,7 +270,7 @@ impl Ground {
 
     /// The part of the contract that every process gets.
     fn contract(&self, model: &Model, slot: &Slot, version: &Version, zone: &str) -> Vec<(String, String)> {
-        let token = self.folder.token(slot.brick.as_str(), slot.number);
+        let token = self.folder.token(&slot.of().to_string(), slot.number);
         let pairs = [
             (env::PORT, self.port(&slot.to_string()).to_string()),
             (env::BRICK_NAME, slot.brick.to_string()),
@@ -247,6 +301,7 @@ impl Ground {
         let slot = Slot {
             role,
             brick,
+            version: None,
             number: 1,
         };
         let version = Version::default();
@@ -308,22 +363,11 @@ impl Ground {
         })
     }
 
-    fn brick(
-        &self,
-        model: &Model,
-        name: &BrickName,
-        brick: &Brick,
-        number: u32,
-        program: &Path,
-        args: &[String],
-    ) -> Spec {
-        let slot = Slot {
-            role: Role::Brick,
-            brick: name.clone(),
-            number,
-        };
-        let zone = brick.zone(number).to_owned();
-        let mut environment = self.contract(model, &slot, &brick.version, &zone);
+    fn brick(&self, model: &Model, slot: Slot, brick: &Brick, program: &Path, args: &[String]) -> Spec {
+        let name = &slot.brick;
+        let of = slot.of().to_string();
+        let zone = brick.zone(slot.number).to_owned();
+        let mut environment = self.contract(model, &slot, &brick.version.base, &zone);
         if let Some(state) = &brick.state {
             let path = self.folder.state().join(format!("{state}.db"));
             environment.push((env::DATABASE_URL.to_owned(), format!("sqlite:{}", path.display())));
@@ -355,7 +399,7 @@ impl Ground {
         let dir = brick.dir(&self.options.dir);
         Spec {
             fingerprint: fingerprint(program, args, &dir, &environment, &brick.health.path),
-            version: brick.version.clone(),
+            version: brick.version.base.clone(),
             zone,
             program: program.to_owned(),
             args: args.to_vec(),
@@ -368,8 +412,8 @@ impl Ground {
             stop_grace: brick.stop_grace.0,
             needs: brick.needs.clone(),
             scopes: scopes(brick),
-            log: self.folder.log(name.as_str(), number),
-            token: self.folder.token(name.as_str(), number),
+            log: self.folder.log(&of, slot.number),
+            token: self.folder.token(&of, slot.number),
             slot,
         }
     }

@@ -128,6 +128,7 @@ impl Told {
                         incarnation,
                         zone: row.zone.clone(),
                         addr: loopback(row.port),
+                        concurrent: slot.version.is_some(),
                     };
                     self.lease = match self.context.control.register(&instance).await {
                         // One that control refuses must not keep the others out; a renewal asks again.

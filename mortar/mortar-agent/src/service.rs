@@ -208,8 +208,8 @@ impl Shared {
         }
         let (mut adopted, changed) = self.adopt(&plan).await;
         let mut fleet = self.fleet.lock().await;
-        for (brick, reason) in &plan.skipped {
-            fleet.skip(brick, reason);
+        for (of, reason) in &plan.skipped {
+            fleet.skip(of, reason);
         }
         let (control, others): (Vec<_>, Vec<_>) = plan
             .specs
@@ -240,18 +240,15 @@ impl Shared {
     /// Shows the bricks that a build may be for.
     fn show_building(&self, model: &Model) -> Result<(), Error> {
         for brick in plan::wanted(model, &self.ground.options.only)? {
-            let settings = &model.bricks[&brick];
-            for number in 1..=self.ground.replicas(&brick, settings) {
-                let zone = settings.zone(number).to_owned();
-                let slot = Slot {
-                    role: Role::Brick,
-                    brick: brick.clone(),
-                    number,
-                };
-                let port = self.ground.port(&slot.to_string());
-                let mut row = Row::new(settings.version.clone(), zone, port);
-                row.state = InstanceState::Building;
-                self.context.board.insert(&slot, row);
+            for (of, settings) in plan::versions(model, &brick) {
+                for number in 1..=self.ground.replicas(&of, settings.replicas) {
+                    let zone = settings.zone(number).to_owned();
+                    let slot = Slot::of_brick(&of, number);
+                    let port = self.ground.port(&slot.to_string());
+                    let mut row = Row::new(settings.version.base.clone(), zone, port);
+                    row.state = InstanceState::Building;
+                    self.context.board.insert(&slot, row);
+                }
             }
         }
         Ok(())

@@ -185,7 +185,10 @@ async fn events(State(agent): State<Handle>, Query(query): Query<EventQuery>) ->
 
 impl Filter {
     fn takes(&self, line: &LogLine) -> bool {
-        let of = |name: &String| line.brick.as_str() == name || line.instance == *name;
+        let of = |name: &String| {
+            let slot_of = line.instance.rsplit_once('/').map(|(of, _)| of);
+            line.brick.as_str() == name || line.instance == *name || slot_of == Some(name)
+        };
         self.of.as_ref().is_none_or(of)
             && self.since.is_none_or(|since| line.ts >= since)
             && self

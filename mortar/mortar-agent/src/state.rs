@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use brick_core::{BrickName, Incarnation};
+use brick_core::{BrickRef, Incarnation};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ pub(crate) struct State {
     pub(crate) ports: BTreeMap<String, u16>,
     /// Replicas that the operator set, with the manifest's number at that time: a changed manifest wins again.
     #[serde(default)]
-    pub(crate) scaled: BTreeMap<BrickName, Scaled>,
+    pub(crate) scaled: BTreeMap<BrickRef, Scaled>,
     /// Processes by slot.
     #[serde(default)]
     pub(crate) processes: BTreeMap<String, Record>,

@@ -16,7 +16,7 @@ use crate::board::Role;
 use crate::events::{Event, EventKind, Subscription};
 use crate::launch::Spec;
 use crate::linux::process::{signal_name, signal_names, signal_of};
-use crate::plan::unknown_brick;
+use crate::plan::known;
 use crate::state::Scaled;
 use crate::{Error, events};
 
@@ -107,9 +107,7 @@ impl Handle {
 
     /// The lines kept of one brick, one slot (`order/1`) or all, in order of time.
     pub fn logs(&self, of: Option<&str>) -> Vec<LogLine> {
-        let wanted = |slot: &crate::board::Slot| {
-            of.is_none_or(|name| slot.brick.as_str() == name || slot.to_string() == name)
-        };
+        let wanted = |slot: &crate::board::Slot| of.is_none_or(|name| slot.is_named(name));
         self.shared.context.logs.lines(wanted)
     }
 
@@ -118,16 +116,14 @@ impl Handle {
         self.shared.context.logs.follow()
     }
 
-    /// Sets the number of instances of a brick; it is kept over restarts until the manifest's own number changes.
+    /// Sets the number of instances of a brick or of one of its versions; it is kept over restarts until the manifest's own number changes.
     pub async fn scale(&self, scale: Scale) -> Result<Changes, Error> {
         let shared = &self.shared;
         let _one = shared.applying.lock().await;
         let model = shared.model.borrow().clone();
-        let brick = model
-            .bricks
-            .get(&scale.brick)
-            .filter(|brick| !brick.is_external());
-        let brick = brick.ok_or_else(|| unknown_brick(&model, scale.brick.as_str()))?;
+        let mut asked = scale.brick;
+        asked.version = asked.version.or(scale.version);
+        let (of, brick) = known(&model, &asked)?;
         if scale.replicas > REPLICAS_MAX {
             return Err(Error::Invalid {
                 what: "the number of instances",
@@ -142,7 +138,8 @@ impl Handle {
         shared
             .context
             .store
-            .update(|state| state.scaled.insert(scale.brick, scaled));
+            .update(|state| state.scaled.insert(of, scaled));
+        drop(brick);
         self.apply_model(model).await
     }
 

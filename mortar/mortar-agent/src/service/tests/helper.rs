@@ -132,8 +132,13 @@ fn control() -> Router {
                 let incarnation = new["incarnation"].as_str().unwrap().to_owned();
                 known.lock().unwrap().insert(incarnation);
                 say(&format!(
-                    "registered {}/{}",
+                    "registered {}{}/{}",
                     new["brick"].as_str().unwrap(),
+                    if new["concurrent"] == true { "@" } else { "" }.to_owned()
+                        + new["version"]
+                            .as_str()
+                            .filter(|_| new["concurrent"] == true)
+                            .unwrap_or(""),
                     new["slot"]
                 ));
                 Json(json!({ "lease_ms": 10_000 }))
