@@ -66,6 +66,7 @@ fn shipping(dir: &Path, url: &str) -> Shipping {
 fn source(dir: &Path) -> Source {
     Source {
         slot: Slot {
+            version: None,
             role: Role::Brick,
             brick: "order".parse().unwrap(),
             number: 1,

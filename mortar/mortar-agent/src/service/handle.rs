@@ -135,12 +135,17 @@ impl Handle {
             manifest: brick.replicas,
             replicas: scale.replicas,
         };
-        shared
-            .context
-            .store
-            .update(|state| state.scaled.insert(of, scaled));
         drop(brick);
-        self.apply_model(model).await
+        let store = &shared.context.store;
+        let before = store.update(|state| state.scaled.insert(of.clone(), scaled));
+        let applied = self.apply_model(model).await;
+        if applied.is_err() {
+            store.update(|state| match before {
+                Some(before) => state.scaled.insert(of, before),
+                None => state.scaled.remove(&of),
+            });
+        }
+        applied
     }
 
     /// Reads the manifest again and applies the difference; bricks whose command, program or settings changed are

@@ -103,6 +103,14 @@ fn row(handle: &Handle, instance: &str) -> Ps {
     found.unwrap_or_else(|| panic!("no {instance}"))
 }
 
+fn scale(of: &str, replicas: u32) -> Scale {
+    Scale {
+        brick: of.parse().unwrap(),
+        version: None,
+        replicas,
+    }
+}
+
 const TWO: &str =
     "[brick.product]\nrun = \"./part\"\n[brick.order]\nrun = \"./part\"\nneeds = [\"product\"]\n";
 
@@ -165,23 +173,13 @@ async fn a_system_comes_up_heals_scales_and_goes_down_without_a_trace() {
     })
     .await;
 
-    let scale = |replicas| Scale {
-        brick: "order".parse().unwrap(),
-        replicas,
-    };
-    handle.scale(scale(3)).await.unwrap();
+    handle.scale(scale("order", 3)).await.unwrap();
     ready(&handle).await;
     let ports: std::collections::BTreeSet<u16> = handle.ps().iter().map(|ps| ps.port).collect();
     assert_eq!(ports.len(), 7);
-    handle.scale(scale(1)).await.unwrap();
+    handle.scale(scale("order", 1)).await.unwrap();
     assert_eq!(handle.ps().len(), 5);
-    let error = handle
-        .scale(Scale {
-            brick: "ordr".parse().unwrap(),
-            replicas: 1,
-        })
-        .await
-        .unwrap_err();
+    let error = handle.scale(scale("ordr", 1)).await.unwrap_err();
     assert!(error.to_string().contains("there are order, product"), "{error}");
 
     trigger.drain();
@@ -190,6 +188,70 @@ async fn a_system_comes_up_heals_scales_and_goes_down_without_a_trace() {
     assert!(!system.dir.path().join(".brickwork/agent.sock").exists());
     let kinds: Vec<EventKind> = handle.past_events().iter().map(|event| event.kind).collect();
     assert!(kinds.contains(&EventKind::AllReady));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_concurrent_version_has_slots_of_its_own_beside_the_base() {
+    let system = System::new(
+        "[brick.pay]\nrun = \"./part\"\n[brick.pay.version.v2]\nrun = \"./part\"\nenv = { LINES = \"1\" }\n\
+         [brick.pay.version.v3]\nrun = \"./no-such-part\"\n",
+    );
+    let (service, handle) = system.open().await;
+    let run = tokio::spawn(service.run(Drain::never()));
+    ready(&handle).await;
+    let of_pay = || -> Vec<(String, String, InstanceState)> {
+        let rows = handle.ps().into_iter().filter(|ps| ps.brick.as_str() == "pay");
+        rows.map(|ps| (ps.instance, ps.version.to_string(), ps.state))
+            .collect()
+    };
+    let row_of = |slot: &str, version: &str| (slot.to_owned(), version.to_owned(), InstanceState::Ready);
+    assert_eq!(of_pay(), [row_of("pay/1", "v1")]);
+    let changes = handle.scale(scale("pay@v2", 2)).await.unwrap().changes;
+    assert_eq!(changes, ["pay@v2/1 is added", "pay@v2/2 is added"]);
+    ready(&handle).await;
+    assert_eq!(
+        of_pay(),
+        [
+            row_of("pay/1", "v1"),
+            row_of("pay@v2/1", "v2"),
+            row_of("pay@v2/2", "v2")
+        ]
+    );
+    let ports: std::collections::BTreeSet<u16> = handle.ps().iter().map(|ps| ps.port).collect();
+    assert_eq!(ports.len(), 6);
+    until("control knows it by its version", async || {
+        let lines = handle.logs(Some("control"));
+        lines.iter().any(|line| line.msg == "registered pay@v2/1")
+    })
+    .await;
+    until("its lines are found by its name", async || {
+        let lines = handle.logs(Some("pay@v2"));
+        !lines.is_empty() && lines.iter().all(|line| line.instance.starts_with("pay@v2/"))
+    })
+    .await;
+    let kill = Kill {
+        instance: "pay@v2/1".to_owned(),
+        signal: None,
+    };
+    handle.kill(kill).await.unwrap();
+    until("it is back", async || row(&handle, "pay@v2/1").restarts == 1).await;
+    ready(&handle).await;
+    // The base by its label, and a version beside its brick, as control passes them on.
+    assert_eq!(handle.scale(scale("pay@v1", 1)).await.unwrap().changes.len(), 0);
+    let mut none = scale("pay", 0);
+    none.version = Some("v2".parse().unwrap());
+    handle.scale(none).await.unwrap();
+    assert_eq!(of_pay(), [row_of("pay/1", "v1")]);
+    let error = handle.scale(scale("pay@v9", 1)).await.unwrap_err().to_string();
+    assert!(error.contains("pay has v1, v2, v3"), "{error}");
+    let error = handle.scale(scale("pay@v3", 1)).await.unwrap_err().to_string();
+    assert!(
+        error.contains("brick pay@v3 needs the program `./no-such-part`"),
+        "{error}"
+    );
+    handle.down();
+    run.await.unwrap().unwrap();
+    assert_eq!(system.processes(), 0);
 }
 
 #[test]

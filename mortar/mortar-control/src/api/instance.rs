@@ -82,7 +82,7 @@ fn registered(state: &Control, brick: &str, number: u32) -> Option<SocketAddr> {
             .bricks
             .iter()
             .find(|(n, _)| n.as_str() == name)?;
-        Some(brick.version.clone())
+        Some(brick.version.base.clone())
     };
     let wanted = label.or_else(base);
     let mut found = state.instances.values().map(|one| &one.instance).filter(|one| {
