@@ -235,7 +235,7 @@ impl Gateway {
                 .telemetry
                 .metrics()
                 .encode()
-                .contains("gateway_routes{listener=\"admin\"} 8")
+                .contains("gateway_routes{listener=\"admin\"} 9")
         });
         routed.await;
         gateway
