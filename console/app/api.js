@@ -19,8 +19,17 @@ export class Problem extends Error {
  * @param {AbortSignal} [signal]
  * @returns {Promise<any>}
  */
-export function get(url, signal) {
-  return ask(url, { signal });
+export async function get(url, signal) {
+  return (await ask(url, { signal })).json();
+}
+
+/**
+ * The answer itself, for who reads it as it comes.
+ * @param {string} url
+ * @returns {Promise<Response>}
+ */
+export function getAnswer(url) {
+  return ask(url, {});
 }
 
 /**
@@ -29,8 +38,9 @@ export function get(url, signal) {
  * @param {unknown} body
  * @returns {Promise<any>}
  */
-export function post(url, body) {
-  return ask(url, { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } });
+export async function post(url, body) {
+  const answer = await ask(url, { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } });
+  return answer.json();
 }
 
 /** @param {string} url @param {RequestInit & { signal?: AbortSignal }} init */
@@ -43,7 +53,7 @@ async function ask(url, init) {
     if (init.signal?.aborted) throw error;
     throw new Problem(0, 'unreachable', 'Brickwork does not answer. Is `brick up` still running?');
   }
-  if (response.ok) return response.json();
+  if (response.ok) return response;
   const told = await response.json().catch(() => ({}));
   const detail = told.detail || told.title || `the answer was ${response.status} ${response.statusText}`;
   throw new Problem(response.status, told.code || 'unknown', detail);

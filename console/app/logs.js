@@ -5,7 +5,7 @@ import { get } from './api.js';
 import { change, navigate, params } from './route.js';
 import { contextUrl, asText, identity, isOpen } from './logs/query.js';
 import { Detail, traceAddress } from './logs/detail.js';
-import { Facets } from './logs/facets.js';
+import { LogFacets } from './logs/facets.js';
 import { Feed } from './logs/feed.js';
 import { Form } from './logs/form.js';
 import { lineOf } from './logs/ring.js';
@@ -26,7 +26,7 @@ export function Logs() {
       <${Form} />
     </header>
     <div class="logs-stage">
-      <${Facets} />
+      <${LogFacets} />
       ${context ? html`<${Context} key=${context} id=${context} />` : html`<${Stream} key=${identity(asked)} />`}
     </div>
   </div>`;

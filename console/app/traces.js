@@ -5,41 +5,32 @@ import { get } from './api.js';
 import { useLive } from './live.js';
 import { address, change, navigate, params } from './route.js';
 import { systemOf } from './overview/model.js';
+import { Facets, useFacets } from './facets.js';
 import { Form } from './traces/form.js';
-import { Results } from './traces/results.js';
-import { Scatter } from './traces/scatter.js';
+import { Heatmap } from './traces/heatmap.js';
+import { facetsUrl, pageUrl } from './traces/query.js';
+import { Picked, Results } from './traces/results.js';
 
 /**
  * @typedef {{ trace_id: string, root_service: string, root_operation: string, start: string, duration_ms: number,
- *   spans: number, services: { name: string, spans: number, errors: number }[], error: boolean }} Summary
+ *   spans: number, services: { name: string, spans: number, errors: number }[], error: boolean, synthetic?: string }} Summary
  * @typedef {{ items: Summary[], next: string | null, failure: string, busy: boolean }} Found
  */
 
-const PAGE = 50;
 /** More than this is not kept in the page; a narrower search is the better answer. */
 const ITEMS_MAX = 500;
 const again = signal(0);
-
-/** The question to telemetry, from the parameters of the screen. @param {URLSearchParams} asked @param {string} [cursor] */
-export function question(asked, cursor) {
-  return address('/api/telemetry/v1/traces', {
-    service: asked.get('service'),
-    operation: asked.get('operation'),
-    error: asked.get('errors') ? 'true' : '',
-    min_duration_ms: asked.get('min'),
-    max_duration_ms: asked.get('max'),
-    attr: asked.get('attr'),
-    since: asked.get('since') || '15m',
-    limit: PAGE,
-    cursor,
-  });
-}
+const GROUPS = [
+  { key: 'status', title: 'Status', order: ['error', 'ok'] },
+  { key: 'service', title: 'Service', coloured: true },
+  { key: 'operation', title: 'Operation' },
+];
 
 export function Traces() {
   const { data } = useLive({ topic: 'system' });
   const [found, setFound] = useState(/** @type {Found} */ ({ items: [], next: null, failure: '', busy: true }));
   const sorted = params.value.get('sort') === 'duration';
-  const url = question(params.value);
+  const url = pageUrl(params.value);
   const round = again.value;
   useEffect(() => {
     const stop = new AbortController();
@@ -49,14 +40,18 @@ export function Traces() {
   }, [url, round]);
   const more = () => {
     setFound((before) => ({ ...before, busy: true }));
-    void load(question(params.peek(), found.next ?? ''), undefined, found.items, setFound);
+    void load(pageUrl(params.peek(), found.next ?? ''), undefined, found.items, setFound);
   };
   const items = sorted ? [...found.items].sort((a, b) => b.duration_ms - a.duration_ms) : found.items;
   return html`<div class="screen">
     <header class="screen-head"><h1>Traces</h1></header>
     <${Form} key=${params.value.toString()} services=${systemOf(data).bricks.map((brick) => brick.name)} onSearch=${search} />
     ${found.failure && html`<p class="card notice" role="alert">${found.failure}</p>`}
-    <${Scatter} items=${items} />
+    <div class="logs-stage">
+    <${TraceFacets} round=${round} />
+    <div class="screen">
+    <${Heatmap} round=${round} />
+    <${Picked} />
     <section class="card" aria-labelledby="found-title" aria-busy=${found.busy}>
       <header class="card-head">
         <h2 id="found-title" role="status">${found.busy && !items.length ? 'Searching…' : plural(items.length, 'trace')}</h2>
@@ -69,13 +64,27 @@ export function Traces() {
       ${found.next && items.length < ITEMS_MAX && html`<p class="more"><button type="button" class="button" disabled=${found.busy} onClick=${more}>Load more</button></p>`}
       ${found.next && items.length >= ITEMS_MAX && html`<p class="muted small more">The first ${ITEMS_MAX} are shown. Narrow the search to see others.</p>`}
     </section>
+    </div>
+    </div>
   </div>`;
+}
+
+/** @param {{ round: number }} props */
+function TraceFacets({ round }) {
+  const asked = params.value;
+  const status = { 0: 'ok', 1: 'error' }[asked.get('errors') ?? ''] ?? '';
+  const chosen = (/** @type {string} */ key) => (key === 'status' ? status : asked.get(key) ?? '');
+  const active = GROUPS.map((group) => group.key).filter(chosen);
+  const facets = useFacets(`${facetsUrl(asked)} ${round}`, active, (without) => facetsUrl(asked, without));
+  /** @param {string} key @param {string} value */
+  const choose = (key, value) => change(key === 'status' ? { errors: value && (value === 'error' ? '1' : '0') } : { [key]: value });
+  return html`<${Facets} groups=${GROUPS} facets=${facets} chosen=${chosen} onChoose=${choose} />`;
 }
 
 /** @param {Record<string, string>} asked */
 function search(asked) {
-  const sort = params.peek().get('sort');
-  const target = address('/console/traces', { ...asked, sort });
+  const [sort, a] = [params.peek().get('sort'), params.peek().get('a')];
+  const target = address('/console/traces', { ...asked, sort, a });
   if (new URL(target, location.href).href === location.href) again.value += 1;
   else navigate(target);
 }
@@ -97,7 +106,7 @@ async function load(url, signal, before, tell) {
 }
 
 function Nothing() {
-  const narrowed = ['service', 'operation', 'errors', 'min', 'max', 'attr'].some((key) => params.value.get(key));
+  const narrowed = ['service', 'operation', 'errors', 'min', 'max', 'attr', 'until', 'synthetic'].some((key) => params.value.get(key));
   return html`<div class="hint">
     ${narrowed
       ? html`<p>No trace of this time matches. <a href="/console/traces">Clear the search</a>, or look further back.</p>`

@@ -62,7 +62,7 @@ test('choosing a brick shows its instances and leads to its traces, and back lea
     await page.getByRole('heading', { name: 'Traces', level: 1 }).waitFor();
     assert.match(page.url(), /service=payment&errors=1/);
     assert.equal(await page.getByLabel('Service').inputValue(), 'payment');
-    assert.equal(await page.getByLabel('Errors only').isChecked(), true);
+    await page.locator('.facet-value.on', { hasText: 'error' }).waitFor();
     await page.goBack();
     await panel.waitFor();
   }));
@@ -127,9 +127,9 @@ test('search writes the URL, the URL fills the form, and a trace id leads to its
 
 test('more traces are loaded page by page', () =>
   visit('/console/traces', async (page) => {
-    await page.getByText('50 traces').waitFor();
+    await page.locator('#found-title', { hasText: '50 traces' }).waitFor();
     await page.getByRole('button', { name: 'Load more' }).click();
-    await page.getByText('60 traces').waitFor();
+    await page.locator('#found-title', { hasText: '60 traces' }).waitFor();
   }));
 
 test('a trace shows what it was, its spans over seven services, and its logs in their place', () =>
@@ -161,7 +161,7 @@ test('the waterfall is moved through by keyboard', () =>
     await page.keyboard.press('ArrowRight');
     await page.keyboard.press('Enter');
     const detail = page.getByRole('complementary', { name: 'Span' });
-    assert.match(await detail.innerText(), /http\.route/);
+    await detail.getByText('http.route').waitFor();
     await page.keyboard.press('Escape');
     await detail.waitFor({ state: 'detached' });
     await page.keyboard.press('End');
@@ -175,7 +175,7 @@ test('eighty thousand spans keep the document small', async () => {
   await visit(`/console/traces/${'f'.repeat(32)}`, async (page) => {
     const grid = page.getByRole('treegrid');
     await grid.waitFor();
-    assert.equal(await grid.getAttribute('aria-rowcount'), '80000');
+    await page.waitForFunction(() => document.querySelector('[role=treegrid]')?.getAttribute('aria-rowcount') === '80000');
     assert.ok((await page.locator('.row').count()) < 90);
     await grid.focus();
     await page.keyboard.press('ArrowDown');

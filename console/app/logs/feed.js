@@ -86,8 +86,8 @@ export class Feed {
     this.#tell({ older: 'loading' });
     try {
       // The cursor follows the oldest line; where lines have fallen out at the top it no longer does, and time does.
-      const oldest = this.lines.at(0)?.ts ?? '';
-      const more = this.#cursor ? { cursor: this.#cursor } : { until: oldest };
+      // `until` is the first moment that is out: one more, and what is known is left out by its id.
+      const more = this.#cursor ? { cursor: this.#cursor } : { until: new Date((this.lines.at(0)?.ms ?? 0) + 1).toISOString() };
       const page = await get(pageUrl(this.#asked, more), this.#stop.signal);
       const known = this.#cursor ? new Set() : this.#top();
       const lines = read(page).filter((line) => !line.id || !known.has(line.id));

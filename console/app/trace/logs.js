@@ -2,6 +2,7 @@
 import { classes, html, useRef } from '../html.js';
 import { time } from '../format.js';
 import { colourOf } from '../colour.js';
+import { logsAddress } from '../logs/query.js';
 import { useVisible } from './virtual.js';
 
 /** @typedef {import('./model.js').Log} Log */
@@ -37,8 +38,9 @@ export function Logs({ trace, selected, onSelect }) {
 /** @param {{ log: Log }} props */
 export function LogLine({ log }) {
   const fields = Object.entries(log.fields ?? {}).filter(([key]) => key !== 'target');
+  const around = log.id ? logsAddress({ context: log.id, at: log.id }) : logsAddress({ trace: log.trace_id });
   return html`<span class="log-line" data-level=${log.level}>
-    <span class="muted at">${time(Date.parse(log.ts))}</span>
+    <a class="muted at" href=${around} title="The lines around it, in Logs">${time(Date.parse(log.ts))}</a>
     <span class="level">${log.level}</span>
     <span class="who"><span class="swatch" aria-hidden="true" style=${{ background: colourOf(log.brick) }}></span>${log.brick}</span>
     <span class="msg">${log.msg}${fields.map(([key, value]) => html` <span class="muted" key=${key}>${key}=${typeof value === 'string' ? value : JSON.stringify(value)}</span>`)}</span>

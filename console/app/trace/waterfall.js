@@ -1,7 +1,8 @@
 // The waterfall: a tree grid of spans with their logs inline, moved through by keyboard.
-import { classes, html, useEffect, useRef } from '../html.js';
+import { classes, html, useEffect, useMemo, useRef } from '../html.js';
 import { duration, time } from '../format.js';
 import { colourOf } from '../colour.js';
+import { piecesOf } from './critical.js';
 import { reveal, useVisible } from './virtual.js';
 
 /** @typedef {import('./model.js').Trace} Trace */
@@ -9,10 +10,13 @@ import { reveal, useVisible } from './virtual.js';
 
 const ROW = 28;
 const INDENT_MAX = 14;
+/** Pieces of the critical path drawn in one row. */
+const PIECES_MAX = 60;
 const TICKS = [0, 0.25, 0.5, 0.75, 1];
 
-/** @param {{ trace: Trace, rows: Int32Array, collapsed: Set<number>, selected: number, onFold: (next: Set<number>) => void, onSelect: Select }} props */
-export function Waterfall({ trace, rows, collapsed, selected, onFold, onSelect }) {
+/** @param {{ trace: Trace, rows: Int32Array, collapsed: Set<number>, selected: number, withPath: boolean, onFold: (next: Set<number>) => void, onSelect: Select }} props */
+export function Waterfall({ trace, rows, collapsed, selected, withPath, onFold, onSelect }) {
+  const pieces = useMemo(() => (withPath ? piecesOf(trace.critical) : null), [trace, withPath]);
   const frame = useRef(/** @type {HTMLElement | null} */ (null));
   const [first, last] = useVisible(frame, rows.length, ROW);
   useEffect(() => reveal(frame.current, positionOf(rows, selected), ROW), [selected, trace]);
@@ -43,7 +47,7 @@ export function Waterfall({ trace, rows, collapsed, selected, onFold, onSelect }
         ${shown.map((row, i) => {
           const top = `${(first + i) * ROW}px`;
           return row >= 0
-            ? html`<${SpanRow} key=${row} trace=${trace} at=${row} top=${top} place=${first + i + 1} folded=${collapsed.has(row)} chosen=${row === selected} onToggle=${toggle} onSelect=${onSelect} />`
+            ? html`<${SpanRow} key=${row} trace=${trace} at=${row} top=${top} place=${first + i + 1} folded=${collapsed.has(row)} chosen=${row === selected} path=${pieces ? (pieces.get(row) ?? []) : null} onToggle=${toggle} onSelect=${onSelect} />`
             : html`<${LogRow} key=${row} trace=${trace} at=${-1 - row} top=${top} place=${first + i + 1} onSelect=${onSelect} />`;
         })}
       </div>
@@ -97,14 +101,14 @@ function openNow() {
   return document.querySelector('.detail') !== null;
 }
 
-/** @param {{ trace: Trace, at: number, top: string, place: number, folded: boolean, chosen: boolean, onToggle: (span: number) => void, onSelect: Select }} props */
-function SpanRow({ trace, at, top, place, folded, chosen, onToggle, onSelect }) {
-  const span = trace.spans[at];
+/** @param {{ trace: Trace, at: number, top: string, place: number, folded: boolean, chosen: boolean, path: number[] | null, onToggle: (span: number) => void, onSelect: Select }} props */
+function SpanRow({ trace, at, top, place, folded, chosen, path, onToggle, onSelect }) {
+  const service = trace.service(at);
   const [depth, below] = [trace.depth[at], trace.end[at] - at - 1];
   const failed = trace.failed[at] === 1;
   const left = (trace.start[at] / trace.total) * 100;
   const width = Math.max((trace.duration[at] / trace.total) * 100, 0.15);
-  const colour = colourOf(span.service);
+  const colour = colourOf(service);
   /** @param {Event} event */
   const fold = (event) => {
     event.stopPropagation();
@@ -112,7 +116,7 @@ function SpanRow({ trace, at, top, place, folded, chosen, onToggle, onSelect }) 
   };
   const took = duration(trace.duration[at] / 1e6);
   return html`<div
-    class=${classes('row', chosen && 'chosen', failed && 'failed')}
+    class=${classes('row', chosen && 'chosen', failed && 'failed', path && !path.length && 'aside')}
     id=${`row-${at}`}
     style=${{ top }}
     role="row"
@@ -125,15 +129,23 @@ function SpanRow({ trace, at, top, place, folded, chosen, onToggle, onSelect }) 
     <span class="what" role="gridcell" style=${{ '--depth': Math.min(depth, INDENT_MAX) }}>
       <span class=${classes('fold', folded && 'folded')} aria-hidden="true" onClick=${below ? fold : undefined}>${below ? '▾' : ''}</span>
       <span class="swatch" aria-hidden="true" style=${{ background: colour }}></span>
-      <b>${span.service}</b> <span class="operation">${span.operation}</span>
+      <b>${service}</b> <span class="operation">${trace.operation(at)}</span>
       ${folded && html`<span class="muted">+${below}</span>`}
       ${failed && html`<span class="tag bad">error</span>`}
     </span>
     <span class="when" role="gridcell">
       <span class="span-bar" style=${{ left: `${left.toFixed(3)}%`, width: `${width.toFixed(3)}%`, background: colour }}></span>
+      ${path?.slice(0, PIECES_MAX).map((piece) => html`<${Piece} key=${piece} trace=${trace} piece=${piece} />`)}
       <span class="took" style=${{ left: `${Math.min(left + width, 100).toFixed(3)}%` }}>${took}</span>
     </span>
   </div>`;
+}
+
+/** A piece of the critical path, below the bar of its span. @param {{ trace: Trace, piece: number }} props */
+function Piece({ trace, piece }) {
+  const [from, to] = [trace.critical.from[piece], trace.critical.to[piece]];
+  const style = { left: `${((from / trace.total) * 100).toFixed(3)}%`, width: `${(((to - from) / trace.total) * 100).toFixed(3)}%` };
+  return html`<span class="critical" aria-hidden="true" style=${style}></span>`;
 }
 
 /** @param {{ trace: Trace, at: number, top: string, place: number, onSelect: Select }} props */

@@ -2,6 +2,7 @@
 import { html } from '../html.js';
 import { ago, dateTime, duration, plural } from '../format.js';
 import { colourOf } from '../colour.js';
+import { address, change, params } from '../route.js';
 
 /** @typedef {import('../traces.js').Summary} Summary */
 
@@ -26,6 +27,7 @@ function Result({ one, longest }) {
       <span class="result-head">
         <span class="operation"><b>${one.root_service}</b> ${one.root_operation}</span>
         ${one.error && html`<span class="tag bad">error</span>`}
+        ${one.synthetic && html`<span class="tag synthetic" title="Made by a test suite">synthetic: ${one.synthetic}</span>`}
         <span class="took">${duration(one.duration_ms)}</span>
       </span>
       <span class="bar" aria-hidden="true"><span style=${{ width: `${share.toFixed(2)}%` }}></span></span>
@@ -42,5 +44,23 @@ function Result({ one, longest }) {
         <span class="muted small when"><time dateTime=${one.start} title=${dateTime(start)}>${ago(start)}</time> · ${plural(one.spans, 'span')} · <code>${one.trace_id.slice(0, 8)}</code></span>
       </span>
     </a>
+    <${Pick} id=${one.trace_id} />
   </li>`;
+}
+
+/** Chooses a trace to compare; the second one leads to both. @param {{ id: string }} props */
+function Pick({ id }) {
+  const first = params.value.get('a') ?? '';
+  if (first && first !== id) return html`<a class="pick" href=${address(`/console/traces/${first}`, { compare: id })}>Compare<span class="sr"> ${id.slice(0, 8)} with ${first.slice(0, 8)}</span></a>`;
+  return html`<button type="button" class="pick" aria-pressed=${first === id} onClick=${() => change({ a: first === id ? '' : id }, { replace: true })}>
+    ${first === id ? 'Picked' : 'Compare'}<span class="sr"> ${id.slice(0, 8)}</span>
+  </button>`;
+}
+
+/** The trace that waits for another one. */
+export function Picked() {
+  const first = params.value.get('a');
+  if (!first) return null;
+  return html`<p class="card picked" role="status"><code>${first.slice(0, 8)}</code> is picked. Choose the trace to compare it with.
+    <button type="button" class="button" onClick=${() => change({ a: '' }, { replace: true })}>Cancel</button></p>`;
 }

@@ -130,10 +130,17 @@ const LINES = [
 
 const BASE_MS = 1_795_213_000_000;
 
-/** One purchase; `nasty` puts hostile text wherever text can stand. */
-export function purchase({ failed = false, nasty = false } = {}) {
-  const base = BigInt(BASE_MS) * 1_000_000n;
-  const spans = STEPS.map(([operation, service, parent, start, took, kind, status, attributes], i) => ({
+/** The same with a provider that takes 400 ms: the spans above it last longer, those behind it begin later. */
+function slowed([operation, service, parent, start, took, ...rest], i) {
+  const above = [0, 1, 2, 4, 5, 12, 13, 15].includes(i);
+  return [operation, service, parent, start + (start > 65 ? 400 : 0), took + (above ? 400 : 0), ...rest];
+}
+
+/** One purchase; `slow` with a late provider, the `first` spans of it, begun `at`; `nasty` puts hostile text wherever text can stand. */
+export function purchase({ failed = false, nasty = false, slow = false, at = BASE_MS, first = STEPS.length } = {}) {
+  const base = BigInt(at) * 1_000_000n;
+  const steps = (slow ? STEPS.map(slowed).filter((_, i) => i !== STEPS.length - 1) : STEPS).slice(0, first);
+  const spans = steps.map(([operation, service, parent, start, took, kind, status, attributes], i) => ({
     span_id: id(i), ...(parent >= 0 && { parent_id: id(parent) }), service, instance: `${service}/1`, version: 'v1', zone: 'a',
     operation: nasty ? NASTY : operation, kind,
     start_unix_ns: String(base + BigInt(Math.round(start * 1e6))), duration_ns: Math.round(took * 1e6),
@@ -141,8 +148,8 @@ export function purchase({ failed = false, nasty = false } = {}) {
     attributes: nasty ? { [NASTY]: NASTY } : attributes,
     events: i === 13 ? [{ name: nasty ? NASTY : 'retry', time_unix_ns: String(base + 37_000_000n), attributes: { attempt: 1 } }] : [],
   }));
-  const logs = LINES.map(([span, level, msg, fields]) => ({
-    ts: new Date(BASE_MS + STEPS[span][3] + 1).toISOString(), brick: STEPS[span][1], version: 'v1', instance: `${STEPS[span][1]}/1`,
+  const logs = LINES.filter(([span]) => span < steps.length).map(([span, level, msg, fields]) => ({
+    id: String(900_000 + span), ts: new Date(at + STEPS[span][3] + 1).toISOString(), brick: STEPS[span][1], version: 'v1', instance: `${STEPS[span][1]}/1`,
     level, msg: nasty ? NASTY : msg, trace_id: PURCHASE, span_id: id(span), fields: nasty ? { x: NASTY } : fields,
   }));
   return { trace_id: PURCHASE, spans, logs };
@@ -168,26 +175,83 @@ const ROOTS = [
   ['gateway', 'POST /signin', 24.2, ['gateway', 'storefront', 'customer']],
 ];
 
-export function summaries(query, { nasty = false } = {}) {
+/** Traces that match, newest first. */
+export function tracesOf(query, { nasty = false } = {}) {
   const all = Array.from({ length: 60 }, (_, i) => {
     const [root_service, root_operation, took, names] = ROOTS[i % ROOTS.length];
     const error = i % 17 === 3;
     return {
       trace_id: i === 0 ? PURCHASE : (0x1000_0000 + i * 7919).toString(16).padStart(32, 'c'), root_service,
       root_operation: nasty ? NASTY : root_operation, start: new Date(Date.now() - 4000 - i * 3700).toISOString(),
-      duration_ms: took * (1 + 0.5 * Math.sin(i * 2.1)), spans: names.length * 3 - 1, error,
+      duration_ms: took * (1 + 0.5 * Math.sin(i * 2.1)), spans: names.length * 3 - 1, error, ...(i % 13 === 5 && { synthetic: 'smoke' }),
       services: names.map((name, n) => ({ name, spans: n ? 3 : 2, errors: error && n === names.length - 1 ? 1 : 0 })),
     };
   });
-  const found = all.filter(
+  const errors = query.get('error');
+  const [since, until] = ['since', 'until'].map((name) => momentOf(query.get(name)));
+  const tests = query.get('synthetic') ?? 'true';
+  return all.filter(
     (one) =>
       (!query.get('service') || one.services.some((service) => service.name === query.get('service'))) &&
       (!query.get('operation') || one.root_operation.includes(query.get('operation'))) &&
-      (query.get('error') !== 'true' || one.error) &&
-      one.duration_ms >= Number(query.get('min_duration_ms') ?? 0),
+      (!errors || one.error === (errors === 'true')) &&
+      (tests === 'true' || Boolean(one.synthetic) === (tests === 'only')) &&
+      (since === null || Date.parse(one.start) >= since) && (until === null || Date.parse(one.start) < until) &&
+      one.duration_ms >= Number(query.get('min_duration_ms') || 0) && one.duration_ms <= Number(query.get('max_duration_ms') || Infinity),
   );
+}
+
+/** A duration ago, or a time; null where there is none. */
+export function momentOf(text) {
+  if (!text) return null;
+  const ago = /^(\d+)([smhd])$/.exec(text);
+  return ago ? Date.now() - Number(ago[1]) * { s: 1e3, m: 6e4, h: 36e5, d: 864e5 }[ago[2]] : Date.parse(text);
+}
+
+export function summaries(query, world) {
+  const found = tracesOf(query, world);
   const from = Number(query.get('cursor') ?? 0);
   const limit = Number(query.get('limit') ?? 20);
   const next = from + limit < found.length ? String(from + limit) : null;
   return { items: found.slice(from, from + limit), next };
+}
+
+export function traceFacets(query, world) {
+  const found = tracesOf(query, world);
+  const count = (valuesOf, failed) => {
+    const all = new Map();
+    for (const one of found) {
+      for (const value of valuesOf(one)) {
+        const held = all.get(value) ?? { value, count: 0, errors: 0 };
+        held.count += 1;
+        held.errors += Number(failed(one, value));
+        all.set(value, held);
+      }
+    }
+    return [...all.values()].sort((a, b) => b.count - a.count).slice(0, 50);
+  };
+  return {
+    service: count((one) => one.services.map((service) => service.name), (one, name) => one.services.some((service) => service.name === name && service.errors > 0)),
+    operation: count((one) => [one.root_operation], (one) => one.error),
+    status: count((one) => [one.error ? 'error' : 'ok'], () => false).map(({ value, count: n }) => ({ value, count: n })),
+  };
+}
+
+const BOUNDS_MS = [0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000];
+
+export function heatmap(query, world) {
+  const columns = Number(query.get('columns') ?? 60);
+  const found = tracesOf(query, world);
+  const to = Math.ceil((momentOf(query.get('until')) ?? Date.now()) / 1000);
+  const step_s = Math.max(1, Math.ceil((to - (momentOf(query.get('since')) ?? Date.now() - 9e5) / 1000) / columns));
+  const from_unix_s = to - step_s * columns;
+  const cells = Array.from({ length: columns }, () => Array.from({ length: BOUNDS_MS.length + 1 }, () => [0, 0]));
+  for (const one of found) {
+    const x = Math.min(columns - 1, Math.max(0, Math.floor((Date.parse(one.start) / 1000 - from_unix_s) / step_s)));
+    const above = BOUNDS_MS.findIndex((bound) => one.duration_ms < bound);
+    const cell = cells[x][above < 0 ? BOUNDS_MS.length : above];
+    cell[0] += 1;
+    cell[1] += Number(one.error);
+  }
+  return { from_unix_s, step_s, bounds_ms: BOUNDS_MS, cells };
 }

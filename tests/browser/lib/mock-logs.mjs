@@ -1,5 +1,5 @@
 // The log part of the mock: a store of made-up lines, searched, counted and tailed as docs/reference/interfaces.md says.
-import { NASTY, PURCHASE, SYSTEM } from './data.mjs';
+import { NASTY, PURCHASE, SYSTEM, momentOf, purchase } from './data.mjs';
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error'];
 const MESSAGES = [
@@ -52,12 +52,6 @@ function matching(query) {
     (since === null || Date.parse(one.ts) >= since) && (until === null || Date.parse(one.ts) <= until);
 }
 
-function momentOf(text) {
-  if (!text) return null;
-  const ago = /^(\d+)(s|m|h)$/.exec(text);
-  return ago ? Date.now() - Number(ago[1]) * { s: 1e3, m: 6e4, h: 36e5 }[ago[2]] : Date.parse(text);
-}
-
 function counts(lines, key) {
   const found = new Map();
   for (const one of lines) found.set(one[key], (found.get(one[key]) ?? 0) + 1);
@@ -77,9 +71,10 @@ export function answer(world, path, query) {
     return [200, Object.fromEntries(['brick', 'instance', 'level', 'version'].map((key) => [key, counts(found, key)]))];
   }
   const [, id] = /^\/(\w+)\/context$/.exec(path) ?? [];
-  const middle = lines.find((one) => one.id === id);
+  const all = [...purchase().logs, ...lines];
+  const middle = all.find((one) => one.id === id);
   if (!middle) return [404, { title: 'Not Found', status: 404, code: 'no_such_log', detail: 'no such line' }];
-  const own = lines.filter((one) => one.instance === middle.instance);
+  const own = all.filter((one) => one.instance === middle.instance);
   const at = own.indexOf(middle);
   return [200, { items: own.slice(Math.max(0, at - Number(query.get('before'))), at + 1 + Number(query.get('after'))) }];
 }

@@ -57,6 +57,9 @@ async function answer(world, request, response) {
   }
 }
 
+/** A trace of which `world.grown` spans have come since `world.began`; the purchase with a slow provider. */
+export const GROWING = 'a'.repeat(32);
+export const SLOW = 'b'.repeat(32);
 const LOGS = '/api/telemetry/v1/logs';
 const AWAY = { code: 'agent_unreachable', detail: 'the agent does not answer; run `brick up` in the folder of the system, it takes over what still runs' };
 const SIGNED_OUT = [401, { title: 'Unauthorized', status: 401, code: 'signed_out', detail: 'run `brick up` again, or `brick status`, for a fresh link to the console' }];
@@ -77,8 +80,12 @@ function api(world, url) {
   if (url.pathname === '/api/telemetry/v1/metrics/range' && query.get('by')?.includes('instance')) return [200, byInstance(world, query)];
   if (url.pathname === '/api/telemetry/v1/traces') return [200, world.idle ? { items: [], next: null } : data.summaries(query, world)];
   if (url.pathname.startsWith(LOGS)) return logs.answer(world, url.pathname.slice(LOGS.length), query);
+  if (url.pathname === '/api/telemetry/v1/traces/facets') return [200, world.idle ? { service: [], operation: [], status: [] } : data.traceFacets(query, world)];
+  if (url.pathname === '/api/telemetry/v1/traces/heatmap') return [200, world.idle ? { from_unix_s: 0, step_s: 1, bounds_ms: [], cells: [] } : data.heatmap(query, world)];
   const trace = /^\/api\/telemetry\/v1\/traces\/([0-9a-f]+)$/.exec(url.pathname);
   if (trace?.[1] === 'f'.repeat(32)) return [200, data.large(world.spans)];
+  if (trace?.[1] === GROWING) return [200, { ...data.purchase({ at: world.began, first: world.grown }), trace_id: GROWING }];
+  if (trace?.[1] === SLOW) return [200, { ...data.purchase({ slow: true }), trace_id: SLOW }];
   if (trace && trace[1] !== '0'.repeat(32)) return [200, { ...data.purchase(world), trace_id: trace[1] }];
   return [404, { title: 'Not Found', status: 404, code: 'no_such_trace', detail: 'no such trace' }];
 }
