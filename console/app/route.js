@@ -67,6 +67,8 @@ export function listen() {
     const link = event.target instanceof Element ? event.target.closest('a[href]') : null;
     if (!(link instanceof HTMLAnchorElement) || link.target || link.origin !== location.origin) return;
     if (link.pathname !== '/' && !link.pathname.startsWith('/console')) return;
+    // A place on this very page is the browser's own business.
+    if (link.hash && link.pathname === location.pathname && link.search === location.search) return;
     event.preventDefault();
     navigate(link.href);
   });

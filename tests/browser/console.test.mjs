@@ -1,13 +1,11 @@
 // Both screens in a real browser, on the mock.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { after, before, beforeEach, test } from 'node:test';
+import { audit } from './lib/axe.mjs';
 import { launch, open } from './lib/browser.mjs';
 import { NASTY, PURCHASE } from './lib/data.mjs';
 import { startMock } from './lib/mock.mjs';
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const TRACE = `/console/traces/${PURCHASE}`;
 
 let mock;
@@ -21,7 +19,7 @@ after(async () => {
   await mock?.stop();
 });
 beforeEach(() => {
-  Object.assign(mock.world, { signedIn: true, down: [], idle: false, nasty: false, failed: false, spans: 0 });
+  mock.reset();
 });
 
 /** Opens a page of the console, runs the steps, and checks that nothing went wrong and nothing left the origin. */
@@ -238,20 +236,6 @@ for (const theme of ['light', 'dark']) {
       }, { theme });
     }
   });
-}
-
-/** Serious and critical findings of axe, in a world of its own: the page's policy forbids foreign scripts. */
-async function audit(page) {
-  const session = await page.context().newCDPSession(page);
-  const { frameTree } = await session.send('Page.getFrameTree');
-  const { executionContextId } = await session.send('Page.createIsolatedWorld', { frameId: frameTree.frame.id, worldName: 'axe' });
-  const run = (expression, awaitPromise) => session.send('Runtime.evaluate', { expression, awaitPromise, contextId: executionContextId, returnByValue: true });
-  await run(axe, false);
-  const { result } = await run(
-    `axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations.filter((one) => ['serious', 'critical'].includes(one.impact)).map((one) => one.id + ': ' + one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160) + ' ' + node.failureSummary).join(' | ')))`,
-    true,
-  );
-  return result.value;
 }
 
 test('every screen fits a telephone', async () => {

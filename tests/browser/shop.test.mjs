@@ -1,8 +1,7 @@
 // The whole way in a browser: buy something in the shop, find the purchase in the console.
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { launch, open } from './lib/browser.mjs';
+import { launch, open, screenshot } from './lib/browser.mjs';
 import { startShop } from './lib/shop.mjs';
 
 /** What the storefront's pages are found by; the only place that knows. */
@@ -57,14 +56,6 @@ async function findPurchase(page) {
     if (Date.now() > deadline) assert.fail(`no trace crosses ${CROSSED.join(', ')}; found:\n${(await page.locator('.result').allInnerTexts()).slice(0, 10).join('\n---\n')}`);
     await page.waitForResponse((answer) => answer.url().includes('/api/console/'), { timeout: 500 }).catch(() => {});
   }
-}
-
-/** @param {string} name */
-async function screenshot(page, name) {
-  if (process.env.SCREENSHOTS !== '1') return;
-  const folder = new URL('../../docs/images/', import.meta.url);
-  mkdirSync(folder, { recursive: true });
-  await page.screenshot({ path: new URL(`${name}.png`, folder).pathname });
 }
 
 test('one purchase in the shop is one trace in the console, through every brick, with its logs', async () => {

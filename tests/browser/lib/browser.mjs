@@ -1,4 +1,6 @@
 // One Chromium for all tests of a file, and pages that remember what went wrong in them.
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 
 const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
@@ -24,4 +26,27 @@ export async function open(browser, url, { theme = 'light', width = 1360, height
   page.setDefaultTimeout(10_000);
   await page.goto(url);
   return page;
+}
+
+/**
+ * A test's steps on a page of the mock; what the page reported and asked elsewhere is a failure. `quiet` matches reports
+ * that are expected, such as the browser's own about an answer that is no success.
+ */
+export async function visit(browser, url, steps, { quiet, ...options } = {}) {
+  const page = await open(browser, url, options);
+  try {
+    await steps(page);
+    assert.deepEqual(page.foreign, [], 'a request left the origin');
+    assert.deepEqual(page.trouble.filter((told) => !quiet?.test(told)), [], 'the page reported errors');
+  } finally {
+    await page.context().close();
+  }
+}
+
+/** A picture for the docs, where SCREENSHOTS=1 asks for them. */
+export async function screenshot(page, name) {
+  if (process.env.SCREENSHOTS !== '1') return;
+  const folder = new URL('../../../docs/images/', import.meta.url);
+  mkdirSync(folder, { recursive: true });
+  await page.screenshot({ path: new URL(`${name}.png`, folder).pathname });
 }
