@@ -9,7 +9,7 @@ pub mod diagnostic;
 pub mod link;
 pub mod load;
 pub mod model;
-mod nearest;
+pub mod nearest;
 pub mod parse;
 pub mod pattern;
 pub mod query;

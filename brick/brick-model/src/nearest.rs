@@ -1,7 +1,7 @@
 //! The nearest valid name: what a misspelt one was probably meant to be.
 
 /// The candidate that is at most a third of the letters (and at least one) away, if any.
-pub(crate) fn nearest<'c>(found: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub fn nearest<'c>(found: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     // A name this long is no misspelling, and the distance costs the product of both lengths.
     if found.len() > 100 {
         return None;
@@ -16,11 +16,7 @@ pub(crate) fn nearest<'c>(found: &str, candidates: impl IntoIterator<Item = &'c 
 }
 
 /// A hint that names the nearest candidate, or all of them where none is near.
-pub(crate) fn hint<'c>(
-    found: &str,
-    kind: &str,
-    candidates: impl IntoIterator<Item = &'c str> + Clone,
-) -> String {
+pub fn hint<'c>(found: &str, kind: &str, candidates: impl IntoIterator<Item = &'c str> + Clone) -> String {
     if let Some(name) = nearest(found, candidates.clone()) {
         return format!("did you mean \"{name}\"?");
     }

@@ -27,7 +27,7 @@ fn parse_range(text: &str) -> Option<(u16, u16)> {
 }
 
 /// The process that listens on the address's port, where the kernel lets this user see it.
-pub(crate) fn owner(addr: SocketAddr) -> Option<Owner> {
+pub fn owner(addr: SocketAddr) -> Option<Owner> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
     let inode = tables.iter().find_map(|path| {
         let table = std::fs::read_to_string(path).ok()?;
