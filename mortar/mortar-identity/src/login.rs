@@ -1,4 +1,5 @@
-//! `GET /login?code=…`: a one-time code becomes the operator's cookie.
+//! `GET /login?code=…`: a one-time code becomes the operator's cookie. `&to=/console/logs` names the screen to begin
+//! with; anything but a path of the console begins at the overview.
 
 use std::sync::Arc;
 
@@ -39,6 +40,18 @@ const SPENT: &str = "<!doctype html>
 struct Login {
     #[serde(default)]
     code: String,
+    #[serde(default)]
+    to: String,
+}
+
+/// Where a login leads: a path of the console and nothing else, so that a link cannot lead elsewhere.
+fn place(to: &str) -> &str {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'_');
+    if to.starts_with("/console/") && to.len() <= 200 && to.bytes().all(plain) {
+        to
+    } else {
+        "/"
+    }
 }
 
 pub(crate) fn router() -> Router<Arc<Inner>> {
@@ -47,7 +60,7 @@ pub(crate) fn router() -> Router<Arc<Inner>> {
 
 async fn login(State(inner): State<Arc<Inner>>, query: Query<Login>) -> Response {
     match enter(&inner, &query.code).await {
-        Ok(Some(cookie)) => (GUARDS, [(SET_COOKIE, cookie)], Redirect::to("/")).into_response(),
+        Ok(Some(cookie)) => (GUARDS, [(SET_COOKIE, cookie)], Redirect::to(place(&query.to))).into_response(),
         Ok(None) => (StatusCode::FORBIDDEN, GUARDS, Html(SPENT)).into_response(),
         Err(error) => {
             tracing::error!(error = brick_core::chain(&error), "a login failed");
@@ -69,4 +82,23 @@ async fn enter(inner: &Inner, code: &str) -> Result<Option<HeaderValue>, crate::
     let mut cookie = HeaderValue::from_str(&cookie).map_err(|_| crate::Error::Sign)?;
     cookie.set_sensitive(true);
     Ok(Some(cookie))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_leads_into_the_console_and_nowhere_else() {
+        for (to, expect) in [
+            ("/console/logs", "/console/logs"),
+            ("", "/"),
+            ("/api/system/v1", "/"),
+            ("//evil.example", "/"),
+            ("https://evil.example", "/"),
+            ("/console/\r\nset-cookie: a=b", "/"),
+        ] {
+            assert_eq!(place(to), expect, "{to}");
+        }
+    }
 }
