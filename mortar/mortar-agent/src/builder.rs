@@ -1,7 +1,7 @@
 //! Builds: equal commands in equal folders run once, with progress, in an environment that an outer cargo cannot bend.
 
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -17,7 +17,7 @@ use crate::launch::{find_program, install_hint};
 use crate::linux::process::{Exit, Process};
 
 const TAIL_LINES: usize = 40;
-const LINE_BYTES_MAX: u64 = 16 * 1024;
+const LINE_BYTES_MAX: usize = 16 * 1024;
 
 /// One build and the bricks that it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +85,13 @@ pub(crate) fn environment(operator: &[(String, String)], target_dir: &Path) -> V
     let mut env: Vec<(String, String)> = operator.iter().filter(|(name, _)| kept(name)).cloned().collect();
     let target_dir = target_dir.to_string_lossy().into_owned();
     env.push(("CARGO_TARGET_DIR".to_owned(), target_dir));
+    // Cargo counts what it compiles for a terminal alone, unless it is told to; the width bounds the line.
+    for (name, value) in [
+        ("CARGO_TERM_PROGRESS_WHEN", "always"),
+        ("CARGO_TERM_PROGRESS_WIDTH", "120"),
+    ] {
+        env.push((name.to_owned(), value.to_owned()));
+    }
     env
 }
 
@@ -163,26 +170,53 @@ fn spawn(build: &Build, program: &Path, env: &[(String, String)]) -> std::io::Re
     CommandWrap::from(command).wrap(ProcessSession).spawn()
 }
 
-fn note(line: String, brick: &BrickName, tail: &mut VecDeque<String>, events: &Events) {
-    if tail.len() == TAIL_LINES {
-        tail.pop_front();
+fn note(line: Line, brick: &BrickName, tail: &mut VecDeque<String>, events: &Events) {
+    if !line.passing {
+        if tail.len() == TAIL_LINES {
+            tail.pop_front();
+        }
+        tail.push_back(line.text.clone());
     }
-    tail.push_back(line.clone());
-    events.send(Event::new(EventKind::BuildProgress, line).brick(brick));
+    events.send(Event::new(EventKind::BuildProgress, line.text).brick(brick));
+}
+
+/// What a build wrote up to the end of a line.
+struct Line {
+    text: String,
+    /// It ends in a carriage return: the next one stands in its place.
+    passing: bool,
+}
+
+/// Reads up to a line feed or a carriage return, or as much of the line as is kept; none at the end.
+fn read_line(reader: &mut impl BufRead) -> std::io::Result<Option<Line>> {
+    let mut bytes = Vec::new();
+    let mut last = None;
+    while last.is_none() && bytes.len() < LINE_BYTES_MAX {
+        let found = reader.fill_buf()?;
+        if found.is_empty() {
+            break;
+        }
+        let end = found.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+        last = end.map(|at| found[at]);
+        let taken = end.map_or(found.len(), |at| at + 1);
+        bytes.extend_from_slice(&found[..taken]);
+        reader.consume(taken);
+    }
+    Ok((!bytes.is_empty()).then(|| Line {
+        text: String::from_utf8_lossy(&bytes).trim_end().to_owned(),
+        passing: last == Some(b'\r'),
+    }))
 }
 
 /// Reads lines on a thread of its own: pipes of a build are few and end with it.
-fn forward(pipe: Option<impl Read + Send + 'static>, sender: mpsc::Sender<String>) {
+fn forward(pipe: Option<impl Read + Send + 'static>, sender: mpsc::Sender<Line>) {
     let Some(pipe) = pipe else { return };
     tokio::task::spawn_blocking(move || {
         let mut reader = BufReader::new(pipe);
-        let mut bytes = Vec::new();
-        while let Ok(read) = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes) {
-            let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
-            if read == 0 || (!line.is_empty() && sender.blocking_send(line).is_err()) {
+        while let Ok(Some(line)) = read_line(&mut reader) {
+            if !line.text.is_empty() && sender.blocking_send(line).is_err() {
                 return;
             }
-            bytes.clear();
         }
     });
 }
@@ -242,6 +276,23 @@ mod tests {
         }
         lines.sort();
         assert_eq!(lines, ["one", "two"]);
+    }
+
+    #[tokio::test]
+    async fn what_a_build_writes_over_is_progress_but_not_among_its_last_lines() {
+        let events = Events::new();
+        let mut seen = events.subscribe();
+        let build = build(&["sh", "-c", "printf '1/2\\r2/2\\rerror: no\\n' >&2; exit 1"]);
+        let error = run(&build, &path(), &events, &Drain::never()).await.unwrap_err();
+        assert!(error.to_string().ends_with("error: no"), "{error}");
+        let mut lines = Vec::new();
+        while lines.len() < 3 {
+            let event = seen.next().await.unwrap();
+            if event.kind == EventKind::BuildProgress {
+                lines.push(event.msg);
+            }
+        }
+        assert_eq!(lines, ["1/2", "2/2", "error: no"]);
     }
 
     #[tokio::test]

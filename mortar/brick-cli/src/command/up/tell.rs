@@ -7,21 +7,34 @@ use mortar_agent::events::{Event, EventKind};
 
 use crate::output::{Format, Output, Tone, line, plain};
 
+/// While it is not known how much there is to build.
+const WAITING: &str = "{spinner} {elapsed} {wide_msg}";
+/// Once it is.
+const COUNTING: &str = "{spinner} {elapsed} {bar:24} {pos}/{len} {wide_msg}";
+
+/// Cargo's own counting, `Building [==>  ] 12/340: serde, tokio`: done, all, and what is being compiled.
+fn count(text: &str) -> Option<(u64, u64, &str)> {
+    let (_, rest) = text.trim_start().strip_prefix("Building [")?.split_once("] ")?;
+    let (count, names) = rest.split_once(':')?;
+    let (done, all) = count.split_once('/')?;
+    Some((done.parse().ok()?, all.parse().ok()?, names.trim()))
+}
+
 /// Tells events on stderr; in NDJSON they are data, a line each on stdout.
-pub(super) struct Teller {
+pub(in crate::command) struct Teller {
     output: Output,
     building: Option<ProgressBar>,
 }
 
 impl Teller {
-    pub(super) fn new(output: Output) -> Self {
+    pub(in crate::command) fn new(output: Output) -> Self {
         Self {
             output,
             building: None,
         }
     }
 
-    pub(super) fn tell(&mut self, event: &Event) {
+    pub(in crate::command) fn tell(&mut self, event: &Event) {
         if self.output.format == Format::Ndjson {
             line(&serde_json::to_string(event).unwrap_or_default());
             return;
@@ -40,7 +53,7 @@ impl Teller {
     }
 
     /// Takes the moving line away.
-    pub(super) fn end(&mut self) {
+    pub(in crate::command) fn end(&mut self) {
         if let Some(bar) = self.building.take() {
             bar.finish_and_clear();
         }
@@ -54,7 +67,7 @@ impl Teller {
         ));
         if self.output.color_err {
             let bar = ProgressBar::new_spinner();
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}") {
+            if let Ok(style) = ProgressStyle::with_template(WAITING) {
                 bar.set_style(style);
             }
             bar.enable_steady_tick(Duration::from_millis(120));
@@ -63,10 +76,28 @@ impl Teller {
     }
 
     fn progress(&self, text: &str) {
-        match &self.building {
-            Some(bar) => bar.set_message(plain(text)),
-            None => self.output.progress(&format!("         {}", plain(text))),
+        let counted = count(text);
+        let Some(bar) = &self.building else {
+            // Without a terminal each thing that is built is told once, and the counting left out.
+            if counted.is_none() {
+                self.output.progress(&format!("         {}", plain(text)));
+            }
+            return;
+        };
+        let Some((done, all, names)) = counted else {
+            if bar.length().is_none() {
+                bar.set_message(plain(text));
+            }
+            return;
+        };
+        if bar.length().is_none()
+            && let Ok(style) = ProgressStyle::with_template(COUNTING)
+        {
+            bar.set_style(style.progress_chars("━╸ "));
         }
+        bar.set_length(all);
+        bar.set_position(done);
+        bar.set_message(plain(names));
     }
 
     fn say(&self, event: &Event) {
@@ -107,5 +138,26 @@ fn label(kind: EventKind) -> (&'static str, Tone) {
             ("warning", Tone::Warn)
         }
         _ => ("failed", Tone::Bad),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargos_counting_is_understood_and_other_lines_are_not_taken_for_it() {
+        for (text, expect) in [
+            (
+                "    Building [==>   ] 12/340: serde, tokio",
+                Some((12, 340, "serde, tokio")),
+            ),
+            ("    Building [     ] 0/2: dep  ", Some((0, 2, "dep"))),
+            ("   Compiling serde v1.0.0", None),
+            ("Building [x", None),
+            ("    Building [=> ] a/b: c", None),
+        ] {
+            assert_eq!(count(text), expect, "{text}");
+        }
     }
 }
