@@ -17,6 +17,7 @@ use crate::failure::{Failure, Outcome};
 pub(crate) struct Agent {
     dir: PathBuf,
     client: Client,
+    verbose: bool,
 }
 
 /// The admin listener with a token for it.
@@ -24,6 +25,8 @@ pub(crate) struct Agent {
 pub(crate) struct Admin {
     token: String,
     admin_url: String,
+    #[serde(skip)]
+    verbose: bool,
 }
 
 impl Agent {
@@ -31,7 +34,18 @@ impl Agent {
     pub(crate) fn of(dir: &Path) -> Self {
         let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
         let client = Client::unix(dir.join(".brickwork").join("agent.sock"));
-        Self { dir, client }
+        Self {
+            dir,
+            client,
+            verbose: false,
+        }
+    }
+
+    /// Says on stderr what is asked, if wanted.
+    #[must_use]
+    pub(crate) fn verbose(mut self, verbose: bool) -> Self {
+        self.verbose = verbose;
+        self
     }
 
     /// The folder.
@@ -41,11 +55,9 @@ impl Agent {
 
     /// A GET of JSON.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
-        self.client
-            .get(url(path))
-            .json()
-            .await
-            .map_err(|error| self.explain(error))
+        let call = self.client.get(url(path)).json();
+        let answer = told(self.verbose, "agent GET", path, call).await;
+        answer.map_err(|error| self.explain(error))
     }
 
     /// A POST of JSON; `limit` is how long the agent may take.
@@ -60,7 +72,8 @@ impl Agent {
             .call(Method::POST, url(path))
             .json_body(body)
             .timeout(limit);
-        call.json().await.map_err(|error| self.explain(error))
+        let answer = told(self.verbose, "agent POST", path, call.json()).await;
+        answer.map_err(|error| self.explain(error))
     }
 
     /// A POST that is answered without a body.
@@ -96,7 +109,12 @@ impl Agent {
 
     /// The admin listener of the running system, with an operator token.
     pub(crate) async fn admin(&self) -> Outcome<Admin> {
-        self.post("/v1/token", &json!({}), Duration::from_secs(5)).await
+        let limit = Duration::from_secs(5);
+        let admin: Admin = self.post("/v1/token", &json!({}), limit).await?;
+        Ok(Admin {
+            verbose: self.verbose,
+            ..admin
+        })
     }
 
     fn explain(&self, error: brick_wire::Error) -> Failure {
@@ -111,11 +129,12 @@ impl Agent {
 impl Admin {
     /// A GET of JSON from an API on the admin listener.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
-        Ok(Client::new()
+        let client = Client::new();
+        let call = client
             .get(format!("{}{path}", self.admin_url))
             .bearer(&self.token)
-            .json()
-            .await?)
+            .json();
+        Ok(told(self.verbose, "GET", path, call).await?)
     }
 
     /// A POST of JSON to an API on the admin listener.
@@ -125,8 +144,30 @@ impl Admin {
             .post(format!("{}{path}", self.admin_url))
             .bearer(&self.token)
             .json_body(body);
-        Ok(call.json().await?)
+        Ok(told(self.verbose, "POST", path, call.json()).await?)
     }
+}
+
+/// Makes a call and, where wanted, says on stderr which, how it ended and in what time.
+async fn told<T>(
+    verbose: bool,
+    what: &str,
+    path: &str,
+    call: impl Future<Output = Result<T, brick_wire::Error>>,
+) -> Result<T, brick_wire::Error> {
+    let begin = std::time::Instant::now();
+    let answer = call.await;
+    if verbose {
+        let ms = begin.elapsed().as_secs_f64() * 1e3;
+        let how = match &answer {
+            Ok(_) => "answered".to_owned(),
+            Err(error) => error
+                .status()
+                .map_or("did not answer".to_owned(), |status| status.to_string()),
+        };
+        eprintln!("  {what} {path}: {how} in {ms:.1} ms");
+    }
+    answer
 }
 
 fn url(path: &str) -> String {

@@ -1,11 +1,16 @@
 //! The command line as clap sees it.
 
-use std::net::SocketAddr;
+mod args;
+mod groups;
+
 use std::path::PathBuf;
 
-use brick_core::duration::Span;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+pub(crate) use self::args::{
+    Down, Lang, Load, Logs, Map, MetricFn, Metrics, New, Run, Screen, Serve, Template, Test, Token, Top,
+    Trace, TraceForm, Up,
+};
 use crate::output::{Color, Format};
 
 /// One SDK, one small binary: runs a whole microservice system on this machine.
@@ -25,6 +30,7 @@ pub(crate) struct Cli {
 
 /// Options that every command takes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// Folder of the system (where its brick.toml is)
     #[arg(
@@ -35,35 +41,73 @@ pub(crate) struct Global {
         default_value = "."
     )]
     pub(crate) dir: PathBuf,
-    /// Form of the data on stdout
-    #[arg(long, global = true, value_enum, default_value = "table")]
+    /// Form of the data on stdout; mermaid and dot are for `map`
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "table",
+        value_name = "FORMAT"
+    )]
     pub(crate) format: Format,
     /// When to colour; NO_COLOR is respected
-    #[arg(long, global = true, value_enum, default_value = "auto")]
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
     pub(crate) color: Color,
     /// No progress on stderr
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
+    /// Tell on stderr what is asked of agent and platform
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+    /// Do not ask, do it
+    #[arg(short, long, global = true)]
+    pub(crate) yes: bool,
+    /// Never ask; where an answer is needed, fail
+    #[arg(long, global = true)]
+    pub(crate) no_input: bool,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Make a new system: a folder with a manifest, bricks and tests that run
+    New(New),
     /// Build and run the system; Ctrl-C stops it
     Up(Up),
     /// Stop the system that runs in the folder
     Down(Down),
     /// List the instances
-    Ps,
+    Ps {
+        /// Go on: a row for each instance that changes
+        #[arg(short, long)]
+        follow: bool,
+    },
     /// Show what the bricks logged
     Logs(Logs),
     /// Tell how the system is and where its doors are
     Status,
+    /// Open the console with a fresh one-time link
+    Open {
+        /// Screen to begin with
+        #[arg(value_enum, default_value = "overview")]
+        screen: Screen,
+        /// Print the link, open nothing
+        #[arg(long)]
+        print: bool,
+    },
     /// Set how many instances of a brick run: `brick scale order=3`
     Scale {
-        /// `BRICK=N`
+        /// `BRICK=N`; a second version's are `payment@v2=1`
         #[arg(value_name = "BRICK=N", value_parser = parse_scale)]
         target: (String, u32),
+    },
+    /// Replace a brick's instances one after the other, without a failed request
+    Roll {
+        /// The brick
+        brick: String,
+        /// Build nothing before
+        #[arg(long)]
+        no_build: bool,
     },
     /// Kill one instance (SIGKILL unless said): `brick kill order/1`
     Kill {
@@ -74,6 +118,8 @@ pub(crate) enum Command {
         #[arg(long, default_value = "KILL")]
         signal: String,
     },
+    /// Run a command in a brick's environment: `brick run order -- python3 repair.py`
+    Run(Run),
     /// Check the manifest, offline
     Check {
         /// Folder of the system
@@ -81,175 +127,57 @@ pub(crate) enum Command {
     },
     /// Run acceptance suites against the running system, another environment, or one brick alone
     Test(Test),
+    /// Look for what is wrong here and in the running system, with a fix for each finding
+    Doctor,
     /// Run a load scenario of the manifest as an open loop
     Load(Load),
+    /// Watch the bricks: rate, errors, times, CPU, memory
+    Top(Top),
+    /// Draw who calls whom
+    Map(Map),
     /// Look at traces
     #[command(subcommand)]
     Trace(Trace),
+    /// Look at metrics
+    #[command(subcommand)]
+    Metrics(Metrics),
     /// Work with tokens
     #[command(subcommand)]
     Token(Token),
     /// Print the JSON schema of brick.toml
     Schema,
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder
+    Man {
+        /// The folder; it is made where it is missing
+        out: PathBuf,
+    },
     /// Print the version
     Version,
+    /// Explain a command or a topic: `brick help manifest`
+    Help {
+        /// A command or a topic; without one, what there is
+        topic: Vec<String>,
+    },
     /// Run one role of the platform; the agent does this
     #[command(subcommand, hide = true)]
     Serve(Serve),
 }
 
-/// `brick up`
-#[derive(Debug, Args)]
-pub(crate) struct Up {
-    /// Folder of the system
-    pub(crate) dir: Option<PathBuf>,
-    /// Start only this brick and what it needs (may be given more than once)
-    #[arg(long, value_name = "BRICK")]
-    pub(crate) only: Vec<String>,
-    /// Return when all is ready; the system goes on
-    #[arg(long)]
-    pub(crate) detach: bool,
-    /// Build nothing
-    #[arg(long)]
-    pub(crate) no_build: bool,
-    /// Address of the edge; port 0 takes a free one
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) edge: Option<SocketAddr>,
-    /// Port of the console; 0 takes a free one
-    #[arg(long, value_name = "PORT")]
-    pub(crate) console: Option<u16>,
+/// The command line with its commands listed by what they are for.
+pub(crate) fn command() -> clap::Command {
+    groups::arrange(Cli::command())
 }
 
-/// `brick down`
-#[derive(Debug, Args)]
-pub(crate) struct Down {
-    /// Folder of the system
-    pub(crate) dir: Option<PathBuf>,
-    /// Also delete the bricks' data, logs and telemetry
-    #[arg(long)]
-    pub(crate) volumes: bool,
-}
-
-/// `brick logs`
-#[derive(Debug, Args)]
-pub(crate) struct Logs {
-    /// Only this brick, or this instance (`order/1`)
-    pub(crate) brick: Option<String>,
-    /// Go on as lines come
-    #[arg(short, long)]
-    pub(crate) follow: bool,
-    /// Only lines younger than this
-    #[arg(long, value_name = "DURATION")]
-    pub(crate) since: Option<Span>,
-    /// Only lines that hold this text
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) grep: Option<String>,
-    /// Only lines of this trace
-    #[arg(long, value_name = "TRACE_ID")]
-    pub(crate) trace: Option<String>,
-    /// At most this many lines, the newest
-    #[arg(short = 'n', long, default_value_t = 200)]
-    pub(crate) limit: usize,
-}
-
-/// `brick test`
-#[derive(Debug, Args)]
-pub(crate) struct Test {
-    /// A suite, or a brick: it runs alone, everything it needs mocked, with every suite about it. Every suite about
-    /// the whole system unless said
-    pub(crate) name: Option<String>,
-    /// Environment of the manifest to run against; `local` is the running system
-    #[arg(long, value_name = "ENV", default_value = "local")]
-    pub(crate) env: String,
-    /// Write the results as JUnit XML too
-    #[arg(long, value_name = "FILE")]
-    pub(crate) report: Option<PathBuf>,
-    /// Let the system of a brick alone go on, to look into
-    #[arg(long)]
-    pub(crate) keep: bool,
-    /// Build nothing before a brick is started alone
-    #[arg(long)]
-    pub(crate) no_build: bool,
-}
-
-/// `brick load`
-#[derive(Debug, Args)]
-pub(crate) struct Load {
-    /// Name of the scenario, `[load.NAME]`
-    pub(crate) scenario: String,
-    /// Runs started each second
-    #[arg(long, default_value_t = 10.0)]
-    pub(crate) rps: f64,
-    /// How long
-    #[arg(long = "for", value_name = "DURATION", default_value = "10s")]
-    pub(crate) duration: Span,
-    /// Send to this address instead of the running system's edge
-    #[arg(long, value_name = "URL")]
-    pub(crate) target: Option<String>,
-}
-
-/// `brick trace`
-#[derive(Debug, Subcommand)]
-pub(crate) enum Trace {
-    /// List traces, newest first
-    Ls {
-        /// Only traces that this brick took part in
-        #[arg(long)]
-        service: Option<String>,
-        /// Only traces with this operation
-        #[arg(long)]
-        operation: Option<String>,
-        /// Only traces with an error
-        #[arg(long)]
-        errors: bool,
-        /// Only traces at least this long
-        #[arg(long, value_name = "DURATION")]
-        min: Option<Span>,
-        /// Only traces younger than this
-        #[arg(long, value_name = "DURATION", default_value = "15m")]
-        since: Span,
-        /// At most this many
-        #[arg(short = 'n', long, default_value_t = 20)]
-        limit: usize,
-    },
-    /// Show one trace as a tree, with its logs
-    Show {
-        /// Its id, 32 hexadecimal digits; `last` is the newest
-        trace_id: String,
-    },
-}
-
-/// `brick token`
-#[derive(Debug, Subcommand)]
-pub(crate) enum Token {
-    /// Issue a user token and print it
-    Issue {
-        /// User id that the token stands for
-        subject: String,
-        /// A scope that it carries (may be given more than once)
-        #[arg(long, value_name = "SCOPE")]
-        scope: Vec<String>,
-        /// How long it lives
-        #[arg(long, value_name = "DURATION")]
-        ttl: Option<Span>,
-    },
-}
-
-/// `brick serve`
-#[derive(Debug, Clone, Subcommand)]
-pub(crate) enum Serve {
-    /// Registry, routes, config, bus, identity, console
-    Control,
-    /// Edge and admin listeners
-    Gateway,
-    /// Ingest, store and query of traces, logs and metrics
-    Telemetry,
-    /// Stand in for a brick, for `brick test BRICK`
-    Mock {
-        /// OpenAPI document to answer from
-        #[arg(long, value_name = "FILE")]
-        openapi: Option<PathBuf>,
-    },
+/// Reads the process's arguments; help, version and wrong usage end the process as clap does.
+pub(crate) fn parse() -> Cli {
+    let matches = command().get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
 fn parse_scale(text: &str) -> Result<(String, u32), String> {
@@ -260,18 +188,17 @@ fn parse_scale(text: &str) -> Result<(String, u32), String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
     fn scale_takes_a_brick_and_a_number() {
         assert_eq!(parse_scale("order=3"), Ok(("order".to_owned(), 3)));
+        assert_eq!(parse_scale("pay@v2=1"), Ok(("pay@v2".to_owned(), 1)));
         assert!(parse_scale("order").is_err());
         assert!(parse_scale("order=many").is_err());
     }

@@ -1,16 +1,26 @@
 //! The commands, one module each.
 
 mod check;
+mod doctor;
 mod down;
+mod help;
 mod kill;
 mod load;
 mod logs;
+mod map;
+mod metrics;
+mod new;
+mod open;
 mod ps;
+mod roll;
+mod run;
 mod scale;
+mod shell;
 mod status;
 mod steps;
 mod test;
 mod token;
+mod top;
 mod trace;
 mod up;
 
@@ -25,27 +35,38 @@ use crate::output::{Output, line};
 pub(crate) async fn run(cli: Cli, output: Output) -> Outcome {
     let global = &cli.global;
     let folder = |own: &Option<std::path::PathBuf>| own.clone().unwrap_or_else(|| global.dir.clone());
-    let agent = || Agent::of(&global.dir);
+    let agent = Agent::of(&global.dir).verbose(output.verbose);
     match cli.command {
+        Command::New(new) => new::run(&global.dir, &new, output),
         Command::Up(up) => up::run(&folder(&up.dir), up, output).await,
         Command::Down(down) => down::run(&Agent::of(&folder(&down.dir)), down.volumes, output).await,
-        Command::Ps => ps::run(&agent(), output).await,
-        Command::Logs(logs) => logs::run(&agent(), logs, output).await,
-        Command::Status => status::run(&agent(), output).await,
+        Command::Ps { follow } => ps::run(&agent, follow, output).await,
+        Command::Logs(logs) => logs::run(&agent, logs, output).await,
+        Command::Status => status::run(&agent, output).await,
+        Command::Open { screen, print } => open::run(&agent, screen, print, output).await,
         Command::Scale {
             target: (brick, replicas),
-        } => scale::run(&agent(), &brick, replicas, output).await,
-        Command::Kill { instance, signal } => kill::run(&agent(), &instance, &signal, output).await,
+        } => scale::run(&agent, &brick, replicas, output).await,
+        Command::Roll { brick, no_build } => roll::run(&agent, &brick, no_build, output).await,
+        Command::Kill { instance, signal } => kill::run(&agent, &instance, &signal, output).await,
+        Command::Run(run) => run::run(&agent, run).await,
         Command::Check { dir } => check::run(&folder(&dir), output),
         Command::Test(test) => test::run(&global.dir, test, output).await,
-        Command::Load(load) => load::run(&agent(), load, output).await,
-        Command::Trace(trace) => trace::run(&agent(), trace, output).await,
-        Command::Token(token) => token::run(&agent(), token, output).await,
+        Command::Doctor => doctor::run(&agent, output).await,
+        Command::Load(load) => load::run(&agent, load, output).await,
+        Command::Top(top) => top::run(&agent, &top, output).await,
+        Command::Map(map) => map::run(&agent, &map, output).await,
+        Command::Trace(trace) => trace::run(&agent, trace, output).await,
+        Command::Metrics(metrics) => metrics::run(&agent, metrics, output).await,
+        Command::Token(token) => token::run(&agent, token, output).await,
         Command::Schema => schema(),
+        Command::Completions { shell } => shell::completions(shell),
+        Command::Man { out } => shell::man(&out, output),
         Command::Version => {
             line(concat!("brick ", env!("CARGO_PKG_VERSION")));
             Ok(())
         }
+        Command::Help { topic } => help::run(&topic, output),
         Command::Serve(_) => Err(Failure::usage("roles are served before the runtime starts")),
     }
 }

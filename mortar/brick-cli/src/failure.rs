@@ -46,6 +46,18 @@ impl Failure {
             .hint("start it with `brick up`, or name its folder with `-C DIR`")
     }
 
+    /// What to do, of the failure itself or what helps with failures of its kind.
+    pub(crate) fn advice(&self) -> &str {
+        self.hint.as_deref().unwrap_or(match self.code {
+            ExitCode::Usage => "`brick help` lists commands and topics",
+            ExitCode::Invalid => {
+                "`brick check` shows what is wrong with the manifest, `brick help manifest` what it may hold"
+            }
+            ExitCode::Unreachable => "`brick up` starts the system, `brick status` says how it is",
+            _ => "`-v` tells what was asked, `brick doctor` looks for what is wrong",
+        })
+    }
+
     /// Adds what to do.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -12,25 +12,40 @@ mod serve;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::cli::{Cli, Command};
-use crate::failure::Outcome;
-use crate::output::{Output, Tone};
+use crate::failure::{Failure, Outcome};
+use crate::output::{Ask, Format, Output, Tone};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = cli::parse();
+    let output = output(&cli.global);
+    let command = &cli.command;
+    let diagram = matches!(cli.global.format, Format::Mermaid | Format::Dot);
+    let outcome = if diagram && !matches!(command, Command::Map(_)) {
+        Err(Failure::usage("only `brick map` draws mermaid and dot")
+            .hint("other commands take --format table, json or ndjson"))
+    } else {
+        run(cli, output)
+    };
+    let Err(failure) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("{} {failure}", output.err(Tone::Bad, "error:"));
+    eprintln!("{} {}", output.err(Tone::Dim, " hint:"), failure.advice());
+    ExitCode::from(failure.code as u8)
+}
+
+fn output(global: &cli::Global) -> Output {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-    let output = Output::new(cli.global.format, cli.global.color, no_color, cli.global.quiet);
-    match run(cli, output) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("{} {failure}", output.err(Tone::Bad, "error:"));
-            if let Some(hint) = &failure.hint {
-                eprintln!("{} {hint}", output.err(Tone::Dim, " hint:"));
-            }
-            ExitCode::from(failure.code as u8)
-        }
+    let ask = match (global.yes, global.no_input) {
+        (true, _) => Ask::Yes,
+        (false, true) => Ask::Never,
+        (false, false) => Ask::Terminal,
+    };
+    Output {
+        verbose: global.verbose,
+        ask,
+        ..Output::new(global.format, global.color, no_color, global.quiet)
     }
 }
 
@@ -42,7 +57,7 @@ fn run(cli: Cli, output: Output) -> Outcome {
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|error| failure::Failure::failed(format!("cannot start the runtime: {error}")))?;
+        .map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
     let outcome = runtime.block_on(command::run(cli, output));
     runtime.shutdown_background();
     outcome

@@ -6,6 +6,8 @@ use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::failure::{Failure, Outcome};
+
 /// Form of the data on stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -15,6 +17,10 @@ pub(crate) enum Format {
     Json,
     /// One JSON document a line.
     Ndjson,
+    /// A diagram in Mermaid's language; `map` alone draws it.
+    Mermaid,
+    /// A diagram in Graphviz' language; `map` alone draws it.
+    Dot,
 }
 
 /// When to colour.
@@ -35,6 +41,19 @@ pub(crate) struct Output {
     pub(crate) color_out: bool,
     pub(crate) color_err: bool,
     pub(crate) quiet: bool,
+    pub(crate) verbose: bool,
+    pub(crate) ask: Ask,
+}
+
+/// Whether a command that destroys something asks before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// On a terminal; without one there is nobody to ask, and the command line is the answer.
+    Terminal,
+    /// Never: `--yes`.
+    Yes,
+    /// Never: `--no-input`; what would be asked is refused.
+    Never,
 }
 
 /// Good, middling, bad and unimportant, as colours.
@@ -60,7 +79,33 @@ impl Output {
             color_out: wants(std::io::stdout().is_terminal()),
             color_err: wants(std::io::stderr().is_terminal()),
             quiet,
+            verbose: false,
+            ask: Ask::Terminal,
         }
+    }
+
+    /// Asks on the terminal whether to do something that cannot be undone; whether to do it.
+    pub(crate) fn confirm(&self, question: &str) -> Outcome<bool> {
+        match self.ask {
+            Ask::Yes => return Ok(true),
+            Ask::Never => {
+                let message = format!("{question} nobody may be asked (--no-input)");
+                return Err(Failure::usage(message).hint("add --yes if it is meant"));
+            }
+            Ask::Terminal if !std::io::stdin().is_terminal() => return Ok(true),
+            Ask::Terminal => {}
+        }
+        let mut err = std::io::stderr().lock();
+        let _ = write!(err, "{question} [y/N] ");
+        let _ = err.flush();
+        let mut answer = String::new();
+        let read = std::io::stdin().read_line(&mut answer);
+        Ok(read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+
+    /// Whether a person reads stdout.
+    pub(crate) fn is_terminal(&self) -> bool {
+        std::io::stdout().is_terminal()
     }
 
     /// Prints a value: pretty JSON, or one line in NDJSON; `table` draws it for people.
@@ -68,7 +113,7 @@ impl Output {
         match self.format {
             Format::Json => line(&serde_json::to_string_pretty(value).unwrap_or_default()),
             Format::Ndjson => line(&serde_json::to_string(value).unwrap_or_default()),
-            Format::Table => line(table().trim_end_matches('\n')),
+            _ => line(table().trim_end_matches('\n')),
         }
     }
 
@@ -81,7 +126,7 @@ impl Output {
                     line(&serde_json::to_string(row).unwrap_or_default());
                 }
             }
-            Format::Table => line(table().render(self.color_out).trim_end_matches('\n')),
+            _ => line(table().render(self.color_out).trim_end_matches('\n')),
         }
     }
 

@@ -12,6 +12,12 @@ use crate::output::{Output, Tone};
 const LIMIT: Duration = Duration::from_secs(120);
 
 pub(crate) async fn run(agent: &Agent, volumes: bool, output: Output) -> Outcome {
+    let folder = agent.dir().join(".brickwork");
+    let question = format!("delete all data, logs and telemetry in {}?", folder.display());
+    if volumes && !output.confirm(&question)? {
+        output.progress("nothing was done");
+        return Ok(());
+    }
     let stopped = match agent.tell("/v1/down").await {
         Ok(()) => true,
         Err(failure) => stop_what_a_lost_agent_left(agent, volumes, failure).await?,

@@ -9,7 +9,10 @@ use crate::failure::Outcome;
 use crate::output::Output;
 
 pub(crate) async fn run(agent: &Agent, brick: &str, replicas: u32, output: Output) -> Outcome {
-    let body = json!({ "brick": brick, "replicas": replicas });
+    let mut body = json!({ "brick": brick, "replicas": replicas });
+    if let Some((name, version)) = brick.split_once('@') {
+        body = json!({ "brick": name, "version": version, "replicas": replicas });
+    }
     let answer: Value = agent.post("/v1/scale", &body, Duration::from_secs(60)).await?;
     output.value(&answer, || {
         format!("{brick} now has {replicas} instance(s); see `brick ps`")

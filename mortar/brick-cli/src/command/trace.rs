@@ -1,5 +1,7 @@
 //! `brick trace`: where one request went, as a list and as a tree with its logs.
 
+mod diff;
+mod export;
 mod tree;
 
 use serde_json::Value;
@@ -8,7 +10,7 @@ use super::ps::text;
 use crate::agent::{Admin, Agent, query};
 use crate::cli;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Output, Table, Tone};
+use crate::output::{Format, Output, Table, Tone, line};
 
 pub(crate) async fn run(agent: &Agent, trace: cli::Trace, output: Output) -> Outcome {
     let admin = agent.admin().await?;
@@ -31,7 +33,30 @@ pub(crate) async fn run(agent: &Agent, trace: cli::Trace, output: Output) -> Out
             ]);
             list(&admin, &path, output).await
         }
-        cli::Trace::Show { trace_id } => show(&admin, &trace_id, output).await,
+        cli::Trace::Show { trace_id } => {
+            let trace = fetch(&admin, &trace_id).await?;
+            output.value(&trace, || tree::draw(&trace, output));
+            Ok(())
+        }
+        cli::Trace::Diff { before, after } => {
+            let (before, after) = (fetch(&admin, &before).await?, fetch(&admin, &after).await?);
+            diff::tell(&before, &after, output);
+            Ok(())
+        }
+        cli::Trace::Export { trace_id, form } => {
+            let trace = fetch(&admin, &trace_id).await?;
+            let document = match form {
+                cli::TraceForm::Otlp => export::otlp(&trace),
+                cli::TraceForm::Jaeger => export::jaeger(&trace),
+            };
+            // The same in every format: another tool reads it.
+            let text = match output.format {
+                Format::Ndjson => serde_json::to_string(&document),
+                _ => serde_json::to_string_pretty(&document),
+            };
+            line(&text.unwrap_or_default());
+            Ok(())
+        }
     }
 }
 
@@ -73,7 +98,8 @@ async fn list(admin: &Admin, path: &str, output: Output) -> Outcome {
     Ok(())
 }
 
-async fn show(admin: &Admin, trace_id: &str, output: Output) -> Outcome {
+/// One whole trace by its id, or the newest.
+async fn fetch(admin: &Admin, trace_id: &str) -> Outcome<Value> {
     let trace_id = if trace_id == "last" {
         newest(admin).await?
     } else {
@@ -83,9 +109,7 @@ async fn show(admin: &Admin, trace_id: &str, output: Output) -> Outcome {
         let message = format!("a trace id is 32 hexadecimal digits, found \"{trace_id}\"");
         return Err(Failure::usage(message).hint("`brick trace ls` lists them"));
     }
-    let trace: Value = admin.get(&format!("/api/telemetry/v1/traces/{trace_id}")).await?;
-    output.value(&trace, || tree::draw(&trace, output));
-    Ok(())
+    admin.get(&format!("/api/telemetry/v1/traces/{trace_id}")).await
 }
 
 async fn newest(admin: &Admin) -> Outcome<String> {

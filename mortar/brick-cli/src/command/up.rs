@@ -4,7 +4,7 @@
 //! manifest's difference and shows what it does; Ctrl-C then leaves the system running.
 
 mod detach;
-mod tell;
+pub(super) mod tell;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

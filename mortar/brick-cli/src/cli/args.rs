@@ -1,0 +1,307 @@
+//! Arguments of the commands that take more than a word or two.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use brick_core::duration::Span;
+use clap::{Args, Subcommand, ValueEnum};
+
+/// `brick up`
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Folder of the system
+    pub(crate) dir: Option<PathBuf>,
+    /// Start only this brick and what it needs (may be given more than once)
+    #[arg(long, value_name = "BRICK")]
+    pub(crate) only: Vec<String>,
+    /// Return when all is ready; the system goes on
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Build nothing
+    #[arg(long)]
+    pub(crate) no_build: bool,
+    /// Address of the edge; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) edge: Option<SocketAddr>,
+    /// Port of the console; 0 takes a free one
+    #[arg(long, value_name = "PORT")]
+    pub(crate) console: Option<u16>,
+}
+
+/// `brick down`
+#[derive(Debug, Args)]
+pub(crate) struct Down {
+    /// Folder of the system
+    pub(crate) dir: Option<PathBuf>,
+    /// Also delete the bricks' data, logs and telemetry
+    #[arg(long)]
+    pub(crate) volumes: bool,
+}
+
+/// `brick logs`
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// Only this brick, or this instance (`order/1`)
+    pub(crate) brick: Option<String>,
+    /// Go on as lines come
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only lines younger than this
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) since: Option<Span>,
+    /// Only lines that hold this text
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) grep: Option<String>,
+    /// Only lines of this trace
+    #[arg(long, value_name = "TRACE_ID")]
+    pub(crate) trace: Option<String>,
+    /// At most this many lines, the newest
+    #[arg(short = 'n', long, default_value_t = 200)]
+    pub(crate) limit: usize,
+}
+
+/// `brick test`
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// A suite, or a brick: it runs alone, everything it needs mocked, with every suite about it. Every suite about
+    /// the whole system unless said
+    pub(crate) name: Option<String>,
+    /// Environment of the manifest to run against; `local` is the running system
+    #[arg(long, value_name = "ENV", default_value = "local")]
+    pub(crate) env: String,
+    /// Write the results as JUnit XML too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Let the system of a brick alone go on, to look into
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Build nothing before a brick is started alone
+    #[arg(long)]
+    pub(crate) no_build: bool,
+}
+
+/// `brick load`
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    /// Name of the scenario, `[load.NAME]`
+    pub(crate) scenario: String,
+    /// Runs started each second
+    #[arg(long, default_value_t = 10.0)]
+    pub(crate) rps: f64,
+    /// How long
+    #[arg(long = "for", value_name = "DURATION", default_value = "10s")]
+    pub(crate) duration: Span,
+    /// Send to this address instead of the running system's edge
+    #[arg(long, value_name = "URL")]
+    pub(crate) target: Option<String>,
+}
+
+/// `brick trace`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Trace {
+    /// List traces, newest first
+    Ls {
+        /// Only traces that this brick took part in
+        #[arg(long)]
+        service: Option<String>,
+        /// Only traces with this operation
+        #[arg(long)]
+        operation: Option<String>,
+        /// Only traces with an error
+        #[arg(long)]
+        errors: bool,
+        /// Only traces at least this long
+        #[arg(long, value_name = "DURATION")]
+        min: Option<Span>,
+        /// Only traces younger than this
+        #[arg(long, value_name = "DURATION", default_value = "15m")]
+        since: Span,
+        /// At most this many
+        #[arg(short = 'n', long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Show one trace as a tree, with its logs
+    Show {
+        /// Its id, 32 hexadecimal digits; `last` is the newest
+        trace_id: String,
+    },
+    /// Compare two traces, operation by operation
+    Diff {
+        /// The trace to compare with
+        before: String,
+        /// The trace that is compared; `last` is the newest
+        after: String,
+    },
+    /// Print one trace as other tools read it
+    Export {
+        /// Its id, 32 hexadecimal digits; `last` is the newest
+        trace_id: String,
+        /// The form: OTLP or Jaeger, both JSON
+        #[arg(long = "as", value_enum, default_value = "otlp", value_name = "FORM")]
+        form: TraceForm,
+    },
+}
+
+/// What `brick trace export` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TraceForm {
+    /// OpenTelemetry's `ExportTraceServiceRequest`.
+    Otlp,
+    /// What Jaeger's query API answers and its page opens.
+    Jaeger,
+}
+
+/// `brick metrics`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Metrics {
+    /// List the metrics that are kept
+    Ls {
+        /// Only names that hold this text
+        text: Option<String>,
+    },
+    /// Show one metric over time
+    Range {
+        /// Its name: a counter's ends in _total
+        name: String,
+        /// What is told: a counter's change per second, the value, or a percentile
+        #[arg(long = "fn", value_enum, default_value = "rate")]
+        function: MetricFn,
+        /// Sum by this label (may be given more than once)
+        #[arg(long, value_name = "LABEL")]
+        by: Vec<String>,
+        /// Only series with this label (may be given more than once)
+        #[arg(long, value_name = "KEY=VALUE")]
+        label: Vec<String>,
+        /// How far back
+        #[arg(long, value_name = "DURATION", default_value = "15m")]
+        since: Span,
+        /// Time between two points
+        #[arg(long, value_name = "DURATION", default_value = "15s")]
+        step: Span,
+    },
+}
+
+/// What `brick metrics range` tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MetricFn {
+    /// Change per second of a counter.
+    Rate,
+    /// The value itself.
+    Raw,
+    /// Median of a histogram.
+    P50,
+    /// 90th percentile of a histogram.
+    P90,
+    /// 99th percentile of a histogram.
+    P99,
+}
+
+/// `brick new`
+#[derive(Debug, Args)]
+pub(crate) struct New {
+    /// Name of the system and of its folder
+    pub(crate) name: String,
+    /// What to begin with
+    #[arg(long, value_enum, default_value = "blank")]
+    pub(crate) template: Template,
+    /// Language of the bricks
+    #[arg(long, value_enum, default_value = "rust")]
+    pub(crate) lang: Lang,
+}
+
+/// What `brick new` begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Template {
+    /// Three bricks: pages, a catalogue, orders that call it.
+    Shop,
+    /// Two bricks: orders with an outbox, a worker that drains it.
+    Events,
+    /// One brick that says hello.
+    Blank,
+}
+
+/// Language of a new system's bricks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Lang {
+    /// With the SDK, whose sources come along.
+    Rust,
+    /// Python's standard library alone.
+    Python,
+    /// Node's standard library alone.
+    Node,
+}
+
+/// A screen of the console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Screen {
+    /// The live service map and business metrics.
+    Overview,
+    /// The instances.
+    Bricks,
+    /// The logs.
+    Logs,
+    /// The traces.
+    Traces,
+}
+
+/// `brick run`
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Brick whose environment the command gets
+    pub(crate) brick: String,
+    /// The command, after `--`
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+/// `brick top`
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// One table, then the end
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Time between two tables, and that rates are told over
+    #[arg(long, value_name = "DURATION", default_value = "2s")]
+    pub(crate) every: Span,
+}
+
+/// `brick map`
+#[derive(Debug, Args)]
+pub(crate) struct Map {
+    /// Traffic of how long
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    pub(crate) window: Span,
+}
+
+/// `brick token`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Issue a user token and print it
+    Issue {
+        /// User id that the token stands for
+        subject: String,
+        /// A scope that it carries (may be given more than once)
+        #[arg(long, value_name = "SCOPE")]
+        scope: Vec<String>,
+        /// How long it lives
+        #[arg(long, value_name = "DURATION")]
+        ttl: Option<Span>,
+    },
+}
+
+/// `brick serve`
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Serve {
+    /// Registry, routes, config, bus, identity, console
+    Control,
+    /// Edge and admin listeners
+    Gateway,
+    /// Ingest, store and query of traces, logs and metrics
+    Telemetry,
+    /// Stand in for a brick, for `brick test BRICK`
+    Mock {
+        /// OpenAPI document to answer from
+        #[arg(long, value_name = "FILE")]
+        openapi: Option<PathBuf>,
+    },
+}

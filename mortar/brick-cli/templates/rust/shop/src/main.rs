@@ -1,0 +1,38 @@
+//! {{name}}: a small shop. One program, three bricks: `{{name}} catalogue`, `{{name}} orders`, `{{name}} pages`.
+
+mod catalogue;
+mod orders;
+mod pages;
+
+use std::process::ExitCode;
+
+use brickwork::{Access, Brick};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = match std::env::args().nth(1).as_deref() {
+        Some("catalogue") => run(catalogue::app).await,
+        Some("orders") => run(orders::app).await,
+        Some("pages") => run(pages::app).await,
+        _ => {
+            eprintln!("usage: {{name}} catalogue|orders|pages");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", brickwork::core::chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run<F>(app: impl FnOnce(Brick) -> F) -> Result<(), brickwork::Error>
+where
+    F: Future<Output = Result<Access, brickwork::Error>>,
+{
+    let brick = Brick::from_env().await?;
+    let access = app(brick.clone()).await?;
+    brick.serve(access).await
+}
