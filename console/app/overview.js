@@ -5,6 +5,8 @@ import { connection, useLive } from './live.js';
 import { change, params } from './route.js';
 import { instancesOf, mapOf, problemsOf, systemOf } from './overview/model.js';
 import { ServiceMap } from './overview/map.js';
+import { draw, neighbourhood } from './overview/group.js';
+import { Scope } from './overview/scope.js';
 import { EdgeTable } from './overview/table.js';
 import { Metrics } from './overview/metrics.js';
 import { Panel } from './overview/panel.js';
@@ -22,6 +24,12 @@ function select(id) {
   change({ select: params.peek().get('select') === id ? '' : id }, { replace: true });
 }
 
+/** What is chosen, as it is drawn: a brick of a closed group is its group. @param {import('./overview/group.js').Drawn} drawn @param {string} selected */
+function standIn(drawn, selected) {
+  const holder = selected.startsWith('brick:') ? drawn.holder.get(selected.slice(6)) : undefined;
+  return holder ? `brick:${holder}` : selected;
+}
+
 export function Overview() {
   const asked = Number(params.value.get('window'));
   const seconds = WINDOWS.some((one) => one.seconds === asked) ? asked : 60;
@@ -33,6 +41,12 @@ export function Overview() {
   const system = useMemo(() => systemOf(told.data), [told.data]);
   const instances = useMemo(() => instancesOf(registered.data), [registered.data]);
   const map = useMemo(() => mapOf(system, instances, graph.data), [system, instances, graph.data]);
+  const focus = params.value.get('focus') ?? '';
+  const depth = params.value.get('depth') === '2' ? 2 : 1;
+  const mode = /** @type {'auto' | 'zone' | 'none'} */ (['zone', 'none'].find((one) => one === params.value.get('group')) ?? 'auto');
+  const opened = params.value.get('open') ?? '';
+  const part = useMemo(() => (map.nodes.some((node) => node.id === focus) ? neighbourhood(map, focus, depth) : map), [map, focus, depth]);
+  const drawn = useMemo(() => draw(part, mode, new Set(opened.split(','))), [part, mode, opened]);
   const failures = [...new Set([told, registered, graph].flatMap((state) => (state.error ? [state.error.detail] : [])))];
   return html`<div class=${classes('screen', connection.value === 'reconnecting' && 'stale')}>
     <${Title} name=${system.name} seconds=${seconds} />
@@ -42,17 +56,18 @@ export function Overview() {
       <section class="card" aria-labelledby="map-title">
         <header class="card-head">
           <h2 id="map-title">Service map</h2>
+          <${Scope} drawn=${drawn} total=${map.nodes.length} focus=${part === map ? '' : focus} depth=${depth} mode=${mode} />
           <${Legend} />
         </header>
         ${told.data || graph.data
-          ? html`<${ServiceMap} map=${map} selected=${selected} onSelect=${select} />`
+          ? html`<${ServiceMap} map=${drawn} selected=${standIn(drawn, selected)} onSelect=${select} />`
           : html`<p class="hint">${failures[0] ?? 'Waiting for the first figures…'}</p>`}
         <${Quiet} map=${map} known=${graph.at > 0} />
       </section>
-      <${Panel} map=${map} routes=${system.routes} selected=${selected} onSelect=${select} />
+      <${Panel} map=${map} drawn=${drawn} routes=${system.routes} selected=${selected} onSelect=${select} />
     </div>
     <${Metrics} window=${seconds} />
-    <${EdgeTable} edges=${map.edges} selected=${selected} onSelect=${select} />
+    <${EdgeTable} edges=${part.edges} selected=${selected} onSelect=${select} />
     <${Store} stats=${stats.data} />
   </div>`;
 }
@@ -117,7 +132,7 @@ function Problems({ map, failures }) {
 function Legend() {
   return html`<ul class="legend" aria-label="Legend">
     <li data-health="ok">healthy</li>
-    <li data-health="warn">over 1 % errors</li>
+    <li data-health="warn">over 1 % errors, or slow</li>
     <li data-health="bad">over 5 % errors, or down</li>
     <li data-health="idle">no traffic</li>
   </ul>`;

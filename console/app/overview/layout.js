@@ -3,9 +3,12 @@ import { useEffect, useState } from '../html.js';
 
 /**
  * @typedef {import('./layout.worker.js').Answer} Layout
- * @typedef {import('./model.js').ServiceMap} ServiceMap
+ * @typedef {import('./group.js').Drawn} Drawn
  */
 
+const NARROW = 720;
+/** Width of a column where boxes stand in rows. */
+const COLUMN = 208;
 export const NODE = { width: 172, height: 58 };
 /** Room that dagre keeps free for the figures of an edge. */
 export const LABEL = { width: 84, height: 34 };
@@ -15,13 +18,16 @@ let worker = null;
 let questions = 0;
 
 /**
- * @param {ServiceMap} map
- * @param {boolean} down top to bottom, for narrow screens
+ * @param {Drawn} map
+ * @param {number} width of the screen's part for the map; narrow maps go from top to bottom
  * @returns {Layout | null}
  */
-export function useLayout(map, down) {
+export function useLayout(map, width) {
   const [layout, setLayout] = useState(/** @type {Layout | null} */ (null));
-  const shape = JSON.stringify([down, map.nodes.map((node) => node.id), map.edges.map((edge) => edge.id)]);
+  const down = width > 0 && width < NARROW;
+  const columns = Math.max(1, Math.floor(width / COLUMN));
+  const shape = JSON.stringify([down, columns, map.nodes.map((node) => node.id), map.edges.map((edge) => edge.id), map.frames]);
+  const frameOf = new Map(map.frames.flatMap((frame) => frame.members.map((id) => [id, frame.id])));
   useEffect(() => {
     worker ??= new Worker(new URL('./layout.worker.js', import.meta.url), { type: 'module' });
     const asked = worker;
@@ -35,7 +41,9 @@ export function useLayout(map, down) {
     asked.postMessage({
       id,
       down,
-      nodes: map.nodes.map((node) => ({ id: node.id, ...NODE })),
+      columns,
+      nodes: map.nodes.map((node) => ({ id: node.id, ...NODE, frame: frameOf.get(node.id) })),
+      frames: map.frames.map((frame) => frame.id),
       edges: map.edges.map(({ id: edge, from, to }) => ({ id: edge, from, to, ...LABEL })),
     });
     return () => asked.removeEventListener('message', hear);

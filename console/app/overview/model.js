@@ -6,16 +6,18 @@
  * @typedef {{ name: string, bricks: Brick[], routes: Route[], externals: { name: string, url: string }[] }} System
  * @typedef {{ brick: string, version: string, slot: string, incarnation: string, zone: string, addr: string, ready: boolean, supervised: boolean, state: string }} Instance
  * @typedef {'idle' | 'ok' | 'warn' | 'bad'} Health
- * @typedef {{ id: string, kind: 'edge' | 'brick' | 'external', up: number, total: number, rate: number, errors: number,
- *   p50: number | null, p99: number | null, health: Health, instances: Instance[], about: string }} Node
+ * @typedef {{ id: string, kind: 'edge' | 'brick' | 'platform' | 'external' | 'group', up: number, total: number, rate: number, errors: number,
+ *   p50: number | null, p99: number | null, health: Health, instances: Instance[], about: string, members?: string[] }} Node
  * @typedef {{ id: string, from: string, to: string, rate: number, errors: number, p50: number | null, p99: number | null,
- *   declared: boolean, seen: boolean, health: Health }} Edge
+ *   declared: boolean, seen: boolean, health: Health, slow: boolean }} Edge
  * @typedef {{ nodes: Node[], edges: Edge[] }} ServiceMap
  */
 
 /** Share of failed requests from which something is shown as degraded, and as failing. */
 export const WARN_SHARE = 0.01;
 export const BAD_SHARE = 0.05;
+/** 99th percentile from which a call is shown as slow. */
+export const SLOW_MS = 250;
 
 /** @param {any} value @returns {any[]} */
 const list = (value) => (Array.isArray(value) ? value : Array.isArray(value?.items) ? value.items : []);
@@ -48,7 +50,7 @@ export function instancesOf(raw) {
   const read = list(raw?.instances ?? raw).map((one) => ({
     brick: String(one.brick),
     version: String(one.version ?? ''),
-    slot: `${one.brick}/${String(one.slot ?? '').split('/').pop()}`,
+    slot: String(one.slot ?? '').includes('/') ? String(one.slot) : `${one.brick}/${one.slot}`,
     incarnation: String(one.incarnation ?? ''),
     zone: String(one.zone ?? ''),
     addr: String(one.addr ?? ''),
@@ -60,7 +62,7 @@ export function instancesOf(raw) {
 }
 
 /** @param {number} share @param {number} rate @returns {Health} */
-function healthOf(share, rate) {
+export function healthOf(share, rate) {
   if (share >= BAD_SHARE) return 'bad';
   if (share >= WARN_SHARE) return 'warn';
   return rate > 0 ? 'ok' : 'idle';
@@ -86,8 +88,10 @@ export function mapOf(system, instances, graph) {
   for (const brick of system.bricks) add(brick.name, 'brick', brick.replicas, brick.optional ? 'optional' : '');
   for (const one of system.externals) add(one.name, 'external', 0, one.url);
   for (const [id, node] of seen) {
-    const outside = node.kind === 'external';
-    if (!nodes.has(id)) add(id, outside ? 'external' : 'brick', 0, outside ? 'seen in traces' : 'not in the manifest');
+    if (nodes.has(id)) continue;
+    if (node.kind === 'external') add(id, 'external', 0, 'seen in traces');
+    else if (node.kind === 'platform') add(id, 'platform', 0, 'part of Brickwork');
+    else add(id, 'brick', 0, 'not in the manifest');
   }
   return { nodes: [...nodes.values()], edges: edgesOf(system, graph, nodes) };
 }
@@ -104,7 +108,7 @@ function edgesOf(system, graph, nodes) {
   /** @param {string} from @param {string} to @returns {Edge} */
   const edge = (from, to) => {
     const id = `${from}>${to}`;
-    const fresh = { id, from, to, rate: 0, errors: 0, p50: null, p99: null, declared: false, seen: false, health: /** @type {Health} */ ('idle') };
+    const fresh = { id, from, to, rate: 0, errors: 0, p50: null, p99: null, declared: false, seen: false, health: /** @type {Health} */ ('idle'), slow: false };
     return edges.get(id) ?? (edges.set(id, fresh), fresh);
   };
   for (const route of system.routes) if (nodes.has(route.to)) edge('edge', route.to).declared = true;
@@ -118,7 +122,7 @@ function edgesOf(system, graph, nodes) {
     if (!nodes.has(from) || !nodes.has(to) || from === to) continue;
     const [rate, errors] = [live.rate ?? 0, live.error_rate ?? 0];
     const numbers = { rate, errors, p50: live.p50_ms ?? null, p99: live.p99_ms ?? null };
-    Object.assign(edge(from, to), numbers, { seen: true, health: healthOf(errors, rate) });
+    Object.assign(edge(from, to), numbers, { seen: true, health: healthOf(errors, rate), slow: rate > 0 && (live.p99_ms ?? 0) >= SLOW_MS });
   }
   return [...edges.values()];
 }

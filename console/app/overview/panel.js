@@ -1,24 +1,27 @@
 // What is selected on the map, in full, with the way to its traces.
 import { html } from '../html.js';
 import { duration, percent, rate } from '../format.js';
-import { address } from '../route.js';
+import { address, change, params } from '../route.js';
+import { logsAddress } from '../logs/query.js';
+import { callAddress } from './map.js';
 
 /**
  * @typedef {import('./model.js').Node} Node
  * @typedef {import('./model.js').Edge} Edge
  */
 
-/** @param {{ map: import('./model.js').ServiceMap, routes: import('./model.js').Route[], selected: string, onSelect: (id: string) => void }} props */
-export function Panel({ map, routes, selected, onSelect }) {
-  const node = map.nodes.find((one) => `brick:${one.id}` === selected);
-  const edge = map.edges.find((one) => `edge:${one.id}` === selected);
+/** @param {{ map: import('./model.js').ServiceMap, drawn: import('./group.js').Drawn, routes: import('./model.js').Route[], selected: string, onSelect: (id: string) => void }} props */
+export function Panel({ map, drawn, routes, selected, onSelect }) {
+  const node = [...map.nodes, ...drawn.nodes].find((one) => `brick:${one.id}` === selected);
+  const edge = [...map.edges, ...drawn.edges].find((one) => `edge:${one.id}` === selected);
+  const named = (/** @type {string | undefined} */ id) => drawn.groups.find((group) => group.id === id)?.label ?? id;
   if (!node && !edge) return null;
   return html`<aside class="card panel" aria-label="Selection">
     <header>
-      <h2>${node ? node.id : html`${edge?.from} <span class="muted">→</span> ${edge?.to}`}</h2>
+      <h2>${node ? named(node.id) : html`${named(edge?.from)} <span class="muted">→</span> ${named(edge?.to)}`}</h2>
       <button type="button" class="quiet" onClick=${() => onSelect('')} aria-label="Close">✕</button>
     </header>
-    ${node ? html`<${NodeFacts} node=${node} map=${map} routes=${routes} onSelect=${onSelect} />` : html`<${EdgeFacts} edge=${edge} />`}
+    ${node?.kind === 'group' ? html`<${GroupFacts} node=${node} map=${map} onSelect=${onSelect} />` : node ? html`<${NodeFacts} node=${node} map=${map} routes=${routes} onSelect=${onSelect} />` : html`<${EdgeFacts} edge=${edge} />`}
   </aside>`;
 }
 
@@ -39,7 +42,24 @@ function EdgeFacts({ edge }) {
     : 'Seen in traces, but not declared in brick.toml.';
   return html`<${Figures} of=${edge} />
     ${note && html`<p class="muted small">${note}</p>`}
-    <${Ways} service=${edge.to === 'edge' ? '' : edge.to} />`;
+    <p class="ways">
+      <a class="button" href=${callAddress(edge, {})}>Traces</a>
+      <a class="button" href=${callAddress(edge, { errors: 1 })}>Failed</a>
+      <a class="button" href=${callAddress(edge, { sort: 'duration' })}>Slowest</a>
+    </p>`;
+}
+
+/** @param {{ node: Node, map: import('./model.js').ServiceMap, onSelect: (id: string) => void }} props */
+function GroupFacts({ node, map, onSelect }) {
+  const members = map.nodes.filter((one) => node.members?.includes(one.id));
+  const order = { bad: 0, warn: 1, ok: 2, idle: 3 };
+  const sorted = members.sort((a, b) => order[a.health] - order[b.health] || a.id.localeCompare(b.id));
+  const open = (params.value.get('open') ?? '').split(',').filter(Boolean);
+  return html`<${Figures} of=${node} />
+    <p class="ways"><button type="button" class="button primary" onClick=${() => change({ open: [...open, node.id].join(','), select: '' })}>Show its bricks on the map</button></p>
+    <h3>${members.length} bricks</h3>
+    <ul class="members">${sorted.map((one) => html`<li key=${one.id} data-health=${one.health}><span class="dot" aria-hidden="true"></span><button type="button" class="link" onClick=${() => onSelect(`brick:${one.id}`)}>${one.id}</button>
+      <span class="muted end">${one.up}/${one.total} up · ${rate(one.rate)}${one.errors > 0 ? ` · ${percent(one.errors)}` : ''}</span></li>`)}</ul>`;
 }
 
 /** @param {{ node: Node, map: import('./model.js').ServiceMap, routes: import('./model.js').Route[], onSelect: (id: string) => void }} props */
@@ -55,7 +75,12 @@ function NodeFacts({ node, map, routes, onSelect }) {
     ${own.length > 0 &&
     html`<h3>Routes at the edge</h3>
       <ul class="plain">${own.map((route) => html`<li key=${route.name}><code>${route.path}</code> <span class="muted small">${route.auth}</span></li>`)}</ul>`}
-    <${Ways} service=${node.kind === 'edge' ? '' : node.id} />`;
+    <p class="ways"><button type="button" class="button" onClick=${() => change({ focus: node.id, depth: '' })}>Neighbourhood</button></p>
+    <${Ways} service=${node.kind === 'edge' ? 'gateway' : node.id} />
+    ${node.kind !== 'external' && html`<p class="ways">
+      <a class="button" href=${logsAddress({ brick: node.kind === 'edge' ? 'gateway' : node.id })}>Logs</a>
+      <a class="button" href=${logsAddress({ brick: node.kind === 'edge' ? 'gateway' : node.id, level: 'error' })}>Error lines</a>
+    </p>`}`;
 }
 
 /** @param {{ node: Node }} props */

@@ -50,8 +50,8 @@ const EDGES = [
   ['order', 'shipping', 13.4, 0, 1.9, 12],
 ];
 
-export function graph(window_s, shift = 0) {
-  const edges = EDGES.map(([from, to, rate, error_rate, p50_ms, p99_ms]) => ({
+export function graph(window_s, shift = 0, { slow = false, platform = false } = {}) {
+  const edges = EDGES.map(([from, to, rate, errors, p50, p99]) => (slow && to === 'payment' ? [from, to, rate, 0, 380, 441] : [from, to, rate, errors, p50, p99])).map(([from, to, rate, error_rate, p50_ms, p99_ms]) => ({
     from, to, rate: rate * (1 + 0.06 * Math.sin(shift + rate)), error_rate, p50_ms, p99_ms,
   }));
   const names = ['edge', ...SYSTEM.bricks.map((brick) => brick.name)];
@@ -62,6 +62,10 @@ export function graph(window_s, shift = 0) {
     const slowest = into.reduce((most, edge) => Math.max(most, edge.p99_ms), 0);
     return { brick, kind: brick === 'edge' ? 'edge' : 'brick', instances: 1, rate, error_rate: rate ? failed / rate : 0, p50_ms: 3.2, p99_ms: slowest };
   });
+  if (platform) {
+    nodes.push({ brick: 'control', kind: 'platform', instances: 1, rate: 2, error_rate: 0, p50_ms: 1, p99_ms: 4 });
+    edges.push({ from: 'order', to: 'control', rate: 2, error_rate: 0, p50_ms: 1, p99_ms: 4 });
+  }
   return { window_s, nodes, edges };
 }
 

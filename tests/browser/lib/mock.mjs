@@ -7,6 +7,7 @@ import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { act, bricksOf, byInstance, follow, instance, startAgent } from './agent.mjs';
 import * as data from './data.mjs';
+import * as wide from './wide.mjs';
 import * as logs from './mock-logs.mjs';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../../../console');
@@ -94,10 +95,13 @@ function api(world, url) {
 function state(world, topic) {
   const now = Math.floor(Date.now() / 1000);
   switch (topic.topic) {
-    case 'system': return { ...data.SYSTEM, bricks: bricksOf(world) };
+    case 'system': if (world.wide) return wide.SYSTEM;
+      return { ...data.SYSTEM, bricks: bricksOf(world) };
     case 'bricks': return world.agent.rows;
-    case 'instances': return world.many ? { items: world.agent.rows.slice(3).map((one) => ({ ...one, slot: one.instance, addr: `127.0.0.1:${one.port}`, ready: true, supervised: true })) } : data.instances(world.down);
-    case 'graph': return world.idle ? { window_s: topic.window, nodes: [], edges: [] } : data.graph(topic.window, now);
+    case 'instances': if (world.wide) return wide.instances();
+      return world.many ? { items: world.agent.rows.slice(3).map((one) => ({ ...one, slot: one.instance, addr: `127.0.0.1:${one.port}`, ready: true, supervised: true })) } : data.instances(world.down);
+    case 'graph': if (world.wide) return wide.graph(topic.window);
+      return world.idle ? { window_s: topic.window, nodes: [], edges: [] } : data.graph(topic.window, now, world);
     case 'metrics': return world.idle ? { items: [] } : data.METRICS;
     case 'series': return data.series(new URLSearchParams({ name: topic.name, step: topic.step, to: now, from: now - topic.window }));
     default: return data.STATS;
