@@ -4,7 +4,7 @@ import { after, before, beforeEach, test } from 'node:test';
 import { audit } from './lib/axe.mjs';
 import { launch, open } from './lib/browser.mjs';
 import { NASTY, PURCHASE } from './lib/data.mjs';
-import { startMock } from './lib/mock.mjs';
+import { SLOW, startMock } from './lib/mock.mjs';
 
 const TRACE = `/console/traces/${PURCHASE}`;
 
@@ -227,9 +227,9 @@ test('the theme follows the system until it is chosen, and the choice stays', ()
 
 for (const theme of ['light', 'dark']) {
   test(`no screen has a serious accessibility violation in the ${theme} theme`, async () => {
-    for (const path of ['/?select=brick:order', '/console/traces', `${TRACE}?span=0000abc00000000d`, `${TRACE}?view=logs`]) {
+    for (const path of ['/?select=brick:order', '/?group=zone', '/?focus=order', '/console/traces', `${TRACE}?span=0000abc00000000d`, `${TRACE}?view=logs`, `${TRACE}?compare=${SLOW}`, '/console/logs?q=payment', '/console/logs?context=900013&at=900013']) {
       await visit(path, async (page) => {
-        await page.locator('.map .node, .result, .row').first().waitFor();
+        await page.locator('.map .node, .result, .row, .log-row').first().waitFor();
         await page.getByText('shop', { exact: true }).first().waitFor();
         const found = await audit(page);
         assert.deepEqual(found, [], path);
@@ -239,9 +239,9 @@ for (const theme of ['light', 'dark']) {
 }
 
 test('every screen fits a telephone', async () => {
-  for (const path of ['/', '/console/traces', `${TRACE}?span=0000abc00000000d`]) {
+  for (const path of ['/', '/?focus=order', '/console/traces', `${TRACE}?span=0000abc00000000d`, `${TRACE}?compare=${SLOW}`, '/console/logs', '/console/logs?context=900013']) {
     await visit(path, async (page) => {
-      await page.locator('.map .node, .result, .row').first().waitFor();
+      await page.locator('.map .node, .result, .row, .log-row').first().waitFor();
       assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360, path);
     }, { width: 360, height: 740 });
   }

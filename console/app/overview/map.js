@@ -147,8 +147,9 @@ function Figures({ edge, layout, selected }) {
   const drawn = html`<rect x=${-LABEL.width / 2 + 8} y=${-LABEL.height / 2} width=${LABEL.width - 16} height=${LABEL.height} rx="6" />
     <text y="-3" class="strong">${rate(edge.rate)}</text>
     <text y="11" class="second">${second}</text>`;
-  return html`<g class=${classes('figures', edge.slow && !edge.errors ? 'warn' : edge.health, chosen && 'selected', leads && 'leads')} transform=${`translate(${placed.x} ${placed.y})`} aria-hidden=${leads ? undefined : 'true'}>
-    ${leads ? html`<a href=${leads.href} aria-label=${leads.text}><title>${leads.text}</title>${drawn}</a>` : drawn}
+  return html`<g class=${classes('figures', edge.slow && !edge.errors ? 'warn' : edge.health, chosen && 'selected', leads && 'leads')} transform=${`translate(${placed.x} ${placed.y})`} >
+    <g aria-hidden="true">${drawn}</g>
+    ${leads && html`<a href=${leads.href} aria-label=${leads.text}><rect class="hit" x=${-LABEL.width / 2 + 8} y=${-LABEL.height / 2} width=${LABEL.width - 16} height=${LABEL.height} rx="6" /></a>`}
   </g>`;
 }
 
@@ -203,7 +204,10 @@ function Badge({ node, layout }) {
   if (node.kind === 'group' || node.kind === 'external') return html`<g class=${names} transform=${at} aria-hidden="true">${drawn}</g>`;
   const brick = node.kind === 'edge' ? 'gateway' : node.id;
   const text = `${percent(node.errors)} of requests to ${node.id} fail: its error lines`;
-  return html`<g class=${names} transform=${at}><a href=${logsAddress({ brick, level: 'error' })} aria-label=${text}><title>${text}</title>${drawn}</a></g>`;
+  return html`<g class=${names} transform=${at}>
+    <g aria-hidden="true">${drawn}</g>
+    <a href=${logsAddress({ brick, level: 'error' })} aria-label=${text}><rect class="hit" width="46" height="18" rx="9" /></a>
+  </g>`;
 }
 
 /** @param {string} text @param {number} letters */
