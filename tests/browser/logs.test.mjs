@@ -242,6 +242,27 @@ test('five thousand lines a second are shown without a stutter, and the page kee
   });
 });
 
+test('a tail that runs on keeps no more than its bound', async () => {
+  await visit(PATH, async (page) => {
+    await live(page);
+    mock.world.perSecond = 5_000;
+    await bar(page).getByText('10,000 lines').waitFor({ timeout: 20_000 });
+    const before = await heapOf(page);
+    const enough = mock.world.sent + 40_000;
+    while (mock.world.sent < enough) await framesPerSecond(page, 500);
+    const grown = ((await heapOf(page)) - before) / 1e6;
+    console.log(`# ${grown.toFixed(1)} MB more after 40,000 lines`);
+    assert.ok(grown < 10, `${grown.toFixed(1)} MB`);
+  });
+});
+
+/** Bytes that the page holds once the garbage is gone. */
+async function heapOf(page) {
+  page.cdp ??= await page.context().newCDPSession(page);
+  await page.cdp.send('HeapProfiler.collectGarbage');
+  return (await page.cdp.send('Runtime.getHeapUsage')).usedSize;
+}
+
 /** Seconds of processor time that the page's own thread has used. */
 async function busyTime(page) {
   page.cdp ??= await page.context().newCDPSession(page);

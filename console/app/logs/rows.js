@@ -96,7 +96,7 @@ function fieldsOf(line, sought) {
   for (const key in line.fields) {
     if (key === 'target') continue;
     if (shown.length >= FIELDS_MAX) break;
-    shown.push(html`<span class="field">${key}=${highlight(plain(line.fields[key]).slice(0, LETTERS_MAX), sought)}</span>`);
+    shown.push(html`<span class="log-field">${key}=${highlight(plain(line.fields[key]).slice(0, LETTERS_MAX), sought)}</span>`);
   }
   return shown;
 }
