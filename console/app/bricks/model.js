@@ -14,6 +14,11 @@
 
 export const PLATFORM = ['control', 'gateway', 'telemetry'];
 
+/** Label of a metric that holds the status of the answer. */
+export const STATUS = 'http_response_status_code';
+/** Series that one answer holds; where it is full, some are missing, and a share of errors would be a guess. */
+const SERIES_MAX = 500;
+
 /** @type {Record<string, Tone>} */
 const TONES = {
   ready: 'ok', building: 'busy', starting: 'busy', stopping: 'busy', unready: 'warn', unsupervised: 'warn', backoff: 'warn',
@@ -82,7 +87,7 @@ export function startOf(incarnation) {
  */
 export function groupsOf(instances, system, graph) {
   const told = new Map(list(system?.bricks).filter((one) => !one.external).map((one) => [String(one.name ?? one.brick), one]));
-  const seen = new Map(list(graph?.nodes).map((node) => [node.kind === 'edge' ? 'gateway' : String(node.brick), figuresOf(node)]));
+  const seen = new Map(list(graph?.nodes).map((node) => [node.kind === 'edge' ? 'gateway' : String(node.brick), seenOf(node)]));
   /** @type {Map<string, Instance[]>} */
   const by = new Map([...told.keys()].map((name) => [name, []]));
   for (const one of instances) by.set(one.brick, [...(by.get(one.brick) ?? []), one]);
@@ -111,7 +116,7 @@ function versionsOf(about) {
 }
 
 /** @param {any} node @returns {Figures} */
-function figuresOf(node) {
+function seenOf(node) {
   return { rate: node.rate ?? 0, errors: node.error_rate ?? 0, p50: node.p50_ms ?? null, p99: node.p99_ms ?? null };
 }
 
@@ -186,4 +191,37 @@ export function restartsOf(group) {
 /** @param {string | number} a @param {string | number} b */
 function order(a, b) {
   return typeof a === 'number' && typeof b === 'number' ? a - b : slots.compare(String(a), String(b));
+}
+
+/**
+ * Reads three answers of the metrics by instance: rate, p99, rate by status too.
+ * @param {any} all
+ * @param {any} slow
+ * @param {any} states
+ * @returns {Map<string, Figures>} by slot
+ */
+export function figuresOf(all, slow, states) {
+  /** @type {Map<string, Figures>} */
+  const found = new Map();
+  for (const one of all.series ?? []) {
+    const rate = newest(one);
+    if (rate !== null) found.set(one.labels.instance, { rate, errors: 0, p50: null, p99: null });
+  }
+  for (const one of slow.series ?? []) {
+    const held = found.get(one.labels.instance);
+    const seconds = newest(one);
+    if (held && seconds !== null) held.p99 = seconds * 1000;
+  }
+  if ((states.series ?? []).length >= SERIES_MAX) return found;
+  for (const one of states.series ?? []) {
+    const held = found.get(one.labels.instance);
+    if (held?.rate && String(one.labels[STATUS]).startsWith('5')) held.errors += (newest(one) ?? 0) / held.rate;
+  }
+  return found;
+}
+
+/** @param {any} series @returns {number | null} */
+function newest(series) {
+  const point = series.points?.at(-1);
+  return point && Number.isFinite(point[1]) ? point[1] : null;
 }

@@ -34,7 +34,12 @@ export async function startMock(port = 0) {
     server.closeAllConnections();
     return new Promise((done) => server.close(done));
   };
-  return { url, world, reset, dropTabs, stop };
+  /** Pushes every watched topic to every tab so many times, and waits until the tabs took it. */
+  const flood = async (times) => {
+    for (let i = 0; i < times; i += 1) for (const tab of world.tabs) tab.news();
+    await Promise.all([...world.tabs].map((tab) => tab.writableNeedDrain && new Promise((done) => tab.once('drain', done))));
+  };
+  return { url, world, reset, flood, dropTabs, stop };
 }
 
 async function answer(world, request, response) {
@@ -121,6 +126,7 @@ function upgrade(world, request, socket) {
     }
     send(socket, { topic: 'heartbeat', at: new Date().toISOString(), skipped: 0 });
   };
+  socket.news = push;
   const timer = setInterval(push, 1000);
   let held = Buffer.alloc(0);
   socket.on('data', (chunk) => {

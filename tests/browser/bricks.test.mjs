@@ -1,0 +1,319 @@
+// The Bricks screen in a real browser, on the mock.
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, test } from 'node:test';
+import { audit } from './lib/axe.mjs';
+import { launch, screenshot, visit as visitAt } from './lib/browser.mjs';
+import { NASTY, WEIRD } from './lib/data.mjs';
+import { startMock } from './lib/mock.mjs';
+import { visible } from '../../console/app/visible.js';
+import { figuresOf, groupsOf, instancesOf, rowsOf, startOf } from '../../console/app/bricks/model.js';
+
+const PATH = '/console/bricks';
+
+let mock;
+let browser;
+before(async () => {
+  mock = await startMock();
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await mock?.stop();
+});
+beforeEach(() => mock.reset());
+
+const visit = (path, steps, options) => visitAt(browser, mock.url + path, steps, options);
+const rows = (page) => page.locator('.brick-row');
+const row = (page, name) => rows(page).filter({ has: page.locator('.name', { hasText: new RegExp(`^${name}$`) }) });
+const panel = (page) => page.getByRole('complementary');
+const dialog = (page) => page.getByRole('dialog');
+
+test('every brick and instance is there with state, version, port, pid, restarts, age and figures', () =>
+  visit(PATH, async (page) => {
+    await row(page, 'order/2').waitFor();
+    await page.getByText('7 bricks, 13 of 13 instances ready').waitFor();
+    assert.match(await row(page, 'order').innerText(), /2 of 2 ready[\s\S]*v1[\s\S]*\/s[\s\S]*1\.9 %[\s\S]*ms/);
+    const { port, pid } = mock.world.agent.rows.find((one) => one.instance === 'order/1');
+    await row(page, 'order/1').getByText(/\d\/s/).waitFor();
+    const text = await row(page, 'order/1').innerText();
+    for (const expected of ['ready', 'v1', '8f3c21d', 'a', String(port), String(pid), '2 h', '/s', 'ms']) assert.ok(text.includes(expected), `${expected} in ${text}`);
+    assert.match(await row(page, 'gateway').innerText(), /platform/);
+    assert.equal(await row(page, 'customer').getAttribute('aria-level'), '1', 'an only instance stands for its brick');
+    await screenshot(page, 'bricks');
+  }));
+
+test('words and states narrow the list, the address holds both, and nothing says how to get out', () =>
+  visit(`${PATH}?q=order`, async (page) => {
+    await row(page, 'order/1').waitFor();
+    assert.equal(await rows(page).count(), 3);
+    await page.getByRole('searchbox').fill('order b');
+    await page.waitForFunction(() => document.querySelectorAll('.brick-row').length === 2);
+    await page.getByRole('searchbox').fill('no such brick');
+    await page.getByRole('button', { name: 'Clear the filter' }).click();
+    await row(page, 'customer').waitFor();
+    mock.reset({ down: ['payment/1'] });
+    await page.getByRole('button', { name: 'Failing 1' }).click();
+    await page.waitForFunction(() => document.querySelectorAll('.brick-row').length === 1);
+    assert.match(await rows(page).innerText(), /payment[\s\S]*crash-loop/);
+    assert.match(page.url(), /state=bad/);
+  }));
+
+test('the list sorts by any column and says so, bricks with their instances', () =>
+  visit(PATH, async (page) => {
+    await rows(page).first().waitFor();
+    await page.getByRole('button', { name: 'Errors' }).click();
+    assert.equal(await page.locator('[aria-sort=descending]').textContent(), 'Errors↓');
+    assert.match(await rows(page).first().innerText(), /payment/);
+    await page.getByRole('button', { name: 'PID' }).click();
+    assert.match(page.url(), /sort=pid/);
+  }));
+
+test('the list is moved through by keyboard, folds, opens and closes', () =>
+  visit(PATH, async (page) => {
+    const grid = page.getByRole('treegrid');
+    await row(page, 'order/2').waitFor();
+    await grid.focus();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('j');
+    await page.locator('.brick-row.chosen', { hasText: 'order' }).waitFor();
+    assert.equal(await grid.getAttribute('aria-activedescendant'), 'row-brick:order');
+    await page.keyboard.press('ArrowLeft');
+    await row(page, 'order/1').waitFor({ state: 'detached' });
+    assert.match(page.url(), /fold=order/);
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('ArrowRight');
+    await panel(page).getByRole('heading', { name: 'order/1' }).waitFor();
+    await page.keyboard.press('x');
+    await dialog(page).waitFor();
+    await page.keyboard.press('Escape');
+    await dialog(page).waitFor({ state: 'detached' });
+    assert.equal(await grid.evaluate((element) => element === document.activeElement), true, 'focus is back in the list');
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('Escape');
+    await panel(page).waitFor({ state: 'detached' });
+  }));
+
+test('an instance shows its health with what it depends on, what it says of itself, its last lines, what happened', () =>
+  visit(`${PATH}?select=order/1`, async (page) => {
+    await panel(page).getByText('degraded').waitFor();
+    const health = panel(page).locator('.findings').last();
+    assert.match(await health.innerText(), /product[\s\S]*payment[\s\S]*no answer within 500 ms/);
+    for (const expected of ['SDK version', 'Flag express-shipping', 'order/1 is ready after 180 ms']) await panel(page).getByText(expected).waitFor();
+    await panel(page).locator('.last-lines li').first().waitFor();
+    assert.equal(await panel(page).getByRole('link', { name: 'All its logs' }).getAttribute('href'), '/console/logs?instance=order%2F1');
+    await panel(page).getByRole('link', { name: 'Failed' }).click();
+    await page.waitForURL(/\/console\/traces\?service=order&errors=1/);
+  }));
+
+test('an instance that crashes again and again says why, with its last lines', async () => {
+  mock.reset({ down: ['payment/1'] });
+  await visit(`${PATH}?select=payment/1`, async (page) => {
+    await panel(page).getByText('last with exit code 101').waitFor();
+    await panel(page).getByText('its last 2 lines').click();
+    await panel(page).getByText('no ledger at /var/ledger.db').waitFor();
+    await panel(page).getByText('connection refused').first().waitFor();
+    assert.equal(await panel(page).getByRole('button', { name: 'Kill…' }).isDisabled(), true);
+  });
+});
+
+test('scaling says what it will do and the command, then does it', () =>
+  visit(`${PATH}?select=brick:order`, async (page) => {
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    await panel(page).getByRole('button', { name: 'Scale…' }).click();
+    await dialog(page).getByRole('button', { name: 'One less' }).click();
+    await dialog(page).getByText('Stops order/2').waitFor();
+    await dialog(page).getByLabel('Instances').fill('4');
+    await dialog(page).getByText('Starts 2 more instances of order').waitFor();
+    await dialog(page).getByRole('button', { name: 'Copy brick scale order=4' }).click();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), 'brick scale order=4');
+    await screenshot(page, 'scale');
+    await dialog(page).getByRole('button', { name: 'Scale', exact: true }).click();
+    await dialog(page).getByText('2 changes: starts order/3; starts order/4.').waitFor();
+    await dialog(page).getByText('order/4 is ready after 120 ms').waitFor();
+    await dialog(page).locator('.dialog-foot').getByRole('button', { name: 'Close' }).click();
+    await row(page, 'order/4').waitFor();
+    assert.deepEqual(mock.world.agent.asked, [['scale', { brick: 'order', replicas: 4 }]]);
+  }));
+
+test('a version beside the base one is scaled by its own name', async () => {
+  mock.world.agent.rows.push({ ...mock.world.agent.row('payment', 'payment@v2/1', 90) });
+  await visit(`${PATH}?select=payment@v2/1&do=scale`, async (page) => {
+    await dialog(page).getByRole('button', { name: 'One more' }).click();
+    await dialog(page).getByRole('button', { name: 'Copy brick scale payment@v2=2' }).waitFor();
+    await dialog(page).getByRole('button', { name: 'Scale', exact: true }).click();
+    await dialog(page).getByText('Done.').waitFor();
+    assert.deepEqual(mock.world.agent.asked, [['scale', { brick: 'payment', version: 'v2', replicas: 2 }]]);
+  });
+});
+
+test('a roll tells its steps, and its end also to who looks elsewhere', () =>
+  visit(`${PATH}?select=brick:order&do=roll`, async (page) => {
+    await dialog(page).getByText('If a new one does not become ready the roll stops there').waitFor();
+    await dialog(page).getByRole('button', { name: 'Copy brick roll order' }).waitFor();
+    await dialog(page).getByRole('button', { name: 'Roll', exact: true }).click();
+    await dialog(page).getByText('order/1 starts beside the old one').waitFor();
+    await page.keyboard.press('Escape');
+    await dialog(page).waitFor({ state: 'detached' });
+    await page.getByRole('status', { name: 'News' }).getByText('Replaced order/1, order/2.').waitFor();
+    await panel(page).getByRole('button', { name: 'order/1' }).click();
+    await panel(page).locator('.facts').getByText('b71e0aa').waitFor();
+  }));
+
+test('a kill says who takes over, and what happened is told', () =>
+  visit(`${PATH}?select=order/1&do=kill`, async (page) => {
+    await dialog(page).getByText('Meanwhile 1 other instance takes its requests').waitFor();
+    await dialog(page).getByLabel('In order (SIGTERM)').check();
+    await dialog(page).getByRole('button', { name: 'Copy brick kill order/1 --signal TERM' }).waitFor();
+    assert.notEqual(await page.evaluate(() => document.activeElement?.textContent), 'Kill', 'Enter alone must not kill');
+    await dialog(page).getByRole('button', { name: 'Kill', exact: true }).click();
+    await dialog(page).getByText(/^SIGTERM was sent to order\/1 \(pid \d+\)\.$/).waitFor();
+    await dialog(page).getByText('order/1 was ended by SIGTERM; it is started again in 120 ms').waitFor();
+    await page.keyboard.press('Escape');
+    await panel(page).getByText('order/1 was ended by SIGTERM', { exact: false }).waitFor();
+    await row(page, 'order/1').locator('[data-some]').waitFor();
+  }));
+
+test('what the agent refuses is shown as it says it and can be tried again', async () => {
+  mock.world.agent.refuse = [409, { title: 'Conflict', status: 409, code: 'roll_stopped', detail: 'order/1: the new instance was not ready after 30 s; the old ones stay\nlast lines:\n  no ledger' }];
+  await visit(`${PATH}?select=brick:order&do=roll`, async (page) => {
+    await dialog(page).getByRole('button', { name: 'Roll', exact: true }).click();
+    await dialog(page).getByText('It did not work.').waitFor();
+    await dialog(page).getByText('the old ones stay').waitFor();
+    mock.world.agent.refuse = null;
+    await dialog(page).getByRole('button', { name: 'Try again' }).click();
+    await dialog(page).getByText('Replaced order/1, order/2.').waitFor();
+  }, { quiet: /409/ });
+});
+
+test('platform processes can be killed, not scaled', () =>
+  visit(`${PATH}?select=telemetry/1`, async (page) => {
+    await panel(page).getByRole('button', { name: 'Kill…' }).waitFor();
+    assert.equal(await panel(page).getByRole('button', { name: 'Scale…' }).count(), 0);
+    await page.keyboard.press('s');
+    await dialog(page).getByText('telemetry belongs to the platform').waitFor();
+  }));
+
+test('without the agent the last that was known stays, dimmed, and a fresh page shows the registry', () =>
+  visit(PATH, async (page) => {
+    await row(page, 'order/1').waitFor();
+    mock.world.agent.away = true;
+    await page.getByRole('alert').getByText('This is what was last known').waitFor();
+    assert.ok(Number(await page.locator('.bricks .stage').evaluate((element) => getComputedStyle(element).opacity)) < 1);
+    await page.reload();
+    await page.getByText('This is what the registry knows').waitFor();
+    await row(page, 'order/1').waitFor();
+    mock.world.agent.away = false;
+    await page.getByRole('alert').waitFor({ state: 'detached' });
+  }));
+
+test('three hundred instances of a hundred bricks stay few rows, and scrolling costs less than a frame at 55 a second', async () => {
+  mock.reset({ many: true });
+  await visit(PATH, async (page) => {
+    await page.getByText('100 bricks, 303 of 303 instances ready').waitFor();
+    const grid = page.getByRole('treegrid');
+    assert.equal(await grid.getAttribute('aria-rowcount'), '404');
+    assert.ok((await rows(page).count()) < 70);
+    const session = await page.context().newCDPSession(page);
+    await session.send('Performance.enable', { timeDomain: 'threadTicks' });
+    const busy = async () => (await session.send('Performance.getMetrics')).metrics.find((one) => one.name === 'TaskDuration').value;
+    const before = await busy();
+    const { frames, seconds } = await grid.evaluate(async (element) => {
+      const start = performance.now();
+      let frames = 0;
+      for (let top = 0; top < 14_000; top += 120) {
+        element.scrollTop = top;
+        await new Promise((done) => requestAnimationFrame(done));
+        frames += 1;
+      }
+      return { frames, seconds: (performance.now() - start) / 1000 };
+    });
+    const cost = ((await busy()) - before) / frames;
+    console.log(`# ${(frames / seconds).toFixed(1)} frames/s, ${(cost * 1000).toFixed(1)} ms of the main thread each`);
+    assert.ok(cost < 1 / 55, `${(cost * 1000).toFixed(1)} ms of the main thread per frame`);
+    await grid.focus();
+    await page.keyboard.press('End');
+    await row(page, 'telemetry').waitFor();
+    assert.ok((await rows(page).count()) < 70);
+  });
+});
+
+test('an hour of news costs the tab no memory', async () => {
+  await visit(`${PATH}?select=order/1`, async (page) => {
+    await row(page, 'order/1').waitFor();
+    const session = await page.context().newCDPSession(page);
+    await session.send('HeapProfiler.enable');
+    const heap = async () => {
+      await session.send('HeapProfiler.collectGarbage');
+      return (await session.send('Runtime.getHeapUsage')).usedSize;
+    };
+    const event = (/** @type {number} */ i) => mock.world.agent.tell('ready', 'order', 'order/1', `order/1 is ready after ${i} ms`);
+    // Until the rings are full; then an hour's pushes of every topic, one a second, and an event with every other.
+    for (let i = 0; i < 3_000; i += 1) event(i);
+    await mock.flood(60);
+    await panel(page).getByText('order/1 is ready after 2999 ms').waitFor();
+    const before = await heap();
+    for (let i = 0; i < 3600; i += 1) {
+      if (i % 300 === 0) await page.evaluate(() => new Promise((done) => requestAnimationFrame(done)));
+      await mock.flood(1);
+      if (i % 2) event(10_000 + i);
+    }
+    await row(page, 'order').waitFor();
+    const grown = (await heap()) - before;
+    console.log(`# grew by ${(grown / 1e6).toFixed(2)} MB over 3,600 pushes of each topic`);
+    assert.ok(grown < 5e6, `the tab grew by ${(grown / 1e6).toFixed(1)} MB`);
+  });
+});
+
+test('hostile names, details, lines and flags are text', async () => {
+  mock.reset({ nasty: true });
+  await visit(`${PATH}?select=brick:${encodeURIComponent(WEIRD)}`, async (page) => {
+    await row(page, 'order/1').waitFor();
+    const names = await rows(page).locator('.name').allTextContents();
+    assert.ok(names.includes(visible(WEIRD)), names.join());
+    // Each name stands alone: an override in one does not turn what is beside it.
+    assert.equal(await row(page, 'order/1').locator('.name bdi').count(), 1);
+    await page.goto(`${mock.url}${PATH}?select=order/1`);
+    await panel(page).locator('.findings', { hasText: NASTY }).waitFor();
+    await panel(page).locator('.facts', { hasText: `Flag ${NASTY}` }).waitFor();
+    assert.equal(await page.evaluate(() => window.pwned), undefined);
+    assert.equal(await page.locator('main img, main script').count(), 0);
+  });
+});
+
+for (const theme of ['light', 'dark']) {
+  test(`no serious accessibility violation in list, panel and dialogs in the ${theme} theme`, async () => {
+    mock.reset({ down: ['payment/1'] });
+    for (const query of ['', '?select=order/1', '?select=brick:order', '?select=payment/1', '?select=brick:order&do=scale', '?select=brick:order&do=roll', '?select=order/1&do=kill', '?q=nothing']) {
+      await visit(PATH + query, async (page) => {
+        await page.getByText('7 bricks', { exact: false }).waitFor();
+        if (query.includes('order/1')) await panel(page).getByText('degraded').waitFor();
+        if (query.includes('do=')) await dialog(page).waitFor();
+        assert.deepEqual(await audit(page), [], query);
+      }, { theme });
+    }
+  });
+}
+
+test('the list fits a telephone', async () => {
+  for (const query of ['', '?select=order/1', '?select=order/1&do=kill']) {
+    await visit(PATH + query, async (page) => {
+      await rows(page).first().waitFor();
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360, query);
+    }, { width: 360, height: 740 });
+  }
+});
+
+test('rows of the agent become groups, the start is read from the incarnation, foreign answers break nothing', () => {
+  const of = (instance, more) => ({ brick: instance.split(/[@/]/)[0], instance, version: 'v1', state: 'ready', pid: 1, port: 2, restarts: 0, ...more });
+  const groups = groupsOf(instancesOf([of('order/10'), of('order/2', { state: 'failed' }), of('control/1')]), { bricks: [{ name: 'order' }, { name: 'idle' }, { name: 'psp', external: true }] }, null);
+  assert.deepEqual(groups.map((one) => [one.name, one.ready, one.tone]), [['idle', 0, 'idle'], ['order', 1, 'bad'], ['control', 1, 'ok']]);
+  const how = { text: '', tone: '', sort: '', descending: false, folded: new Set(), figures: new Map() };
+  assert.deepEqual(rowsOf(groups, how).map((one) => one.id), ['brick:idle', 'brick:order', 'order/2', 'order/10', 'control/1']);
+  assert.deepEqual(rowsOf(groups, { ...how, folded: new Set(['order']), text: 'order' }).map((one) => one.id), ['brick:order']);
+  assert.equal(startOf('0192f0c1-2345-7abc-8def-0123456789ab'), 0x0192f0c12345);
+  for (const odd of ['', '0192f0c1-2345-4abc-8def-0123456789ab', 'x']) assert.equal(startOf(odd), null);
+  for (const raw of [null, {}, 7, { items: null }]) assert.deepEqual(groupsOf(instancesOf(raw), raw, raw), []);
+  const series = (labels, value) => ({ labels, points: [[1, 0], [2, value]] });
+  const found = figuresOf({ series: [series({ instance: 'a/1' }, 10)] }, { series: [series({ instance: 'a/1' }, 0.25), series({ instance: 'b/1' }, 1)] }, { series: [series({ instance: 'a/1', http_response_status_code: '503' }, 2)] });
+  assert.deepEqual([...found], [['a/1', { rate: 10, errors: 0.2, p50: null, p99: 250 }]]);
+});
