@@ -404,3 +404,102 @@ async fn spans_of_statements_have_the_caller_as_parent() {
     tracing::Instrument::instrument(work, caller).await;
     assert_eq!(*seen.0.lock(), ["caller < none", "sql < caller", "sql < caller"]);
 }
+
+/// Lets the file grow by so many pages and no more: to the engine that is a full disk. Gives the pages it has.
+async fn limit_pages(db: &Database, more: i64) {
+    db.write(move |tx| {
+        let pages: Option<i64> = tx.query_one("pragma page_count", &[], |row| row.get(0))?;
+        let limit = pages.unwrap_or_default() + more;
+        tx.query(&format!("pragma max_page_count = {limit}"), &[], |row| {
+            row.get::<i64>(0)
+        })
+    })
+    .await
+    .unwrap();
+}
+
+async fn fill(db: &Database, id: i64, bytes: usize) -> Result<u64, Error> {
+    let text = "x".repeat(bytes);
+    db.write(move |tx| {
+        tx.execute(
+            "insert into big (id, text) values ($1, $2)",
+            &[id.into(), text.into()],
+        )
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_full_disk_is_named_loses_nothing_and_passes_when_there_is_room_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(folder.path()).await;
+    db.write(|tx| tx.execute("create table big (id integer primary key, text text)", &[]))
+        .await
+        .unwrap();
+    fill(&db, 1, 10).await.unwrap();
+    limit_pages(&db, 2).await;
+    let error = fill(&db, 2, 100_000).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Full { path } if path.ends_with("shop.db")),
+        "{error:?}"
+    );
+    assert!(error.is_transient());
+    assert!(error.to_string().contains("shop.db"), "{error}");
+    let problem: brick_wire::Problem = error.into();
+    assert_eq!(problem.status, 503);
+    let kept = |db: Database| async move {
+        db.read(|r| r.query("select id from big order by id", &[], |row| row.get::<i64>(0)))
+            .await
+            .unwrap()
+    };
+    assert_eq!(
+        kept(db.clone()).await,
+        [1],
+        "what was there is there, and can be read"
+    );
+    fill(&db, 3, 10).await.unwrap();
+    limit_pages(&db, 1_000).await;
+    fill(&db, 2, 100_000).await.unwrap();
+    assert_eq!(kept(db.clone()).await, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_full_disk_in_the_middle_of_a_group_tells_each_caller_the_truth() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(folder.path()).await;
+    db.write(|tx| tx.execute("create table big (id integer primary key, text text)", &[]))
+        .await
+        .unwrap();
+    limit_pages(&db, 2).await;
+    let (release, held) = hold(&db).await;
+    let all = async { tokio::join!(insert(&db, 1), fill(&db, 2, 100_000), insert(&db, 3)) };
+    let ((before, full, after), ()) = tokio::join!(all, async {
+        queued(&db, 3).await;
+        release.send(()).unwrap();
+    });
+    held.await.unwrap().unwrap();
+    assert!(matches!(full, Err(Error::Full { .. })), "{full:?}");
+    let told: Vec<i64> = [(1, before), (3, after)]
+        .into_iter()
+        .filter(|(_, outcome)| outcome.is_ok())
+        .map(|(id, _)| id)
+        .collect();
+    assert_eq!(ids(&db).await, told, "kept is exactly what was said to be kept");
+}
+
+#[tokio::test]
+async fn a_lock_that_another_process_keeps_is_busy_and_passes_when_it_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(folder.path()).await;
+    insert(&db, 1).await.unwrap();
+    let other = rusqlite::Connection::open(folder.path().join("state/shop.db")).unwrap();
+    other.execute_batch("begin immediate").unwrap();
+    let error = insert(&db, 2).await.unwrap_err();
+    assert!(matches!(error, Error::Busy) && error.is_transient(), "{error:?}");
+    assert_eq!(ids(&db).await, [1], "who reads does not wait");
+    let problem: brick_wire::Problem = error.into();
+    assert_eq!(problem.status, 503);
+    other.execute_batch("rollback").unwrap();
+    insert(&db, 2).await.unwrap();
+    assert_eq!(ids(&db).await, [1, 2]);
+}
