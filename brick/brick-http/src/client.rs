@@ -109,6 +109,7 @@ impl Clients {
                 "server_address",
                 "http_request_method",
                 "http_response_status_code",
+                "synthetic",
             ],
         );
         Self {

@@ -1,16 +1,17 @@
 //! The context of the request that is being answered: what clients in a handler pass on.
 //!
 //! The trace travels with the tracing span; baggage and the user's token travel in a task-local, which [`spawn`] carries
-//! into further tasks.
+//! into further tasks. A further task has a span of its own, for it may go on when the request has long been answered.
 
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::sync::Arc;
 
-use brick_telemetry::context::Baggage;
+use brick_telemetry::context::{self as trace, Baggage, SYNTHETIC};
 use tokio::task::JoinHandle;
-use tracing::Instrument as _;
 use tracing::instrument::WithSubscriber as _;
+use tracing::{Instrument as _, Span};
 
 /// What is passed on with every call that is made for a request.
 #[derive(Clone, Default)]
@@ -55,6 +56,11 @@ impl Context {
         &self.baggage
     }
 
+    /// The test suite that caused the request.
+    pub fn synthetic(&self) -> Option<&str> {
+        self.baggage.get(SYNTHETIC)
+    }
+
     /// The user's token.
     pub fn user_token(&self) -> Option<&Arc<str>> {
         self.user_token.as_ref()
@@ -71,14 +77,32 @@ pub async fn scope<F: Future>(context: Context, future: F) -> F::Output {
     CURRENT.scope(context, future).await
 }
 
-/// `tokio::spawn` that carries the trace, the baggage and the user into the new task.
+/// `tokio::spawn` that carries the trace, the baggage and the user into the new task. Within a request the task gets a
+/// span of its own, `task`, a child of the one that is current.
+#[track_caller]
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let carried = CURRENT
-        .scope(current(), future)
-        .instrument(tracing::Span::current());
+    let context = current();
+    let span = task_span(&context, Location::caller());
+    let carried = CURRENT.scope(context, future).instrument(span);
     tokio::spawn(carried.with_current_subscriber())
+}
+
+/// A root for `tracing`, so that it does not hold its parent open; a child in the trace.
+fn task_span(context: &Context, at: &Location<'_>) -> Span {
+    let Some(parent) = trace::current() else {
+        return Span::none();
+    };
+    trace::with_remote_parent(Some(parent), || {
+        tracing::info_span!(
+            parent: None,
+            "task",
+            code.file.path = at.file(),
+            code.line.number = at.line(),
+            brick.synthetic = context.synthetic(),
+        )
+    })
 }

@@ -30,7 +30,7 @@ use crate::{Access, Problem};
 mod host;
 mod observe;
 
-pub(crate) use observe::method_name;
+pub(crate) use observe::{Mark, flag, method_name};
 
 /// Largest request body in bytes, unless the options say otherwise.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -110,7 +110,12 @@ impl Server {
         let durations = options.telemetry.metrics().timer_with(
             "http_server_request_duration_seconds",
             "time to answer a request",
-            &["http_request_method", "http_route", "http_response_status_code"],
+            &[
+                "http_request_method",
+                "http_route",
+                "http_response_status_code",
+                "synthetic",
+            ],
         );
         let guard = Guard::new(options.verifier.clone(), &options.brick);
         Self {

@@ -10,6 +10,9 @@ mod baggage;
 
 pub use baggage::Baggage;
 
+/// Baggage key and span attribute of what a test suite causes; the value is the suite's name.
+pub const SYNTHETIC: &str = "brick.synthetic";
+
 /// Id of a trace: 16 bytes, never all zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TraceId([u8; 16]);

@@ -1,17 +1,18 @@
 //! The tracing layer: spans become [`SpanRecord`]s, events become log lines and, at WARN and above, span events.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Registry};
 
-use crate::context::{self, SpanContext};
+use crate::context::{self, SYNTHETIC, SpanContext};
 use crate::log::{Line, Logger};
-use crate::span::{EVENTS_MAX, SpanEvent, SpanRecord, SpanSink, unix_ns_now};
+use crate::span::{EVENTS_MAX, SpanEvent, SpanRecord, SpanSink, Value, unix_ns_now};
 
 mod fields;
 
@@ -25,10 +26,30 @@ pub(crate) struct TelemetryLayer {
     pub(crate) filter: Targets,
 }
 
-/// What a span keeps while it is open.
+/// What a span keeps while somebody holds it.
 struct Open {
-    record: SpanRecord,
+    context: SpanContext,
+    /// The test suite that caused it.
+    suite: Option<Arc<str>>,
+    /// Gone once the span has ended.
+    record: Option<SpanRecord>,
     started: Instant,
+}
+
+/// Ends a span before the last who holds it lets go.
+pub(crate) fn end(span: &tracing::Span) {
+    span.with_subscriber(|(id, dispatch)| {
+        let layer = dispatch.downcast_ref::<TelemetryLayer>();
+        let span = dispatch
+            .downcast_ref::<Registry>()
+            .and_then(|registry| registry.span(id));
+        if let (Some(layer), Some(span)) = (layer, span) {
+            let ended = span.extensions_mut().get_mut::<Open>().and_then(Open::end);
+            if let Some(record) = ended {
+                layer.sink.record(record);
+            }
+        }
+    });
 }
 
 impl TelemetryLayer {
@@ -68,15 +89,25 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TelemetryLayer {
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
-        let within = span
-            .parent()
-            .and_then(|parent| parent.extensions().get::<Open>().map(|open| open.record.context));
+        let within = span.parent().and_then(|parent| {
+            let extensions = parent.extensions();
+            let open = extensions.get::<Open>()?;
+            Some((open.context, open.suite.clone()))
+        });
+        let (within, mut suite) = within.map_or((None, None), |(context, suite)| (Some(context), suite));
         let parent = within.or_else(context::remote_parent);
         let own = parent.map_or_else(SpanContext::root, |parent| parent.child());
         let mut record = SpanRecord::start(own, parent.map(|p| p.span_id), attributes.metadata().name());
+        if let Some(suite) = &suite {
+            let value = Value::from(suite.to_string());
+            record.attributes.push((Cow::Borrowed(SYNTHETIC), value));
+        }
         attributes.record(&mut SpanFields(&mut record));
+        suite = suite.or_else(|| made_by(&record));
         span.extensions_mut().insert(Open {
-            record,
+            context: own,
+            suite,
+            record: Some(record),
             started: Instant::now(),
         });
     }
@@ -84,8 +115,12 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TelemetryLayer {
     fn on_record(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
         if let Some(span) = ctx.span(id)
             && let Some(open) = span.extensions_mut().get_mut::<Open>()
+            && let Some(record) = &mut open.record
         {
-            values.record(&mut SpanFields(&mut open.record));
+            values.record(&mut SpanFields(record));
+            if open.suite.is_none() {
+                open.suite = made_by(record);
+            }
         }
     }
 
@@ -97,7 +132,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TelemetryLayer {
             // Read before the span is locked: a field's `Debug` may itself tell something.
             let noted = (*metadata.level() <= Level::WARN).then(|| span_event(event));
             if let Some(open) = span.extensions_mut().get_mut::<Open>() {
-                found = Some(open.record.context);
+                found = Some((open.context, open.suite.clone()));
                 if let Some(noted) = noted {
                     open.note(noted);
                 }
@@ -106,7 +141,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TelemetryLayer {
         if self.is_logged(metadata) {
             let mut line = Line::new(metadata.level(), metadata.target());
             event.record(&mut line);
-            self.logger.write(line, found);
+            let (context, suite) = found.map_or((None, None), |(context, suite)| (Some(context), suite));
+            if let Some(suite) = suite {
+                line.text("synthetic", &suite);
+            }
+            self.logger.write(line, context);
         }
     }
 
@@ -114,7 +153,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TelemetryLayer {
         if let Some(span) = ctx.span(id)
             && let Some(open) = span.extensions().get::<Open>()
         {
-            context::enter(id.into_u64(), open.record.context);
+            context::enter(id.into_u64(), open.context);
         }
     }
 
@@ -124,24 +163,35 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TelemetryLayer {
 
     fn on_close(&self, id: Id, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(&id) else { return };
-        let Some(open) = span.extensions_mut().remove::<Open>() else {
-            return;
-        };
-        let Open { mut record, started } = open;
-        let lasted = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        record.end_unix_ns = record.start_unix_ns.saturating_add(lasted);
-        self.sink.record(record);
+        let open = span.extensions_mut().remove::<Open>();
+        if let Some(record) = open.and_then(|mut open| open.end()) {
+            self.sink.record(record);
+        }
     }
 }
 
 impl Open {
+    /// The finished record; none where the span has ended before.
+    fn end(&mut self) -> Option<SpanRecord> {
+        let mut record = self.record.take()?;
+        let lasted = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        record.end_unix_ns = record.start_unix_ns.saturating_add(lasted);
+        Some(record)
+    }
+
     fn note(&mut self, event: SpanEvent) {
-        if self.record.events.len() < EVENTS_MAX {
-            self.record.events.push(event);
+        let Some(record) = &mut self.record else { return };
+        if record.events.len() < EVENTS_MAX {
+            record.events.push(event);
         } else {
-            self.record.cut_events = self.record.cut_events.saturating_add(1);
+            record.cut_events = record.cut_events.saturating_add(1);
         }
     }
+}
+
+/// The test suite that a span says caused it.
+fn made_by(record: &SpanRecord) -> Option<Arc<str>> {
+    record.attribute(SYNTHETIC)?.as_str().map(Arc::from)
 }
 
 fn span_event(event: &Event<'_>) -> SpanEvent {

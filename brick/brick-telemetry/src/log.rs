@@ -213,7 +213,7 @@ impl Line {
         true
     }
 
-    fn text(&mut self, name: &str, text: &str) {
+    pub(crate) fn text(&mut self, name: &str, text: &str) {
         match name {
             "message" => self.message = clip(text).to_owned(),
             "trace_id" => self.trace_id = Some(clip(text).to_owned()),

@@ -249,6 +249,12 @@ impl SpanSink {
     }
 }
 
+/// Ends a tracing span for the trace, though tasks may still hold it: what they do later is no part of it. Their own
+/// spans still have it as parent, and their log lines still carry its id.
+pub fn end(span: &tracing::Span) {
+    crate::layer::end(span);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

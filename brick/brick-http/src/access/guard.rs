@@ -6,12 +6,13 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use brick_auth::{Claims, Error, IDENTITY_HEADER, Verifier};
-use brick_telemetry::context::Baggage;
+use brick_telemetry::context::{Baggage, SYNTHETIC};
 use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::Rule;
 use crate::context::{self, Context};
+use crate::server::Mark;
 use crate::{Caller, Problem};
 
 /// What a group's layer needs.
@@ -123,6 +124,12 @@ pub(crate) async fn check(State(guard): State<Guard>, mut request: Request, next
         _ => None,
     };
     let baggage = baggage(request.headers(), caller.platform.is_some());
+    if let Some(suite) = baggage.get(SYNTHETIC) {
+        tracing::Span::current().record(SYNTHETIC, suite);
+        if let Some(mark) = request.extensions().get::<Mark>() {
+            mark.set();
+        }
+    }
     request.extensions_mut().insert(caller);
     context::scope(Context::new(baggage).with_user_token(token), next.run(request)).await
 }

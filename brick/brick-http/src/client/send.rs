@@ -5,7 +5,7 @@ use std::time::Duration;
 use brick_auth::IDENTITY_HEADER;
 use brick_core::Incarnation;
 use brick_discovery::{Guard, Pick};
-use brick_telemetry::context as trace;
+use brick_telemetry::context::{self as trace, SYNTHETIC};
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
@@ -16,7 +16,7 @@ use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use super::{Answer, Call, INSTANCES_MAX, Place};
-use crate::server::method_name;
+use crate::server::{flag, method_name};
 use crate::{Error, context};
 
 /// What one attempt came to.
@@ -48,7 +48,13 @@ impl Call {
             http.request.resend_count = Empty,
             "error.type" = Empty,
             otel.status_code = Empty,
+            brick.synthetic = Empty,
         );
+        let made = context::current();
+        let synthetic = made.synthetic();
+        if let Some(suite) = synthetic {
+            span.record(SYNTHETIC, suite);
+        }
         let limit = self.timeout.unwrap_or_else(|| client.timeout());
         let outcome = self.within(limit).instrument(span.clone()).await;
         let status = tell(&span, &outcome);
@@ -56,7 +62,7 @@ impl Call {
         client
             .shared
             .durations
-            .with(&[name, method, &status])
+            .with(&[name, method, &status, flag(synthetic.is_some())])
             .observe_duration(started.elapsed());
         outcome
     }

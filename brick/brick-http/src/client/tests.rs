@@ -76,15 +76,17 @@ async fn a_trace_the_user_and_baggage_cross_two_bricks() {
         json!({ "user": "u1", "brick": "brick:order", "baggage": "session=7" })
     );
     let spans = order.telemetry.finished_spans();
-    let (server, call, inner) = (
+    let (server, task, call, inner) = (
         named(&spans, "POST /orders"),
+        named(&spans, "task"),
         named(&spans, "GET"),
         named(&spans, "GET /stock"),
     );
     assert_eq!(
         (call.kind, call.parent),
-        (Kind::Client, Some(server.context.span_id))
+        (Kind::Client, Some(task.context.span_id))
     );
+    assert_eq!(task.parent, Some(server.context.span_id));
     assert_eq!(inner.parent, Some(call.context.span_id));
     assert_eq!(inner.context.trace_id, server.context.trace_id);
     assert_eq!(

@@ -297,3 +297,133 @@ async fn raw(addr: SocketAddr, request: &str) -> String {
     stream.read_to_end(&mut text).await.unwrap();
     String::from_utf8_lossy(&text).into_owned()
 }
+
+/// An answer whose second half comes when the test says so, and a task that outlives it.
+fn slow_answer(first: Arc<Notify>, second: Arc<Notify>) -> Router {
+    let handler = move || async move {
+        let late = Arc::clone(&second);
+        crate::spawn(async move {
+            late.notified().await;
+            tracing::info!("afterwards");
+        });
+        let parts = futures_util::stream::unfold(0, move |part| {
+            let first = Arc::clone(&first);
+            async move {
+                match part {
+                    0 => Some((Ok::<_, std::convert::Infallible>("one "), 1)),
+                    1 => {
+                        first.notified().await;
+                        Some((Ok("two"), 2))
+                    }
+                    _ => None,
+                }
+            }
+        });
+        Body::from_stream(parts)
+    };
+    Router::new()
+        .route("/slow", get(handler))
+        .route("/empty", get(async || StatusCode::NO_CONTENT))
+}
+
+#[tokio::test]
+async fn a_server_span_ends_with_the_last_byte_whatever_its_tasks_do() {
+    let system = System::new();
+    let brick = system.brick("order");
+    let _guard = tracing::subscriber::set_default(brick.telemetry.subscriber());
+    let (body, task) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let routes = slow_answer(Arc::clone(&body), Arc::clone(&task));
+    let running = brick.serve(Access::new().public(routes)).await;
+    let client = Client::new();
+    let mut stream = client.get(running.url("/slow")).stream().await.unwrap();
+    assert_eq!(stream.chunk().await.unwrap().unwrap(), "one ");
+    assert!(
+        brick.telemetry.finished_spans().is_empty(),
+        "the body still flows"
+    );
+    body.notify_one();
+    while stream.chunk().await.unwrap().is_some() {}
+    let spans = brick.telemetry.finished_spans();
+    let [server] = spans.as_slice() else {
+        panic!("the server span alone, not {spans:?}")
+    };
+    assert_eq!(server.name, "GET /slow");
+    task.notify_one();
+    let telemetry = brick.telemetry.clone();
+    eventually("the task's own span", || async {
+        telemetry.finished_spans().len() == 2
+    })
+    .await;
+    let late = &brick.telemetry.finished_spans()[1];
+    assert_eq!(
+        (late.name.as_ref(), late.parent),
+        ("task", Some(server.context.span_id))
+    );
+    assert!(late.end_unix_ns >= server.end_unix_ns);
+    let line = brick.telemetry.log_lines().pop().unwrap();
+    assert!(line.contains(&server.context.trace_id.to_string()), "{line}");
+    client.get(running.url("/empty")).send().await.unwrap();
+    assert_eq!(brick.telemetry.finished_spans()[2].name, "GET /empty");
+}
+
+#[tokio::test]
+async fn what_a_test_suite_asks_is_marked_in_spans_metrics_and_logs_only_where_the_platform_says_so() {
+    let system = System::new();
+    let product = system.brick("product");
+    let order = system.brick("order");
+    let _guard = tracing::subscriber::set_default(order.telemetry.subscriber());
+    let stock = Router::new().route("/stock", get(async || "7"));
+    let _product = product.serve(Access::new().bricks(stock)).await;
+    let clients = order.clients.clone();
+    let handler = move || {
+        let client = clients.client("product");
+        async move {
+            tracing::info!("asked");
+            client.get("/stock").send().await.unwrap();
+        }
+    };
+    let routes = Router::new().route("/orders", get(handler));
+    let running = order.serve(Access::new().public(routes)).await;
+    let client = Client::new();
+    let ask = |identity: &str| {
+        let call = client.get(running.url("/orders"));
+        let call = call.header(HeaderName::from_static("baggage"), "brick.synthetic=smoke");
+        call.header(HeaderName::from_static("x-brick-identity"), identity)
+            .send()
+    };
+    ask("forged").await.unwrap();
+    ask(&system.process("gateway", "bus")).await.unwrap();
+    let marked = |name: &str| -> Vec<bool> {
+        let spans = order.telemetry.finished_spans();
+        let named = spans.iter().filter(|span| span.name == name);
+        named
+            .map(|span| span.attribute("brick.synthetic") == Some(&"smoke".into()))
+            .collect()
+    };
+    assert_eq!(marked("GET /orders"), [false, true]);
+    assert_eq!(marked("GET"), [false, true], "the calls it makes");
+    assert_eq!(marked("GET /stock"), [false, true], "and what they cause");
+    let text = order.telemetry.metrics().encode();
+    for (metric, labels) in [
+        (
+            "server",
+            r#"http_request_method="GET",http_route="/orders",http_response_status_code="200""#,
+        ),
+        (
+            "client",
+            r#"server_address="product",http_request_method="GET",http_response_status_code="200""#,
+        ),
+    ] {
+        for labels in [labels.to_owned(), format!("{labels},synthetic=\"true\"")] {
+            let series = format!("http_{metric}_request_duration_seconds_count{{{labels}}} 1");
+            assert!(text.contains(&series), "{series} is not in {text}");
+        }
+    }
+    let lines = order.telemetry.log_lines();
+    let synthetic: Vec<bool> = lines
+        .iter()
+        .filter(|line| line.contains("asked"))
+        .map(|line| line.contains(r#""synthetic":"smoke""#))
+        .collect();
+    assert_eq!(synthetic, [false, true]);
+}

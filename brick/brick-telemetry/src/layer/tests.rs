@@ -144,3 +144,62 @@ async fn the_context_follows_a_future() {
     assert!(inside.instrument(span).await.is_some());
     assert_eq!(context::current(), None);
 }
+
+#[test]
+fn a_span_ends_when_told_though_others_hold_it() {
+    let telemetry = telemetry("info");
+    told(&telemetry, || {
+        let span = info_span!("request", status = tracing::field::Empty);
+        let held = span.clone();
+        span.record("status", 200);
+        crate::span::end(&span);
+        assert_eq!(telemetry.finished_spans().len(), 1);
+        held.in_scope(|| {
+            warn!("late");
+            info_span!("after").in_scope(|| ());
+        });
+        held.record("status", 500);
+        crate::span::end(&held);
+    });
+    let spans = telemetry.finished_spans();
+    let [request, after] = spans.as_slice() else {
+        panic!("{spans:?}")
+    };
+    assert_eq!(request.attribute("status"), Some(&Value::Int(200)));
+    assert!(request.events.is_empty(), "what comes late is no part of it");
+    assert_eq!(after.parent, Some(request.context.span_id));
+    assert!(after.start_unix_ns >= request.end_unix_ns);
+    assert!(telemetry.log_lines()[0].contains(&request.context.trace_id.to_string()));
+}
+
+#[test]
+fn what_a_test_suite_causes_is_marked_all_the_way_down() {
+    let telemetry = telemetry("info");
+    told(&telemetry, || {
+        let outer = info_span!("outer", brick.synthetic = tracing::field::Empty);
+        outer.record("brick.synthetic", "smoke");
+        outer.in_scope(|| {
+            info_span!("inner").in_scope(|| info_span!("innermost").in_scope(|| info!("here")));
+        });
+        drop(outer);
+        info_span!("real").in_scope(|| info!("there"));
+    });
+    let suites: Vec<_> = telemetry
+        .finished_spans()
+        .iter()
+        .map(|span| (span.name.to_string(), span.attribute("brick.synthetic").cloned()))
+        .collect();
+    let smoke = Some(Value::from("smoke"));
+    assert_eq!(
+        suites,
+        [
+            ("innermost".to_owned(), smoke.clone()),
+            ("inner".to_owned(), smoke.clone()),
+            ("outer".to_owned(), smoke),
+            ("real".to_owned(), None),
+        ]
+    );
+    let lines = telemetry.log_lines();
+    assert!(lines[0].contains(r#""synthetic":"smoke""#), "{lines:?}");
+    assert!(!lines[1].contains("synthetic"), "{lines:?}");
+}

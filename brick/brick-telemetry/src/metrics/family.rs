@@ -65,8 +65,8 @@ impl<M: Clone> Family<M> {
         }
     }
 
-    /// The series of these label values, in the order of the labels; missing ones read as empty, further ones are
-    /// passed over.
+    /// The series of these label values, in the order of the labels; an empty or missing one leaves its label out,
+    /// further ones are passed over.
     pub fn with(&self, values: &[&str]) -> M {
         let shared = &*self.shared;
         let filled = |at: usize| values.get(at).copied().unwrap_or_default();

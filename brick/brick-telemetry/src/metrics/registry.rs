@@ -176,7 +176,11 @@ impl Entry {
 fn each<M: Clone>(family: &Family<M>, mut f: impl FnMut(&[(&str, &str)], M)) {
     for (values, made) in family.series() {
         let names = family.labels().iter().map(String::as_str);
-        let labels: Vec<(&str, &str)> = names.zip(values.iter().map(String::as_str)).collect();
+        // An empty label is the same as none (Prometheus data model), and shorter so.
+        let labels: Vec<(&str, &str)> = names
+            .zip(values.iter().map(String::as_str))
+            .filter(|(_, value)| !value.is_empty())
+            .collect();
         f(&labels, made);
     }
 }
