@@ -18,8 +18,10 @@ use super::{Logs, Source, open_for_tail, parse};
 use crate::events::{Event, EventKind, Events};
 use crate::linux;
 
-const BATCH_LINES_MAX: usize = 512;
-const BATCH_PAUSE: Duration = Duration::from_millis(150);
+/// A batch is read until it has so many lines.
+const BATCH_LINES: usize = 512;
+/// How long lines may gather before they are read.
+const BATCH_PAUSE: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 const LIMIT: Duration = Duration::from_secs(5);
 /// Ranges are given back in pieces of this size.
@@ -77,21 +79,30 @@ pub(crate) async fn run(shared: Shipping, source: Source, zone: String, drain: D
         let last = drain.is_requested();
         shipper.limit_backlog();
         let mut batch = Vec::new();
-        while batch.len() < BATCH_LINES_MAX && shipper.lines.read(&mut batch).unwrap_or(false) {}
+        while batch.len() < BATCH_LINES && shipper.lines.read(&mut batch).unwrap_or(false) {}
         if batch.is_empty() {
             if last {
                 return;
             }
-            tokio::select! {
-                () = drain.requested() => {}
-                () = tokio::time::sleep(BATCH_PAUSE) => {}
-            }
+            gather(&drain).await;
             continue;
         }
         if !shipper.deliver(&batch, &drain).await {
             return;
         }
         shipper.give_back();
+        // A call costs nearly the same for one line and for five hundred.
+        if batch.len() < BATCH_LINES && !last {
+            gather(&drain).await;
+        }
+    }
+}
+
+/// Lets lines gather, unless the end is near.
+async fn gather(drain: &Drain) {
+    tokio::select! {
+        () = drain.requested() => {}
+        () = tokio::time::sleep(BATCH_PAUSE) => {}
     }
 }
 
