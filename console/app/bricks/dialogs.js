@@ -144,6 +144,6 @@ function Kill({ group, instance, onClose }) {
         (one) => html`<label key=${one.name} class="option"><input type="radio" name="signal" value=${one.name} checked=${chosen === one.name} onChange=${() => setChosen(one.name)} /><span><b>${one.text}</b><br /><span class="muted">${one.about}</span></span></label>`,
       )}
     </fieldset>
-    <p>${instance.pid === null ? 'It has no process just now.' : `The agent sees that process ${instance.pid} is gone and starts ${instance.slot} again. ${next}`}</p>
+    <p>${instance.pid === null ? instance.restarts === null ? 'The agent is away: it alone knows the process.' : 'It has no process just now.' : `The agent sees that process ${instance.pid} is gone and starts ${instance.slot} again. ${next}`}</p>
   </${Frame}>`;
 }

@@ -4,7 +4,7 @@
  * @typedef {'ok' | 'busy' | 'warn' | 'bad' | 'idle'} Tone
  * @typedef {{ rate: number, errors: number, p50: number | null, p99: number | null }} Figures
  * @typedef {{ brick: string, version: string, slot: string, zone: string, state: string, tone: Tone, pid: number | null,
- *   port: number | null, restarts: number, revision: string, adopted: boolean, incarnation: string, problem: string,
+ *   port: number | null, restarts: number | null, revision: string, adopted: boolean, incarnation: string, problem: string,
  *   since: number | null, platform: boolean }} Instance
  * @typedef {{ name: string, platform: boolean, instances: Instance[], ready: number, tone: Tone, state: string,
  *   versions: string[], needs: string[], optional: boolean, figures: Figures | null }} Group
@@ -48,7 +48,7 @@ export function instancesOf(raw) {
       tone: TONES[state] ?? 'warn',
       pid: numberOr(one.pid),
       port: numberOr(one.port ?? String(one.addr ?? '').split(':').pop()),
-      restarts: Number(one.restarts ?? 0),
+      restarts: Number.isFinite(one.restarts) ? one.restarts : null,
       revision: String(one.revision ?? ''),
       adopted: Boolean(one.adopted),
       incarnation,
@@ -146,7 +146,7 @@ export function rowsOf(groups, { text, tone, sort, descending, folded, figures }
     if (!own.length && !empty) return [];
     const children = own.map((instance) => rowOf(group, instance, figures.get(instance.slot) ?? null, group.instances.length > 1));
     if (group.instances.length === 1) return [{ head: children[0], children: [] }];
-    return [{ head: rowOf(group, null, group.figures, false), children }];
+    return [{ head: rowOf(group, null, group.figures ?? summed(children), false), children }];
   });
   kept.sort((a, b) => Number(a.head.group.platform) - Number(b.head.group.platform) || sign * order(value(a.head), value(b.head)) || slots.compare(a.head.group.name, b.head.group.name));
   return kept.flatMap(({ head, children }) => {
@@ -154,6 +154,14 @@ export function rowsOf(groups, { text, tone, sort, descending, folded, figures }
     children.sort((a, b) => sign * order(value(a), value(b)) || slots.compare(a.id, b.id));
     return [head, ...children];
   });
+}
+
+/** Where no span tells of a brick: what its instances' metrics come to. Percentiles cannot be summed. @param {Row[]} rows @returns {Figures | null} */
+function summed(rows) {
+  const own = rows.flatMap((row) => (row.figures ? [row.figures] : []));
+  const rate = own.reduce((sum, one) => sum + one.rate, 0);
+  const failed = own.reduce((sum, one) => sum + one.rate * one.errors, 0);
+  return own.length ? { rate, errors: rate ? failed / rate : 0, p50: null, p99: null } : null;
 }
 
 /** @param {Group} group @param {Instance | null} instance @param {Figures | null} figures @param {boolean} below @returns {Row} */
@@ -176,7 +184,7 @@ const VALUES = {
   zone: (row) => row.instance?.zone ?? '',
   port: (row) => row.instance?.port ?? -1,
   pid: (row) => row.instance?.pid ?? -1,
-  restarts: (row) => row.instance?.restarts ?? restartsOf(row.group),
+  restarts: (row) => (row.instance ? row.instance.restarts ?? -1 : restartsOf(row.group)),
   up: (row) => -(row.instance?.since ?? Math.min(...row.group.instances.map((one) => one.since ?? Infinity), Date.now())),
   rate: (row) => row.figures?.rate ?? -1,
   errors: (row) => row.figures?.errors ?? -1,
@@ -185,7 +193,7 @@ const VALUES = {
 
 /** @param {Group} group */
 export function restartsOf(group) {
-  return group.instances.reduce((sum, one) => sum + one.restarts, 0);
+  return group.instances.reduce((sum, one) => sum + (one.restarts ?? 0), 0);
 }
 
 /** @param {string | number} a @param {string | number} b */

@@ -68,8 +68,9 @@ function Behind({ instance }) {
   const [told, setTold] = useState(/** @type {{ data: any, failure: string }} */ ({ data: null, failure: '' }));
   useEffect(() => {
     const stop = new AbortController();
-    const [brick, n] = instance.slot.split('/');
-    const url = `/api/system/v1/instances/${encodeURIComponent(brick)}/${encodeURIComponent(n)}`;
+    const cut = instance.slot.lastIndexOf('/');
+    const [name, n] = [instance.slot.slice(0, cut), instance.slot.slice(cut + 1)].map(encodeURIComponent);
+    const url = `/api/system/v1/instances/${name}/${n}`;
     const look = () => {
       if (document.visibilityState !== 'visible') return;
       get(url, stop.signal).then(
@@ -100,7 +101,7 @@ function Facts({ instance, info, addr }) {
     ['Zone', instance.zone],
     ['Address', addr ?? (instance.port ? `127.0.0.1:${instance.port}` : '')],
     ['PID', instance.pid === null ? '' : `${instance.pid}${instance.adopted ? ', taken over from an earlier agent' : ''}`],
-    ['Restarts', String(instance.restarts)],
+    ['Restarts', instance.restarts === null ? '' : String(instance.restarts)],
     ['Up', started],
     ['Incarnation', instance.incarnation],
     ['Package version', info?.package_version],

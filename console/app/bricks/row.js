@@ -17,7 +17,7 @@ const BAD_SHARE = 0.05;
 export function BrickRow({ id, row, now, top, place, folded, chosen, onToggle, onSelect }) {
   const { kind, group, instance } = row;
   const about = instance ?? { state: group.state, tone: group.tone, version: group.versions.join(', '), revision: '', zone: '', port: null, pid: null, since: null, problem: '' };
-  const restarts = instance ? instance.restarts : restartsOf(group);
+  const restarts = instance ? instance.restarts : group.instances.some((one) => one.restarts !== null) ? restartsOf(group) : null;
   return html`<div
     id=${id} class=${classes('brick-row', kind, chosen && 'chosen')} style=${{ top: `${top}px` }} role="row" aria-level=${kind === 'instance' ? 2 : 1} aria-rowindex=${place}
     aria-expanded=${kind === 'group' && group.instances.length ? !folded : undefined} aria-selected=${chosen} onClick=${() => onSelect(chosen ? '' : row.id)}
@@ -29,7 +29,7 @@ export function BrickRow({ id, row, now, top, place, folded, chosen, onToggle, o
     <span class="c-zone" role="gridcell"><bdi>${about.zone}</bdi></span>
     <span class="c-port number" role="gridcell">${about.port ?? ''}</span>
     <span class="c-pid number" role="gridcell">${about.pid ?? ''}</span>
-    <span class="c-restarts number" role="gridcell" data-some=${restarts > 0 || undefined}>${count(restarts)}</span>
+    <span class="c-restarts number" role="gridcell" data-some=${(restarts ?? 0) > 0 || undefined}>${restarts === null ? '' : count(restarts)}</span>
     <span class="c-up number" role="gridcell">${about.since && about.pid !== null ? age(now - about.since) : ''}</span>
     <${Figures} of=${row.figures} />
   </div>`;
