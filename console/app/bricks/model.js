@@ -35,6 +35,8 @@ const slots = new Intl.Collator('en', { numeric: true });
 
 /** Reads the agent's rows, or, where the agent is away, the registry's. @param {any} raw @returns {Instance[]} */
 export function instancesOf(raw) {
+  /** @type {Set<string>} */
+  const taken = new Set();
   const read = list(raw).map((one) => {
     const brick = String(one.brick);
     const state = String(one.state ?? (one.ready ? 'ready' : 'unready'));
@@ -42,7 +44,7 @@ export function instancesOf(raw) {
     return {
       brick,
       version: String(one.version ?? ''),
-      slot: slotOf(one, brick),
+      slot: slotOf(one, brick, taken),
       zone: String(one.zone ?? ''),
       state,
       tone: TONES[state] ?? 'warn',
@@ -57,13 +59,21 @@ export function instancesOf(raw) {
       platform: PLATFORM.includes(brick),
     };
   });
-  return read.sort((a, b) => slots.compare(a.slot, b.slot));
+  return read.sort((a, b) => slots.compare(a.brick, b.brick) || Number(a.slot.includes('@')) - Number(b.slot.includes('@')) || slots.compare(a.slot, b.slot));
 }
 
-/** @param {any} one @param {string} brick */
-function slotOf(one, brick) {
+/**
+ * `order/1`, or `payment@v2/1` of a version beside the base one: where only a number is told, the later of two.
+ * @param {any} one
+ * @param {string} brick
+ * @param {Set<string>} taken
+ */
+function slotOf(one, brick, taken) {
   const told = String(one.instance ?? one.slot ?? '');
-  return told.includes('/') ? told : `${brick}/${told || 1}`;
+  const plain = told.includes('/') ? told : `${brick}/${told || 1}`;
+  const slot = taken.has(plain) ? `${brick}@${one.version}/${told.split('/').pop()}` : plain;
+  taken.add(slot);
+  return slot;
 }
 
 /** @param {unknown} value */
