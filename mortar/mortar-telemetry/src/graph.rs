@@ -7,10 +7,11 @@ mod join;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use brick_telemetry::context::SYNTHETIC;
 use parking_lot::Mutex;
 
 use crate::api;
-use crate::record::{Kind, SYNTHETIC, Span, Status, Value};
+use crate::record::{Kind, Span, Status, Value};
 use crate::store::Synthetic;
 
 use cell::Cell;

@@ -3,11 +3,13 @@
 pub mod heatmap;
 pub mod logs;
 pub mod metrics;
+pub mod trace;
 pub mod traces;
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::{Serialize, Serializer};
 
 use crate::record::Attributes;
 
@@ -24,6 +26,15 @@ pub(crate) fn attributes(from: &Attributes) -> BTreeMap<String, serde_json::Valu
     from.iter()
         .map(|(key, value)| (key.clone(), value.to_json()))
         .collect()
+}
+
+/// Attributes as a JSON object, without a copy.
+pub(crate) struct Fields<'a>(pub(crate) &'a Attributes);
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
 }
 
 #[cfg(test)]

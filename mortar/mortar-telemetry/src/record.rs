@@ -1,7 +1,10 @@
 //! Our own records: what ingest hands to the store, whatever protocol it came by, and what the store hands to queries.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
 
 /// Trace id, W3C Trace Context.
 pub type TraceId = [u8; 16];
@@ -38,8 +41,20 @@ pub enum Value {
     Json(String),
 }
 
-/// Attribute of a span that a test suite caused, with the suite's name.
-pub const SYNTHETIC: &str = "brick.synthetic";
+/// Value of an attribute where it lies.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ValueRef<'a> {
+    /// Text.
+    Text(&'a str),
+    /// Boolean.
+    Bool(bool),
+    /// Whole number.
+    Int(i64),
+    /// Floating point.
+    Double(f64),
+    /// List or map, as JSON text.
+    Json(&'a str),
+}
 
 /// Attributes in the order in which they came.
 pub type Attributes = Vec<(String, Value)>;
@@ -296,12 +311,52 @@ impl Value {
     }
 
     /// As a person would write it; what filters compare with.
-    pub fn to_text(&self) -> std::borrow::Cow<'_, str> {
+    pub fn to_text(&self) -> Cow<'_, str> {
+        self.borrowed().to_text()
+    }
+
+    fn borrowed(&self) -> ValueRef<'_> {
         match self {
-            Self::Text(text) | Self::Json(text) => text.as_str().into(),
+            Self::Text(text) => ValueRef::Text(text),
+            Self::Bool(value) => ValueRef::Bool(*value),
+            Self::Int(value) => ValueRef::Int(*value),
+            Self::Double(value) => ValueRef::Double(*value),
+            Self::Json(text) => ValueRef::Json(text),
+        }
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Int(value) => serializer.serialize_i64(*value),
+            Self::Double(_) | Self::Json(_) => self.to_json().serialize(serializer),
+        }
+    }
+}
+
+impl<'a> ValueRef<'a> {
+    /// As a person would write it; what filters compare with.
+    pub fn to_text(self) -> Cow<'a, str> {
+        match self {
+            Self::Text(text) | Self::Json(text) => text.into(),
             Self::Bool(value) => value.to_string().into(),
             Self::Int(value) => value.to_string().into(),
             Self::Double(value) => value.to_string().into(),
+        }
+    }
+}
+
+impl From<ValueRef<'_>> for Value {
+    fn from(value: ValueRef<'_>) -> Self {
+        match value {
+            ValueRef::Text(text) => Self::Text(text.to_owned()),
+            ValueRef::Bool(value) => Self::Bool(value),
+            ValueRef::Int(value) => Self::Int(value),
+            ValueRef::Double(value) => Self::Double(value),
+            ValueRef::Json(text) => Self::Json(text.to_owned()),
         }
     }
 }

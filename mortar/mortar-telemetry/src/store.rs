@@ -37,8 +37,14 @@ pub trait Store: Send + Sync + 'static {
     fn each_trace(&self, filter: &TraceFilter, each: &mut dyn FnMut(TraceShape));
     /// How the traces that match divide, at most `limit` values of each facet.
     fn trace_facets(&self, filter: &TraceFilter, limit: usize) -> TraceFacets;
+    /// Where the spans of a trace are, in order of start, each once; empty when the trace is unknown.
+    fn places(&self, id: &TraceId) -> Vec<SpanPlace>;
+    /// The spans at these places; those that were evicted meanwhile are left out.
+    fn spans(&self, places: &[SpanPlace]) -> Vec<Sent<Span>>;
     /// All spans of a trace in order of start; empty when the trace is unknown.
-    fn trace(&self, id: &TraceId) -> Vec<Sent<Span>>;
+    fn trace(&self, id: &TraceId) -> Vec<Sent<Span>> {
+        self.spans(&self.places(id))
+    }
     /// Log records that match, newest first, at most `limit`, only those behind `after`.
     fn find_logs(&self, filter: &LogFilter, limit: usize, after: Option<LogKey>) -> Vec<(LogKey, Sent<Log>)>;
     /// How the log records that match divide, at most `limit` values of each facet.
@@ -121,6 +127,10 @@ pub struct TraceShape {
     /// Whether any span has status error.
     pub error: bool,
 }
+
+/// Where a span is; what it says is the store's own business.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpanPlace(u32, u32);
 
 /// One value of a facet of traces.
 #[derive(Debug, Clone, PartialEq, Eq)]

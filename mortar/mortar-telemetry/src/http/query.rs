@@ -1,19 +1,23 @@
 //! The query API, `/api/telemetry/v1/…`: for platform tokens with scope `admin`.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use brick_bus::Watch;
 use brick_core::Drain;
 use brick_http::{Json, Path, Problem, Query};
+use futures_util::stream;
 use http::StatusCode;
+use http::header::CONTENT_TYPE;
 
 use crate::api;
 use crate::ingest::Sink;
-use crate::query::{heatmap, logs, metrics, traces};
+use crate::query::{heatmap, logs, metrics, trace, traces};
 use crate::record::parse_trace_id;
 use crate::service::stats;
 use crate::store::Synthetic;
@@ -35,7 +39,7 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/traces", get(find_traces))
         .route("/traces/facets", get(trace_facets))
         .route("/traces/heatmap", get(trace_heatmap))
-        .route("/traces/{trace_id}", get(trace))
+        .route("/traces/{trace_id}", get(one_trace))
         .route("/logs", get(find_logs))
         .route("/logs/tail", get(follow_logs))
         .route("/logs/facets", get(log_facets))
@@ -69,16 +73,28 @@ async fn trace_heatmap(State(app): State<App>, Query(pairs): Pairs) -> Result<Js
     Ok(Json(heatmap::heatmap(app.sink.store(), &filter, columns)))
 }
 
-async fn trace(State(app): State<App>, Path(id): Path<String>) -> Result<Json<api::Trace>, Problem> {
+async fn one_trace(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Problem> {
     let Some(parsed) = parse_trace_id(&id) else {
         let detail = format!("expected a trace id of 32 hexadecimal digits, found \"{id}\"");
         return Err(Problem::bad_request("invalid_trace_id", detail));
     };
-    traces::by_id(app.sink.store(), &parsed).map(Json).ok_or_else(|| {
+    let mut telling = trace::tell(app.sink.store(), &parsed).ok_or_else(|| {
         let detail =
             "no span and no log record of this trace is kept: it has not arrived yet, or was evicted";
         Problem::not_found("unknown_trace", detail)
-    })
+    })?;
+    let body = if telling.is_short() {
+        Body::from(telling.next(app.sink.store()).unwrap_or_default())
+    } else {
+        Body::from_stream(stream::unfold(
+            (telling, app.sink),
+            |(mut telling, sink)| async move {
+                let piece = telling.next(sink.store())?;
+                Some((Ok::<_, Infallible>(piece), (telling, sink)))
+            },
+        ))
+    };
+    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 async fn find_logs(

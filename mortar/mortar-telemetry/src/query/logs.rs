@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::api;
 use crate::record::{Log, Resource, span_hex, trace_hex};
 use crate::store::{LogFilter, LogId, LogKey, Store};
 
-use super::{FACET_VALUES_MAX, attributes, rfc3339};
+use super::{FACET_VALUES_MAX, Fields, attributes, rfc3339};
 
 /// A page of the records that match, newest first.
 pub fn search(
@@ -65,11 +67,46 @@ pub fn context(store: &dyn Store, id: LogId, before: usize, after: usize) -> Opt
     })
 }
 
+/// [`api::Log`] without a copy of its texts.
+#[derive(Serialize)]
+struct Body<'a> {
+    id: String,
+    ts: String,
+    brick: &'a str,
+    version: &'a str,
+    instance: &'a str,
+    level: &'static str,
+    msg: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span_id: Option<String>,
+    fields: Fields<'a>,
+}
+
 /// A record as JSON.
 pub(crate) fn encode(id: LogId, resource: &Resource, log: &Log) -> Arc<str> {
-    serde_json::to_string(&to_api(id, resource, log))
-        .unwrap_or_default()
-        .into()
+    let body = Body {
+        id: id.to_string(),
+        ts: rfc3339(log.time_ns),
+        brick: &resource.service,
+        version: &resource.version,
+        instance: &resource.instance,
+        level: log.level.as_str(),
+        msg: &log.message,
+        trace_id: trace_id(log),
+        span_id: span_id(log),
+        fields: Fields(&log.fields),
+    };
+    serde_json::to_string(&body).unwrap_or_default().into()
+}
+
+fn trace_id(log: &Log) -> Option<String> {
+    (log.trace_id != [0; 16]).then(|| trace_hex(&log.trace_id))
+}
+
+fn span_id(log: &Log) -> Option<String> {
+    (log.span_id != 0).then(|| span_hex(log.span_id))
 }
 
 pub(crate) fn to_api(id: LogId, resource: &Resource, log: &Log) -> api::Log {
@@ -81,8 +118,8 @@ pub(crate) fn to_api(id: LogId, resource: &Resource, log: &Log) -> api::Log {
         instance: resource.instance.clone(),
         level: log.level.as_str().to_owned(),
         msg: log.message.clone(),
-        trace_id: (log.trace_id != [0; 16]).then(|| trace_hex(&log.trace_id)),
-        span_id: (log.span_id != 0).then(|| span_hex(log.span_id)),
+        trace_id: trace_id(log),
+        span_id: span_id(log),
         fields: attributes(&log.fields),
     }
 }

@@ -1,13 +1,10 @@
-//! Traces: search, how those that match divide, and one by id.
+//! Traces: search, and how those that match divide.
 
 use crate::api;
-use crate::record::{Event, Sent, Span, TraceId, parse_trace_id, span_hex, trace_hex};
-use crate::store::{LogFilter, Store, TraceFilter, TraceHead, TraceKey, TraceShare};
+use crate::record::{parse_trace_id, trace_hex};
+use crate::store::{Store, TraceFilter, TraceHead, TraceKey, TraceShare};
 
-use super::{FACET_VALUES_MAX, attributes, logs, rfc3339};
-
-/// Log records told with one trace.
-const LOGS_MAX: usize = 1_000;
+use super::{FACET_VALUES_MAX, rfc3339};
 
 /// A page of the traces that match, newest first.
 pub fn search(
@@ -50,28 +47,6 @@ pub fn facets(store: &dyn Store, filter: &TraceFilter) -> api::TraceFacets {
     }
 }
 
-/// One trace with its logs; none when it is unknown (not yet, or no longer).
-pub fn by_id(store: &dyn Store, id: &TraceId) -> Option<api::Trace> {
-    let spans = store.trace(id);
-    let filter = LogFilter {
-        trace: Some(*id),
-        ..LogFilter::default()
-    };
-    let mut logs = store.find_logs(&filter, LOGS_MAX, None);
-    if spans.is_empty() && logs.is_empty() {
-        return None;
-    }
-    logs.reverse();
-    Some(api::Trace {
-        trace_id: trace_hex(id),
-        spans: spans.iter().map(span).collect(),
-        logs: logs
-            .iter()
-            .map(|((_, id), sent)| logs::to_api(*id, &sent.resource, &sent.record))
-            .collect(),
-    })
-}
-
 /// Reads the cursor of a page.
 pub fn parse_cursor(text: &str) -> Option<TraceKey> {
     let (end_ns, id) = text.split_once('-')?;
@@ -98,33 +73,5 @@ fn summary(head: TraceHead) -> api::TraceSummary {
             .collect(),
         error: head.error,
         synthetic: head.synthetic,
-    }
-}
-
-fn span(sent: &Sent<Span>) -> api::Span {
-    let Sent { resource, record } = sent;
-    api::Span {
-        span_id: span_hex(record.span_id),
-        parent_id: (record.parent_id != 0).then(|| span_hex(record.parent_id)),
-        service: resource.service.clone(),
-        instance: resource.instance.clone(),
-        version: resource.version.clone(),
-        zone: resource.zone.clone(),
-        operation: record.name.clone(),
-        kind: record.kind.as_str().to_owned(),
-        start_unix_ns: record.start_ns.to_string(),
-        duration_ns: record.end_ns.saturating_sub(record.start_ns),
-        status: record.status.as_str().to_owned(),
-        status_message: record.status_message.clone(),
-        attributes: attributes(&record.attributes),
-        events: record.events.iter().map(event).collect(),
-    }
-}
-
-fn event(event: &Event) -> api::SpanEvent {
-    api::SpanEvent {
-        name: event.name.clone(),
-        time_unix_ns: event.time_ns.to_string(),
-        attributes: attributes(&event.attributes),
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
-use crate::record::{Attributes, Event, Value};
+use crate::record::{Attributes, Event, Value, ValueRef};
 
 /// Longest value that becomes a word of the dictionary, in bytes.
 const WORD_BYTES_MAX: usize = 64;
@@ -188,8 +188,15 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn attributes(&mut self) -> Attributes {
+        self.each_attribute()
+            .map(|(key, value)| (key.to_owned(), value.into()))
+            .collect()
+    }
+
+    /// The list of attributes where they lie.
+    pub(super) fn each_attribute(&mut self) -> impl Iterator<Item = (&'a str, ValueRef<'a>)> {
         let count = self.number();
-        (0..count).map_while(|_| self.attribute()).collect()
+        (0..count).map_while(|_| self.attribute())
     }
 
     pub(super) fn events(&mut self, start_ns: u64) -> Vec<Event> {
@@ -205,8 +212,8 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
-    fn attribute(&mut self) -> Option<(String, Value)> {
-        (!self.bytes.is_empty()).then(|| (self.word().to_owned(), self.value()))
+    fn attribute(&mut self) -> Option<(&'a str, ValueRef<'a>)> {
+        (!self.bytes.is_empty()).then(|| (self.word(), self.value()))
     }
 
     fn word(&mut self) -> &'a str {
@@ -214,28 +221,28 @@ impl<'a> Reader<'a> {
         self.words.get(u32::try_from(word).unwrap_or(u32::MAX))
     }
 
-    fn value(&mut self) -> Value {
+    fn value(&mut self) -> ValueRef<'a> {
         let Some((tag, rest)) = self.bytes.split_first() else {
-            return Value::Bool(false);
+            return ValueRef::Bool(false);
         };
         self.bytes = rest;
         match *tag {
-            TEXT_WORD => Value::Text(self.word().to_owned()),
-            TEXT_INLINE => Value::Text(self.text().to_owned()),
-            TRUE => Value::Bool(true),
+            TEXT_WORD => ValueRef::Text(self.word()),
+            TEXT_INLINE => ValueRef::Text(self.text()),
+            TRUE => ValueRef::Bool(true),
             INT => {
                 let number = self.number();
-                Value::Int((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
+                ValueRef::Int((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
             }
             DOUBLE => match self.bytes.split_first_chunk::<8>() {
                 Some((bytes, rest)) => {
                     self.bytes = rest;
-                    Value::Double(f64::from_le_bytes(*bytes))
+                    ValueRef::Double(f64::from_le_bytes(*bytes))
                 }
-                None => Value::Bool(false),
+                None => ValueRef::Bool(false),
             },
-            JSON => Value::Json(self.text().to_owned()),
-            _ => Value::Bool(false),
+            JSON => ValueRef::Json(self.text()),
+            _ => ValueRef::Bool(false),
         }
     }
 }

@@ -225,7 +225,7 @@ fn holds(segment: &Segment<Row>, row: &Row, filter: &LogFilter) -> bool {
     let mut reader = segment.reader(&row.link);
     let message = reader.text();
     filter.matches_text(message, std::iter::empty())
-        || filter.matches_text("", reader.attributes().iter().map(|(_, value)| value.to_text()))
+        || filter.matches_text("", reader.each_attribute().map(|(_, value)| value.to_text()))
 }
 
 fn decode(segment: &Segment<Row>, row: &Row) -> Option<Sent<Log>> {

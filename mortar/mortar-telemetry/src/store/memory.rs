@@ -12,8 +12,8 @@ use super::logs::Logs;
 use super::series::Metrics;
 use super::spans::Spans;
 use super::{
-    Appended, LogFacets, LogFilter, LogId, LogKey, SeriesData, Store, TraceFacets, TraceFilter, TraceHead,
-    TraceKey, TraceShape, Usage,
+    Appended, LogFacets, LogFilter, LogId, LogKey, SeriesData, SpanPlace, Store, TraceFacets, TraceFilter,
+    TraceHead, TraceKey, TraceShape, Usage,
 };
 
 /// Largest single record, in bytes of its texts.
@@ -137,8 +137,12 @@ impl Store for Memory {
         self.spans.read().facets(filter, limit)
     }
 
-    fn trace(&self, id: &TraceId) -> Vec<Sent<Span>> {
-        self.spans.read().trace(id)
+    fn places(&self, id: &TraceId) -> Vec<SpanPlace> {
+        self.spans.read().places(id)
+    }
+
+    fn spans(&self, places: &[SpanPlace]) -> Vec<Sent<Span>> {
+        self.spans.read().at(places)
     }
 
     fn find_logs(&self, filter: &LogFilter, limit: usize, after: Option<LogKey>) -> Vec<(LogKey, Sent<Log>)> {

@@ -7,12 +7,15 @@ use crate::record::{Family, MetricBatch, MetricKind, Sample};
 
 use super::{Appended, SeriesData};
 
-/// Series that are kept at most; what comes beyond is refused and counted.
-pub(super) const SERIES_MAX: usize = 10_000;
+/// A series is refused and counted beyond one for so many bytes of the cap: a new one takes about half of that, and
+/// what is left holds its points.
+pub(super) const BYTES_A_SERIES: usize = 640;
 const FAMILIES_MAX: usize = 2_000;
 const RETAIN_MS: u64 = 3_600_000;
 /// Longest pause between two equal values that still counts as one run: three scrapes of five seconds.
 const RUN_GAP_MS: u64 = 15_000;
+/// Points a series begins with, for most stand still.
+const FIRST_POINTS: usize = 4;
 /// Points a series grows by.
 const GROWTH: usize = 16;
 /// Ends a part of a series' key; it cannot occur in one, for ingest replaces it.
@@ -90,8 +93,8 @@ impl Metrics {
                 let before = series.runs.capacity();
                 series.add(sample);
                 self.heap += (series.runs.capacity() - before) * size_of::<Run>();
-            } else if self.series.len() >= SERIES_MAX {
-                appended.refuse("10000 series are kept at most; use fewer label values");
+            } else if self.series.len() >= self.bytes_max / BYTES_A_SERIES {
+                appended.refuse("there are as many series as fit into the cap; use fewer label values, or raise telemetry.bytes_max of [mortar]");
                 continue;
             } else {
                 let mut series = Series {
@@ -183,7 +186,15 @@ impl Metrics {
         from_ms: u64,
         to_ms: u64,
     ) -> Vec<SeriesData> {
-        let carries = |have: &[(String, String)]| labels.iter().all(|wanted| have.contains(wanted));
+        // An empty value asks for series without the label (Prometheus, "vector selectors").
+        let carries = |have: &[(String, String)]| {
+            labels.iter().all(|wanted| match wanted.1.as_str() {
+                "" => !have
+                    .iter()
+                    .any(|(name, value)| *name == wanted.0 && !value.is_empty()),
+                _ => have.contains(wanted),
+            })
+        };
         self.of(name)
             .map(|(key, series)| (read_labels(key), series))
             .filter(|(have, _)| carries(have))
@@ -223,7 +234,7 @@ impl Metrics {
 impl Series {
     fn add(&mut self, sample: &Sample) {
         let Some(last) = self.runs.back_mut() else {
-            self.runs.reserve_exact(GROWTH);
+            self.runs.reserve_exact(FIRST_POINTS);
             self.runs.push_back(Run {
                 start_ms: sample.time_ms,
                 value: sample.value,

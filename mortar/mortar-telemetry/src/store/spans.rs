@@ -7,12 +7,14 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::record::{Attributes, Kind, Resource, SYNTHETIC, Sent, Span, SpanId, Status, TraceId, Value};
+use brick_telemetry::context::SYNTHETIC;
+
+use crate::record::{Kind, Resource, Sent, Span, SpanId, Status, TraceId};
 
 use super::codec::map_bytes;
 use super::facets::Shares;
 use super::ring::{Link, NOWHERE, Position, Ring, Segment};
-use super::{TraceFacets, TraceFilter, TraceHead, TraceKey, TraceShape};
+use super::{SpanPlace, TraceFacets, TraceFilter, TraceHead, TraceKey, TraceShape};
 
 #[derive(Debug)]
 pub(super) struct Row {
@@ -135,7 +137,7 @@ impl Spans {
         entry.start_ns = entry.start_ns.min(span.start_ns);
         entry.end_ns = entry.end_ns.max(span.end_ns);
         entry.error |= span.status == Status::Error;
-        entry.synthetic |= suite(&span.attributes).is_some();
+        entry.synthetic |= span.attributes.iter().any(|(key, _)| key == SYNTHETIC);
         if span.parent_id == 0 {
             entry.root = Some((span.start_ns, span.end_ns));
         }
@@ -177,7 +179,7 @@ impl Spans {
     }
 
     /// The rows of a trace as they arrived, newest first; a span that was sent twice is given twice.
-    fn arrivals(&self, entry: &Entry) -> impl Iterator<Item = (u32, &Segment<Row>, &Row)> {
+    fn arrivals(&self, entry: &Entry) -> impl Iterator<Item = (Position, &Segment<Row>, &Row)> {
         let mut next = entry.last;
         let mut left = entry.spans;
         std::iter::from_fn(move || {
@@ -185,7 +187,7 @@ impl Spans {
             let (segment, row) = self.ring.get(at)?;
             left = left.checked_sub(1)?;
             next = row.link.previous;
-            Some((at.segment, segment, row))
+            Some((at, segment, row))
         })
     }
 
@@ -240,8 +242,8 @@ impl Spans {
             }
             *(if entry.error { &mut failed } else { &mut ok }) += 1;
             let trace = ok + failed;
-            for (number, segment, row) in self.arrivals(entry) {
-                let Some(numbers) = known.get_mut(&number) else {
+            for (at, segment, row) in self.arrivals(entry) {
+                let Some(numbers) = known.get_mut(&at.segment) else {
                     continue;
                 };
                 let resource = usize::from(row.link.resource);
@@ -298,24 +300,21 @@ impl Spans {
                     .is_none_or(|service| segment.resource(&row.link).is_some_and(|r| r.service == *service))
         };
         if (filter.operation.is_some() || filter.service.is_some())
-            && !self.rows(entry).any(|(segment, row)| named(segment, row))
+            && !self.arrivals(entry).any(|(_, segment, row)| named(segment, row))
         {
             return false;
         }
         let mut missing: Vec<&(String, String)> = filter.attributes.iter().collect();
-        let mut rows = self.rows(entry);
+        let mut rows = self.arrivals(entry);
         while !missing.is_empty() {
-            let Some((segment, row)) = rows.next() else {
+            let Some((_, segment, row)) = rows.next() else {
                 return false;
             };
             let mut reader = segment.reader(&row.link);
             reader.text();
-            let attributes = reader.attributes();
-            missing.retain(|(key, value)| {
-                !attributes
-                    .iter()
-                    .any(|(k, v)| k == key && v.to_text() == value.as_str())
-            });
+            for (key, value) in reader.each_attribute() {
+                missing.retain(|(wanted, text)| wanted != key || value.to_text() != text.as_str());
+            }
         }
         true
     }
@@ -330,7 +329,8 @@ impl Spans {
             if entry.synthetic && synthetic.is_none() {
                 let mut reader = segment.reader(&row.link);
                 reader.text();
-                synthetic = suite(&reader.attributes()).map(str::to_owned);
+                let made = reader.each_attribute().find(|(key, _)| *key == SYNTHETIC);
+                synthetic = made.map(|(_, suite)| suite.to_text().into_owned());
             }
             let service = segment.resource(&row.link).map_or("", |r| r.service.as_str());
             let share = services.entry(service).or_default();
@@ -364,25 +364,30 @@ impl Spans {
         }
     }
 
-    pub(super) fn trace(&self, id: &TraceId) -> Vec<Sent<Span>> {
+    pub(super) fn places(&self, id: &TraceId) -> Vec<SpanPlace> {
         let Some(entry) = self.traces.get(id) else {
             return Vec::new();
         };
-        let mut spans: Vec<_> = self
-            .rows(entry)
-            .filter_map(|(segment, row)| decode(segment, row))
+        let mut seen = HashSet::new();
+        let mut found: Vec<_> = self
+            .arrivals(entry)
+            .filter(|(_, _, row)| seen.insert(row.span_id))
+            .map(|(at, _, row)| ((row.start_ns, row.parent_id != 0), SpanPlace(at.segment, at.row)))
             .collect();
-        spans.sort_by_key(|sent| (sent.record.start_ns, sent.record.parent_id != 0));
-        spans
+        found.sort_by_key(|(order, _)| *order);
+        found.into_iter().map(|(_, place)| place).collect()
     }
-}
 
-/// The test suite that made a span.
-fn suite(attributes: &Attributes) -> Option<&str> {
-    let found = attributes.iter().find(|(key, _)| key == SYNTHETIC)?;
-    match &found.1 {
-        Value::Text(suite) => Some(suite),
-        _ => None,
+    pub(super) fn at(&self, places: &[SpanPlace]) -> Vec<Sent<Span>> {
+        let found = places.iter().filter_map(|SpanPlace(segment, row)| {
+            let at = Position {
+                segment: *segment,
+                row: *row,
+            };
+            let (segment, row) = self.ring.get(at)?;
+            decode(segment, row)
+        });
+        found.collect()
     }
 }
 

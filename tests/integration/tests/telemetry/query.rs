@@ -1,6 +1,6 @@
 //! The query API: who may ask, and what it answers about a checkout.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mortar_telemetry::api;
 use mortar_telemetry::http::openapi;
@@ -204,6 +204,45 @@ async fn traces_are_searched_paged_and_shown() {
         trace.spans.iter().filter(|span| span.status == "error").count(),
         2
     );
+}
+
+#[tokio::test]
+async fn a_trace_of_eighty_thousand_spans_is_kept_and_told_whole() {
+    const SPANS: u64 = 80_000;
+    let role = role().await;
+    let span = |number: u64| Span {
+        trace_id: vec![9; 16],
+        span_id: number.to_be_bytes().to_vec(),
+        parent_span_id: (number / 3).to_be_bytes().to_vec(),
+        name: format!("GET /items/{}", number % 50),
+        kind: SpanKind::Server.into(),
+        start_time_unix_nano: 1_700_000_000_000_000_000 + number,
+        end_time_unix_nano: 1_700_000_000_000_900_000 + number,
+        attributes: vec![text("url.path", &format!("/items/{number}"))],
+        ..Span::default()
+    };
+    for batch in 0..8 {
+        let numbers = (1..=SPANS).skip(batch * 10_000).take(10_000);
+        role.export_spans("order", numbers.map(span).collect()).await;
+    }
+    let call = role
+        .client
+        .get(role.url(&format!("/traces/{}", "09".repeat(16))))
+        .bearer(&role.issuer.operator_token())
+        .bytes_max(64 << 20)
+        .timeout(Duration::from_secs(60));
+    let trace: api::Trace = call.json().await.unwrap();
+    assert_eq!(trace.spans.len() as u64, SPANS);
+    assert!(
+        trace
+            .spans
+            .iter()
+            .zip(1_u64..)
+            .all(|(span, number)| span.span_id == format!("{number:016x}"))
+    );
+    assert_eq!(trace.spans[6].parent_id.as_deref(), Some("0000000000000002"));
+    let stats = role.stats().await;
+    assert_eq!((stats.spans, stats.evicted_spans), (SPANS, 0));
 }
 
 #[tokio::test]
