@@ -148,12 +148,15 @@ test('a version beside the base one is scaled by its own name', async () => {
 
 test('a roll tells its steps, and its end also to who looks elsewhere', () =>
   visit(`${PATH}?select=brick:order&do=roll`, async (page) => {
+    let release = () => {};
+    mock.world.agent.gate = new Promise((done) => (release = () => done(undefined)));
     await dialog(page).getByText('If a new one does not become ready the roll stops there').waitFor();
     await dialog(page).getByRole('button', { name: 'Copy brick roll order' }).waitFor();
     await dialog(page).getByRole('button', { name: 'Roll', exact: true }).click();
     await dialog(page).getByText('order/1 starts beside the old one').waitFor();
     await page.keyboard.press('Escape');
     await dialog(page).waitFor({ state: 'detached' });
+    release();
     await page.getByRole('status', { name: 'News' }).getByText('Replaced order/1, order/2.').waitFor();
     await panel(page).getByRole('button', { name: 'order/1' }).click();
     await panel(page).locator('.facts').getByText('b71e0aa').waitFor();

@@ -89,7 +89,7 @@ function flush() {
 
 /** Whether something went wrong. @param {Event} event @returns {'bad' | 'warn' | 'ok' | 'idle'} */
 export function toneOf(event) {
-  if (['crash-loop', 'failed', 'never-ready', 'build-failed', 'exited', 'roll-failed', 'roll-stopped'].includes(event.kind)) return 'bad';
+  if (['crash-loop', 'failed', 'never-ready', 'build-failed', 'exited', 'roll-failed'].includes(event.kind)) return 'bad';
   if (['unready', 'warning', 'skipped'].includes(event.kind)) return 'warn';
-  return ['ready', 'build-done', 'adopted', 'all-ready', 'rolled'].includes(event.kind) ? 'ok' : 'idle';
+  return ['ready', 'build-done', 'adopted', 'all-ready', 'replaced', 'roll-done'].includes(event.kind) ? 'ok' : 'idle';
 }

@@ -18,7 +18,7 @@ export function bricksOf(world) {
 
 /** A fresh agent for the world. */
 export function startAgent(world) {
-  const agent = { rows: [], events: [], followers: new Set(), asked: [], away: false, refuse: null };
+  const agent = { rows: [], events: [], followers: new Set(), asked: [], away: false, refuse: null, gate: null };
   const row = (brick, slot, i) => ({
     brick, version: slot.includes('@') ? slot.split('@')[1].split('/')[0] : 'v1', instance: slot, zone: 'ab'[i % 2], state: 'ready',
     pid: 20_100 + i * 7, port: 41_000 + i, restarts: 0, revision: PLATFORM.includes(brick) ? '0.1.0' : '8f3c21d', adopted: false, incarnation: incarnation(HOUR_MS * 2 + i * 61_000, i),
@@ -76,12 +76,15 @@ function scale({ agent }, { brick, version, replicas }) {
 async function roll(agent, { brick }) {
   const own = agent.rows.filter((one) => one.brick === brick);
   agent.tell('build-done', brick, null, 'built in 1.2 s');
+  agent.tell('roll-started', brick, null, `replacing ${own.length} instances of ${brick}, one after the other`);
   for (const one of own) {
     agent.tell('starting', brick, one.instance, `${one.instance} starts beside the old one`);
-    await new Promise((done) => setTimeout(done, 150));
+    await new Promise((done) => setTimeout(done, 60));
     Object.assign(one, { pid: one.pid + 1000, port: one.port + 100, incarnation: incarnation(0, one.pid), revision: 'b71e0aa' });
-    agent.tell('ready', brick, one.instance, `${one.instance} is ready after 140 ms`);
+    agent.tell('replaced', brick, one.instance, `${one.instance} is replaced (pid ${one.pid})`);
   }
+  await agent.gate; // a test that closes the dialog first holds the end back
+  agent.tell('roll-done', brick, null, `${brick} is rolled`);
   return [200, { brick, replaced: own.map((one) => one.instance) }];
 }
 
