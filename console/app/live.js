@@ -23,6 +23,8 @@ const SESSION_MS = 5_000;
 export const connection = signal('connecting');
 /** Why one has to sign in. */
 export const reason = signal('');
+/** Whether anything was ever heard. */
+export const heardOnce = signal(false);
 /** When the line was lost, milliseconds since the epoch. */
 export const lostAt = signal(0);
 /** When it is tried again. */
@@ -140,6 +142,7 @@ async function open() {
   socket.onopen = () => {
     attempts = 0;
     connection.value = 'live';
+    heardOnce.value = true;
     tell();
   };
   socket.onmessage = (event) => receive(event.data);

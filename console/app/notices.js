@@ -25,12 +25,12 @@ function drop(id) {
 }
 
 export function Notices() {
-  return html`<ul class="notices" role="status" aria-label="News">
+  return html`<div class="notices" role="status" aria-label="News">
     ${notices.value.map(
-      (one) => html`<li key=${one.id} class="card" data-tone=${one.tone}>
+      (one) => html`<p key=${one.id} class="card" data-tone=${one.tone}>
         <span class="dot" aria-hidden="true"></span><span>${one.text}</span>
         <button type="button" class="quiet" onClick=${() => drop(one.id)} aria-label="Close">✕</button>
-      </li>`,
+      </p>`,
     )}
-  </ul>`;
+  </div>`;
 }

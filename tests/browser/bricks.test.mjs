@@ -158,6 +158,7 @@ test('a roll tells its steps, and its end also to who looks elsewhere', () =>
     await dialog(page).waitFor({ state: 'detached' });
     release();
     await page.getByRole('status', { name: 'News' }).getByText('Replaced order/1, order/2.').waitFor();
+    assert.deepEqual(await audit(page), [], 'with news in the corner');
     await panel(page).getByRole('button', { name: 'order/1' }).click();
     await panel(page).locator('.facts').getByText('b71e0aa').waitFor();
   }));

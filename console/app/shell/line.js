@@ -1,6 +1,6 @@
 // How the connection stands, said plainly.
 import { html, useEffect, useState } from '../html.js';
-import { connection, lostAt, retryAt, retryNow } from '../live.js';
+import { connection, heardOnce, lostAt, retryAt, retryNow } from '../live.js';
 import { time } from '../format.js';
 
 const LINE = { connecting: 'Connecting', live: 'Live', reconnecting: 'Connection lost', 'signed-out': 'Signed out' };
@@ -24,7 +24,7 @@ export function LostLine() {
   return html`<div class="lost">
     <p>
       <b>Connection lost</b>, ${rest > 0 ? `trying again in ${rest} s` : 'trying again now'}.
-      <span class="muted"> What you see is as of ${time(lostAt.value).slice(0, 8)}. Is <code>brick up</code> still running?</span>
+      <span class="muted"> ${heardOnce.value && `What you see is as of ${time(lostAt.value).slice(0, 8)}. `}Is <code>brick up</code> still running?</span>
     </p>
     <button type="button" class="button" onClick=${retryNow}>Try now</button>
   </div>`;
