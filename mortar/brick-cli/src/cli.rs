@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub(crate) use self::args::{
-    Down, Lang, Load, Logs, Map, MetricFn, Metrics, New, Run, Screen, Serve, Template, Test, Token, Top,
-    Trace, TraceForm, Up,
+    Down, Lang, Load, Logs, Map, MetricFn, Metrics, New, Run, Screen, Serve, Switch, Template, Test, Token,
+    Top, Trace, TraceForm, Up,
 };
 use crate::output::{Color, Format};
 
@@ -124,6 +124,13 @@ pub(crate) enum Command {
     Check {
         /// Folder of the system
         dir: Option<PathBuf>,
+    },
+    /// List what the manifest has to show, or switch it: `brick demo fault on`
+    Demo {
+        /// Name of the demo, `[demo.NAME]`; all of them unless said
+        name: Option<String>,
+        /// Switch it
+        switch: Option<Switch>,
     },
     /// Run acceptance suites against the running system, another environment, or one brick alone
     Test(Test),

@@ -1,6 +1,7 @@
 //! The commands, one module each.
 
 mod check;
+mod demo;
 mod doctor;
 mod down;
 mod help;
@@ -51,6 +52,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Kill { instance, signal } => kill::run(&agent, &instance, &signal, output).await,
         Command::Run(run) => run::run(&agent, run).await,
         Command::Check { dir } => check::run(&folder(&dir), output),
+        Command::Demo { name, switch } => demo::run(&agent, name.as_deref(), switch, output).await,
         Command::Test(test) => test::run(&global.dir, test, output).await,
         Command::Doctor => doctor::run(&agent, output).await,
         Command::Load(load) => load::run(&agent, load, output).await,

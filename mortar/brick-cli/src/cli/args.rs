@@ -60,6 +60,15 @@ pub(crate) struct Logs {
     pub(crate) limit: usize,
 }
 
+/// Whether a demo is to be on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// As the demo says.
+    On,
+    /// As the manifest says without it.
+    Off,
+}
+
 /// `brick test`
 #[derive(Debug, Args)]
 pub(crate) struct Test {

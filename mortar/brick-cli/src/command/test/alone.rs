@@ -147,6 +147,7 @@ fn reduce(model: &Model, name: &BrickName, dir: &Path, program: &Path) -> (Model
         ),
         replicas: 1,
         zones: brick.zones.first().cloned().into_iter().collect(),
+        version: brick.version.base.clone().into(),
         openapi: None,
         optional: false,
         ..brick
@@ -156,6 +157,7 @@ fn reduce(model: &Model, name: &BrickName, dir: &Path, program: &Path) -> (Model
     reduced.loads.clear();
     reduced.tests.clear();
     reduced.environments.clear();
+    reduced.demos.clear();
     reduced.config.retain(|brick, _| brick == name);
     reduced.limits.retain(|key, _| match key {
         LimitKey::Link(link) => link.caller == *name,

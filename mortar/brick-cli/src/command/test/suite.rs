@@ -5,20 +5,23 @@ use std::path::Path;
 use std::process::Stdio;
 
 use brick_model::{Step, Suite};
+use brick_wire::lines::Lines;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::report::{Ran, RanStep, failed_step};
-use super::target::Target;
+use super::target::{TLS, Target};
 use crate::command::steps::{Exchange, Values, issue_tokens};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Tone, plain};
 
 /// Lines of a command's output that its failure shows.
 const TAIL_LINES: usize = 40;
+/// Longest line of a command's output that is told whole.
+const LINE_BYTES_MAX: usize = 16 * 1024;
 /// Log lines that a failed step of a brick alone shows.
 const LOG_LINES: usize = 20;
 
@@ -72,6 +75,15 @@ async fn one(target: &Target, name: &str, suite: &Suite, dir: &Path, output: Out
 }
 
 async fn steps(target: &Target, name: &str, steps: &[Step], ran: &mut Ran, output: Output) -> Outcome {
+    if target.url.starts_with(TLS) {
+        let message = format!(
+            "{name}: steps speak plain HTTP, and the edge of {} is {}",
+            target.name, target.url
+        );
+        let hint = "name a plain address of that edge (inside its network, or forwarded), \
+                    or test with a command of your own: run = \"…\"";
+        return Err(Failure::usage(message).hint(hint));
+    }
     let mut values = Values::new();
     match &target.admin {
         Some(admin) => issue_tokens(steps, admin, &mut values).await?,
@@ -211,12 +223,24 @@ async fn command(
 fn forward(stream: Option<impl AsyncRead + Unpin + Send + 'static>, lines: mpsc::Sender<String>) {
     let Some(stream) = stream else { return };
     tokio::spawn(async move {
-        let mut reader = BufReader::new(stream);
-        let mut line = Vec::new();
-        while matches!(reader.read_until(b'\n', &mut line).await, Ok(read) if read > 0) {
-            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-            line.clear();
-            if lines.send(text).await.is_err() {
+        let mut stream = stream;
+        let mut buffer = vec![0; 8 * 1024];
+        let mut cut = Lines::default();
+        while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+            cut.push(&buffer[..read]);
+            for line in cut.by_ref() {
+                if lines.send(line).await.is_err() {
+                    return;
+                }
+            }
+            // A line without end is told in pieces.
+            if cut.pending() > LINE_BYTES_MAX {
+                cut.push(b"\n");
+            }
+        }
+        cut.push(b"\n");
+        for line in cut.filter(|line| !line.is_empty()) {
+            if lines.send(line).await.is_err() {
                 return;
             }
         }
