@@ -1,0 +1,91 @@
+"""A wall for notes. Stage 5: how long a note may be, and whether it is shouted, is said from outside."""
+
+import base64
+import json
+import os
+import signal
+import sqlite3
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+DATABASE = os.environ["DATABASE_URL"].removeprefix("sqlite:")
+FILTER_URL = os.environ["FILTER_URL"]
+MAX_LENGTH = int(os.environ.get("MAX_LENGTH", "100"))
+SHOUT = os.environ.get("FLAG_SHOUT") == "true"
+
+
+def database():
+    connection = sqlite3.connect(DATABASE, timeout=5)
+    connection.execute("CREATE TABLE IF NOT EXISTS note (id INTEGER PRIMARY KEY, author TEXT NOT NULL, text TEXT NOT NULL)")
+    return connection
+
+
+def masked(text):
+    with urlopen(f"{FILTER_URL}/mask?{urlencode({'text': text})}", timeout=0.5) as answer:
+        return json.load(answer)["text"]
+
+
+def author(headers):
+    """Who writes. The edge has verified the token already, and nobody but the edge and other bricks gets here: the
+    brick listens on loopback alone."""
+    payload = headers["Authorization"].removeprefix("Bearer ").split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["sub"]
+
+
+class Wall(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        if self.path == "/health":
+            self.answer(200, "fine")
+        elif self.path == "/":
+            with database() as connection:
+                rows = connection.execute("SELECT author, text FROM note ORDER BY id")
+                notes = [f"{author}: {text}" for author, text in rows]
+            self.answer(200, "\n".join(notes) or "An empty wall.")
+        else:
+            self.answer(404, "There is nothing here.")
+
+    def do_POST(self):
+        text = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode(errors="replace")
+        if self.path != "/notes":
+            self.answer(404, "There is nothing here.")
+        elif not text.strip():
+            self.answer(422, "Expected a text, found nothing.")
+        elif len(text) > MAX_LENGTH:
+            self.answer(422, f"Expected at most {MAX_LENGTH} characters, found {len(text)}.")
+        else:
+            self.keep(text.upper() if SHOUT else text)
+
+    def keep(self, text):
+        try:
+            text = masked(text)
+        except OSError as error:
+            print(f"the filter does not answer: {error}")
+            self.answer(503, "The filter does not answer; try again in a moment.")
+            return
+        with database() as connection:
+            row = (author(self.headers), text)
+            connection.execute("INSERT INTO note (author, text) VALUES (?, ?)", row)
+        print(f"kept a note of {len(text)} characters")
+        self.answer(201, f"Kept: {text}")
+
+    def answer(self, status, text):
+        body = (text + "\n").encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        """The gateway tells requests; lines are for what matters."""
+
+
+if __name__ == "__main__":
+    server = ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Wall)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    print(f"listening on port {server.server_port}")
+    server.serve_forever()
