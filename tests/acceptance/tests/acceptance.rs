@@ -2,4 +2,5 @@
 
 mod faults;
 mod refusals;
+mod suites;
 mod walk;
