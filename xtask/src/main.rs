@@ -1,10 +1,11 @@
-//! The project's own commands: `cargo xtask setup|test|tidy|arch|bench`.
+//! The project's own commands: `cargo xtask setup|test|tidy|arch|docs|bench`.
 //!
 //! `test` is what a newcomer and CI both run: it installs what it can, runs every kind of test, and ends with one
 //! line that counts them.
 
 mod arch;
 mod bench;
+mod docs;
 mod setup;
 mod test;
 mod tidy;
@@ -32,6 +33,8 @@ enum Command {
     Tidy,
     /// Check the dependency rules
     Arch,
+    /// Check every link of the documents and build the book
+    Docs(docs::Options),
     /// Measure the budgets and compare
     Bench(bench::Options),
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&root, &options),
         Command::Tidy => tidy::run(&root),
         Command::Arch => arch::run(&root),
+        Command::Docs(options) => docs::run(&root, &options),
         Command::Bench(options) => bench::run(&root, &options),
     };
     match outcome {
