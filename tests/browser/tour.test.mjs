@@ -1,0 +1,65 @@
+// The console's part of docs/guide/tour.md: with the planted fault on, from the map to the slow edge, its trace, the
+// log line, and the cause. Makes the tour's pictures with SCREENSHOTS=1.
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { launch, open } from './lib/browser.mjs';
+import { startShop } from './lib/shop.mjs';
+
+const CAUSE = /ledger v2: lock wait timed out/;
+
+let shop;
+let browser;
+before(async () => {
+  shop = await startShop();
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await shop?.stop();
+});
+
+/** @param {string} name */
+async function screenshot(page, name) {
+  if (process.env.SCREENSHOTS !== '1') return;
+  const folder = new URL('../../docs/images/', import.meta.url);
+  mkdirSync(folder, { recursive: true });
+  await page.screenshot({ path: new URL(`${name}.png`, folder).pathname });
+}
+
+test('the planted fault is found: map, slow edge, trace, log line, cause; and is gone when it is off', async () => {
+  await shop.brick('demo', 'fault', 'on');
+  const load = shop.brick('load', 'checkout', '--rps', '15', '--for', '12s').catch((error) => error);
+  const page = await open(browser, shop.console);
+  await page.getByRole('heading', { name: 'shop', level: 1 }).waitFor();
+
+  // The map: the edge from order to payment is told as failing.
+  const edge = page.locator('.edge[aria-label^="order to payment"]');
+  await page.locator('.edge:is(.warn,.bad)[aria-label^="order to payment"]').waitFor({ timeout: 20_000 });
+  assert.match(await edge.getAttribute('aria-label') ?? '', /order to payment: .*%/);
+  await screenshot(page, 'tour-map');
+
+  // From that edge to the requests that failed, and into one: the span that took the time.
+  await load;
+  await edge.focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('link', { name: 'Failed', exact: true }).click();
+  await page.locator('.result').filter({ hasText: 'payment' }).first().click();
+  await page.setViewportSize({ width: 1360, height: 1400 });
+  await page.getByRole('treegrid').waitFor();
+  await page.getByText('ledger v2: wait for lock').first().waitFor();
+  const rows = (await page.locator('.row').allInnerTexts()).join('\n');
+  assert.match(rows, /ledger v2: wait for lock/);
+
+  // The log line in the same trace names the cause.
+  assert.match(rows, CAUSE);
+  await screenshot(page, 'tour-trace');
+  assert.deepEqual([page.foreign, page.trouble], [[], []]);
+
+  // Off: nothing fails any more.
+  const off = await shop.brick('demo', 'fault', 'off');
+  assert.equal(off.state, 'off');
+  const report = await shop.brick('load', 'checkout', '--rps', '10', '--for', '2s');
+  assert.equal(report.errors, 0, JSON.stringify(report.failures));
+  await page.context().close();
+});
