@@ -60,6 +60,7 @@ fn registry(document: Document) -> Document {
                     "Registers an instance; scope agent. A newer start replaces the older one in its slot",
                 )
                 .access("admin")
+                .query::<Wait>()
                 .body::<Registration>()
                 .answer::<Granted>(200, "the lease")
                 .problem(409, "fenced: a newer start has the slot; or too many instances")

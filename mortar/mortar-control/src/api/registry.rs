@@ -125,10 +125,11 @@ fn yes() -> bool {
 pub(crate) async fn register(
     State(handle): State<Handle>,
     headers: HeaderMap,
+    query: Result<Query<Wait>, Problem>,
     body: Result<Json<Registration>, Problem>,
 ) -> Result<Json<Granted>, Problem> {
     handle.verifier().platform_bearer(&headers, &["agent"])?;
-    let Json(wanted) = body?;
+    let (Query(wait), Json(wanted)) = (query?, body?);
     let otherwise = handle.options().lease.as_millis() as u64;
     let ttl_ms = wanted.ttl_ms.unwrap_or(otherwise);
     if wanted.slot == 0 {
@@ -159,10 +160,12 @@ pub(crate) async fn register(
         ready: true,
         supervised: wanted.supervised,
     };
-    handle.wish(Action::Register(registered)).await?;
+    let brick = registered.instance.brick.clone();
+    let state = handle.wish(Action::Register(registered)).await?;
     handle
         .leases()
         .renew(incarnation, Some(Duration::from_millis(ttl_ms)));
+    balancers_told(&handle, &state, &brick, &wait).await;
     Ok(Json(Granted { lease_ms: ttl_ms }))
 }
 
@@ -202,20 +205,31 @@ pub(crate) async fn deregister(
     query: Result<Query<Wait>, Problem>,
 ) -> Result<Json<Gone>, Problem> {
     handle.verifier().platform_bearer(&headers, &["agent"])?;
-    let (Path(incarnation), Query(Wait { wait_ms })) = (path?, query?);
+    let (Path(incarnation), Query(wait)) = (path?, query?);
     let Some(one) = handle.state().instances.get(&incarnation).cloned() else {
         return Ok(Json(Gone { let_go: true }));
     };
     let state = handle.wish(Action::Remove(incarnation)).await?;
-    let name = format!("endpoints/{}", one.instance.brick);
+    let let_go = balancers_told(&handle, &state, &one.instance.brick, &wait).await;
+    Ok(Json(Gone { let_go }))
+}
+
+/// Waits until every connected subscriber of the brick's endpoints was sent what the state says; whether they were.
+async fn balancers_told(
+    handle: &Handle,
+    state: &crate::state::State,
+    brick: &BrickName,
+    wait: &Wait,
+) -> bool {
+    let name = format!("endpoints/{brick}");
     // Where the brick is in no manifest its last instance takes the resource with it: then the newest revision counts.
     let revision = state
         .resources
         .get(&name)
         .map_or(state.revision, |resource| resource.revision);
-    let limit = Duration::from_millis(wait_ms.unwrap_or(0).min(WAIT_MS_MAX));
+    let limit = Duration::from_millis(wait.wait_ms.unwrap_or(0).min(WAIT_MS_MAX));
     let told = tokio::time::timeout(limit, handle.bus().sent(&name, revision)).await;
-    Ok(Json(Gone { let_go: told.is_ok() }))
+    told.is_ok()
 }
 
 pub(crate) async fn list(
