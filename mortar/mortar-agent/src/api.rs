@@ -103,6 +103,9 @@ pub struct Status {
     pub bricks: usize,
     /// Whether everything, platform included, is ready.
     pub ready: bool,
+    /// Whether changed sources are built and rolled.
+    #[serde(default)]
+    pub watch: bool,
     /// What is wrong, for people.
     pub problems: Vec<String>,
     /// What bounds dropped and what could not be written.
@@ -168,6 +171,34 @@ pub struct Kill {
     pub signal: Option<String>,
 }
 
+/// Body of `POST /v1/roll`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Roll {
+    /// The brick with all its versions, or one version of it: `payment`, `payment@v2`.
+    pub brick: BrickRef,
+    /// Whether to leave the build out.
+    #[serde(default)]
+    pub no_build: bool,
+}
+
+/// Answer of `POST /v1/roll`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rolled {
+    /// What was rolled.
+    pub brick: BrickRef,
+    /// The slots whose process was replaced, in order.
+    pub replaced: Vec<String>,
+}
+
+/// Answer of `GET /v1/env`: how to start a one-off process of a brick.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OneOff {
+    /// Folder to start it in.
+    pub dir: String,
+    /// The environment contract, to be laid over the operator's own environment.
+    pub env: std::collections::BTreeMap<String, String>,
+}
+
 /// Answer of `POST /v1/kill`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Killed {
@@ -185,6 +216,9 @@ pub struct Apply {
     /// Whether to leave the builds out.
     #[serde(default)]
     pub no_build: bool,
+    /// Whether to watch sources from now on; once begun, the watch goes on.
+    #[serde(default)]
+    pub watch: bool,
 }
 
 /// Answer of `POST /v1/apply` and `POST /v1/scale`: what is being changed, for people, in order.

@@ -58,6 +58,16 @@ struct Renewed {
 }
 
 #[derive(Deserialize)]
+struct Acks {
+    items: Vec<Ack>,
+}
+
+#[derive(Deserialize)]
+struct Ack {
+    incarnation: Incarnation,
+}
+
+#[derive(Deserialize)]
 struct Code {
     code: String,
 }
@@ -114,16 +124,15 @@ impl Control {
         Ok(answer.json::<Code>()?.code)
     }
 
-    /// Registers an instance; the life of its lease.
-    pub(crate) async fn register(&self, instance: &Instance) -> Result<Duration, Error> {
+    /// Registers an instance; the life of its lease. With `wait` control answers when the balancers know it.
+    pub(crate) async fn register(&self, instance: &Instance, wait: Duration) -> Result<Duration, Error> {
         let registration = Registration {
             instance,
             supervised: true,
         };
         let body = serde_json::to_value(registration).unwrap_or_default();
-        let answer = self
-            .call(Method::POST, "/api/registry/v1/instances", Some(body))
-            .await?;
+        let path = format!("/api/registry/v1/instances?wait_ms={}", wait.as_millis());
+        let answer = self.call(Method::POST, &path, Some(body)).await?;
         Ok(Duration::from_millis(answer.json::<Lease>()?.lease_ms.max(100)))
     }
 
@@ -134,6 +143,18 @@ impl Control {
             .call(Method::POST, "/api/registry/v1/leases", Some(body))
             .await?;
         Ok(answer.json::<Renewed>()?.unknown)
+    }
+
+    /// Whether control is there and takes what the agent says.
+    pub(crate) async fn is_there(&self) -> Result<(), Error> {
+        self.renew(&[]).await.map(drop)
+    }
+
+    /// The starts that follow the bus: all that hold the keys that tokens are checked with.
+    pub(crate) async fn followers(&self) -> Result<Vec<Incarnation>, Error> {
+        let path = "/bus/v1/acks?name=trust/bundle";
+        let acks: Acks = self.call(Method::GET, path, None).await?.json()?;
+        Ok(acks.items.into_iter().map(|ack| ack.incarnation).collect())
     }
 
     /// Takes an instance out of the pools; with `wait` control answers when the balancers have let go of it.

@@ -122,6 +122,14 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A roll stopped at an instance whose new process did not become ready.
+    #[error("{reason}{tail}")]
+    Roll {
+        /// Which one, why, and what was replaced before.
+        reason: String,
+        /// The last lines since the new process started, each on a line of its own.
+        tail: String,
+    },
     /// The manifest that `apply` read is not valid; the text shows every error in it.
     #[error("{rendered}")]
     Manifest {
@@ -179,6 +187,7 @@ impl Error {
             Self::Build { .. } => "build_failed",
             Self::MissingProgram { .. } => "missing_program",
             Self::Command { .. } => "command",
+            Self::Roll { .. } => "roll_failed",
             Self::Manifest { .. } => "invalid_manifest",
             Self::Unknown { .. } => "unknown",
             Self::Invalid { .. } => "invalid",

@@ -53,6 +53,14 @@ pub enum EventKind {
     Warning,
     /// A difference of the manifest or a new number of replicas was applied.
     Changed,
+    /// The instances of a brick are being replaced, one after the other.
+    RollStarted,
+    /// An instance has a new process; the old one has gone.
+    Replaced,
+    /// All instances were replaced.
+    RollDone,
+    /// A new process did not become ready, so the roll stopped; `lines` are its last ones.
+    RollFailed,
     /// Everything is ready; the message says in what time.
     AllReady,
     /// The system is going down.

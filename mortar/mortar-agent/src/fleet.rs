@@ -16,7 +16,7 @@ use crate::launch::Spec;
 use crate::logs::Source;
 use crate::logs::ship::{self, Shipping};
 use crate::plan::Plan;
-use crate::supervise::{Context, Order, Running, Supervisor};
+use crate::supervise::{Context, Order, Rejected, Running, Supervisor};
 
 /// How long the last lines of a stopped process may take to reach telemetry.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -155,6 +155,27 @@ impl Fleet {
             .try_send(Order::Replace(unit.spec.clone(), reply))
             .ok()?;
         Some(done)
+    }
+
+    /// Asks for a slot's process to be replaced by a new one beside it; none where there is no such slot.
+    pub(crate) async fn roll(&self, spec: Arc<Spec>) -> Option<oneshot::Receiver<Result<(), Rejected>>> {
+        let unit = self.units.get(&spec.slot)?;
+        let (reply, done) = oneshot::channel();
+        unit.orders.send(Order::Roll(spec, reply)).await.ok()?;
+        Some(done)
+    }
+
+    /// Whether a slot runs otherwise than the spec says.
+    pub(crate) fn runs_otherwise(&self, spec: &Spec) -> bool {
+        let unit = self.units.get(&spec.slot);
+        unit.is_none_or(|unit| unit.spec.fingerprint != spec.fingerprint)
+    }
+
+    /// Notes what a slot runs since it was rolled.
+    pub(crate) fn rolled(&mut self, spec: Arc<Spec>) {
+        if let Some(unit) = self.units.get_mut(&spec.slot) {
+            unit.spec = spec;
+        }
     }
 
     /// Stops slots at once, side by side, and flushes their output; `forget` takes them off the board.

@@ -113,6 +113,9 @@ impl Folder {
     pub(crate) fn token(&self, of: &str, slot: u32) -> PathBuf {
         self.root.join(format!("tokens/{of}.{slot}.jwt"))
     }
+    pub(crate) fn tokens(&self) -> PathBuf {
+        self.root.join("tokens")
+    }
     pub(crate) fn handover(&self) -> PathBuf {
         self.root.join("run/gateway.sock")
     }

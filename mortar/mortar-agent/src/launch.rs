@@ -37,6 +37,25 @@ pub(crate) struct Spec {
     pub(crate) fingerprint: String,
 }
 
+impl Spec {
+    /// The same on another port.
+    pub(crate) fn at_port(&self, port: u16) -> Self {
+        let mut spec = self.clone();
+        spec.port = port;
+        for (name, value) in &mut spec.env {
+            if name == env::PORT {
+                *value = port.to_string();
+            }
+        }
+        spec
+    }
+
+    /// Where it says whether it is ready.
+    pub(crate) fn health_url(&self) -> String {
+        format!("http://127.0.0.1:{}{}", self.port, self.health_path)
+    }
+}
+
 /// The public listeners, kept by the agent and handed to each gateway it starts.
 #[derive(Debug)]
 pub(crate) struct Listeners {
@@ -86,7 +105,10 @@ pub(crate) fn launch(
         .env_clear()
         .envs(pairs.map(|(name, value)| (name, value)))
         .env(env::BRICK_INCARNATION, incarnation.to_string())
-        .env(env::OTEL_RESOURCE_ATTRIBUTES, attributes(spec, incarnation))
+        .env(
+            env::OTEL_RESOURCE_ATTRIBUTES,
+            attributes(spec, &spec.slot.to_string(), incarnation),
+        )
         .stdin(Stdio::null())
         .stderr(log.try_clone()?)
         .stdout(log);
@@ -110,8 +132,8 @@ pub(crate) fn launch(
     })
 }
 
-/// `OTEL_RESOURCE_ATTRIBUTES` of one start.
-fn attributes(spec: &Spec, incarnation: Incarnation) -> String {
+/// `OTEL_RESOURCE_ATTRIBUTES` of one start; `instance` is the slot, or what stands for one.
+pub(crate) fn attributes(spec: &Spec, instance: &str, incarnation: Incarnation) -> String {
     let of = |name: &str| {
         spec.env
             .iter()
@@ -122,7 +144,7 @@ fn attributes(spec: &Spec, incarnation: Incarnation) -> String {
         ("service.namespace", of(env::BRICK_SYSTEM).to_owned()),
         ("service.version", spec.version.to_string()),
         ("service.instance.id", incarnation.to_string()),
-        ("brick.slot", spec.slot.to_string()),
+        ("brick.slot", instance.to_owned()),
         ("brick.zone", spec.zone.clone()),
         ("brick.revision", of(env::BRICK_REVISION).to_owned()),
     ];

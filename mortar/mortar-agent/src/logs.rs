@@ -32,6 +32,8 @@ use ring::Ring;
 const LAG_MAX: usize = 4096;
 /// How far back a new agent fills its ring from the file.
 const REFILL_BYTES: u64 = 1024 * 1024;
+/// How much of a file is looked at for its last lines.
+const LAST_BYTES: u64 = 64 * 1024;
 const POLL_MIN: Duration = Duration::from_millis(20);
 const POLL_MAX: Duration = Duration::from_millis(100);
 
@@ -47,6 +49,43 @@ struct Inner {
     pub(crate) cut: AtomicU64,
     pub(crate) dropped_bytes: AtomicU64,
     pub(crate) shipped: AtomicU64,
+}
+
+/// What a file held when its reader began: written before, by what ran without an agent perhaps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    length: u64,
+    changed: jiff::Timestamp,
+}
+
+impl Found {
+    pub(crate) fn of(file: &File) -> Self {
+        let now = jiff::Timestamp::now();
+        let Ok(meta) = file.metadata() else {
+            return Self {
+                length: 0,
+                changed: now,
+            };
+        };
+        let changed = meta
+            .modified()
+            .ok()
+            .and_then(|at| jiff::Timestamp::try_from(at).ok());
+        Self {
+            length: meta.len(),
+            changed: changed.unwrap_or(now).min(now),
+        }
+    }
+
+    /// When a line was written at the latest: a line that was there already, not after the file's last change; another,
+    /// just now.
+    pub(crate) fn written(&self, line: &lines::Line) -> jiff::Timestamp {
+        if line.end <= self.length {
+            self.changed
+        } else {
+            jiff::Timestamp::now()
+        }
+    }
 }
 
 /// Whose output a file holds.
@@ -85,15 +124,6 @@ impl Logs {
         lines
     }
 
-    /// The last lines of a slot as written, for a person who has to see why it fails.
-    pub(crate) fn last(&self, slot: &Slot, count: usize) -> Vec<String> {
-        let rings = self.0.rings.lock();
-        let Some(ring) = rings.get(slot) else {
-            return Vec::new();
-        };
-        ring.last(count)
-    }
-
     pub(crate) fn counters(&self) -> (u64, u64, u64) {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         (get(&self.0.cut), get(&self.0.dropped_bytes), get(&self.0.shipped))
@@ -112,8 +142,8 @@ impl Logs {
         let Ok(file) = open_for_tail(&source.path) else {
             return;
         };
-        let length = file.metadata().map_or(0, |meta| meta.len());
-        let mut lines = Lines::resume(file, length.saturating_sub(REFILL_BYTES));
+        let found = Found::of(&file);
+        let mut lines = Lines::resume(file, found.length.saturating_sub(REFILL_BYTES));
         let mut pause = POLL_MIN;
         loop {
             let last = drain.is_requested();
@@ -121,7 +151,7 @@ impl Logs {
             // A file that cannot be read now is tried again: the disk may come back.
             let more = lines.read(&mut read).unwrap_or(false);
             for line in read {
-                self.take(&source, &line);
+                self.take(&source, &line, found.written(&line));
             }
             if more {
                 pause = POLL_MIN;
@@ -138,13 +168,13 @@ impl Logs {
         }
     }
 
-    fn take(&self, source: &Source, line: &lines::Line) {
+    fn take(&self, source: &Source, line: &lines::Line, written: jiff::Timestamp) {
         if line.cut {
             self.0.cut.fetch_add(1, Ordering::Relaxed);
         }
         let parsed = parse::parse(&line.text);
         let kept = LogLine {
-            ts: parsed.ts.unwrap_or_else(jiff::Timestamp::now),
+            ts: parsed.ts.unwrap_or(written),
             brick: source.slot.brick.clone(),
             version: source.version.clone(),
             instance: source.slot.to_string(),
@@ -163,6 +193,20 @@ impl Logs {
         // Nobody following is no error.
         let _ = self.0.live.send(kept);
     }
+}
+
+/// The last lines of a log file from `from` on, as written, for a person who has to see why a process fails. Read from
+/// the file: what a process wrote just before it died may not have come to the ring yet.
+pub(crate) fn last_written(path: &Path, from: u64, count: usize) -> Vec<String> {
+    let Ok(file) = File::open(path) else {
+        return Vec::new();
+    };
+    let length = file.metadata().map_or(0, |meta| meta.len());
+    let mut lines = Lines::resume(file, from.max(length.saturating_sub(LAST_BYTES)));
+    let mut read = Vec::new();
+    while lines.read(&mut read).unwrap_or(false) {}
+    let skip = read.len().saturating_sub(count);
+    read.into_iter().skip(skip).map(|line| line.text).collect()
 }
 
 /// Opens a log file for a child to append to, and ends a line that an earlier start left open; the file and the offset

@@ -24,6 +24,8 @@ pub struct Options {
     pub only: Vec<BrickName>,
     /// Whether to run the manifest's builds first.
     pub build: bool,
+    /// Whether to build and roll bricks when their sources change.
+    pub watch: bool,
     /// Address of the edge instead of the manifest's; port 0 lets the system choose.
     pub edge: Option<SocketAddr>,
     /// Port of console and platform APIs instead of the manifest's; 0 lets the system choose.
@@ -48,6 +50,7 @@ impl Options {
             env,
             only: Vec::new(),
             build: true,
+            watch: false,
             edge: None,
             console: None,
             log_ring_bytes_max: 4 * 1024 * 1024,

@@ -44,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) skipped: Vec<(BrickRef, String)>,
     /// Warnings about ports that moved.
     pub(crate) warnings: Vec<String>,
+    /// Slots whose ports moved.
+    pub(crate) moved: Vec<String>,
 }
 
 /// The bricks that are to run: all, or those of `--only` with all that they need.
@@ -234,6 +236,7 @@ impl Ground {
                 plan.warnings.push(format!(
                     "port {old} of {slot} was taken by somebody else: it is {port} now"
                 ));
+                plan.moved.push(slot);
             }
         }
         let telemetry_runs = running("telemetry/1");
@@ -363,7 +366,15 @@ impl Ground {
         })
     }
 
-    fn brick(&self, model: &Model, slot: Slot, brick: &Brick, program: &Path, args: &[String]) -> Spec {
+    /// What runs in a slot of a brick.
+    pub(crate) fn brick(
+        &self,
+        model: &Model,
+        slot: Slot,
+        brick: &Brick,
+        program: &Path,
+        args: &[String],
+    ) -> Spec {
         let name = &slot.brick;
         let of = slot.of().to_string();
         let zone = brick.zone(slot.number).to_owned();
@@ -372,13 +383,13 @@ impl Ground {
             let path = self.folder.state().join(format!("{state}.db"));
             environment.push((env::DATABASE_URL.to_owned(), format!("sqlite:{}", path.display())));
         }
+        let mut needed = Vec::new();
         for need in &brick.needs {
-            let variable = format!("{}_URL", need.as_str().to_ascii_uppercase().replace('-', "_"));
-            let external = model.bricks.get(need).and_then(|b| b.external.clone());
-            environment.push((
-                variable,
-                external.unwrap_or_else(|| self.url(&format!("{need}/1"))),
-            ));
+            let variable = env::needed_url_name(need.as_str());
+            match model.bricks.get(need).and_then(|b| b.external.clone()) {
+                Some(external) => environment.push((variable, external)),
+                None => needed.push((variable, self.url(&format!("{need}/1")))),
+            }
         }
         environment.extend(
             brick
@@ -397,8 +408,11 @@ impl Ground {
         }
         environment.push((env::BRICK_CONFIG_INJECTED.to_owned(), injected.join(",")));
         let dir = brick.dir(&self.options.dir);
+        let fingerprint = fingerprint(program, args, &dir, &environment, &brick.health.path);
+        // Ports move: who has to be restarted for another URL is decided where one moves.
+        environment.extend(needed);
         Spec {
-            fingerprint: fingerprint(program, args, &dir, &environment, &brick.health.path),
+            fingerprint,
             version: brick.version.base.clone(),
             zone,
             program: program.to_owned(),
@@ -430,11 +444,9 @@ fn fingerprint(
 ) -> String {
     use std::os::unix::fs::MetadataExt as _;
     let file = std::fs::metadata(program).map(|meta| (meta.len(), meta.mtime(), meta.mtime_nsec()));
-    // The revision is a label: a commit alone restarts nothing.
-    let env: Vec<_> = env
-        .iter()
-        .filter(|(name, _)| name != env::BRICK_REVISION)
-        .collect();
+    // The revision is a label: a commit alone restarts nothing. A port is compared by itself.
+    let same = |(name, _): &&(String, String)| name != env::BRICK_REVISION && name != env::PORT;
+    let env: Vec<_> = env.iter().filter(same).collect();
     let text = format!("{program:?} {:?} {args:?} {dir:?} {env:?} {health}", file.ok());
     format!("{:016x}", fnv(text.as_bytes()))
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::Error;
 use crate::linux::ports::{ephemeral_range, owner};
+use crate::state::Store;
 
 /// First and last port that slots get.
 const FROM: u16 = 20_000;
@@ -88,6 +89,40 @@ impl Assigner {
     }
 }
 
+/// The ports of the slots of one system while it runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Ports {
+    dir: PathBuf,
+    store: Store,
+}
+
+impl Ports {
+    pub(crate) fn new(dir: PathBuf, store: Store) -> Self {
+        Self { dir, store }
+    }
+
+    /// A port that no slot has and nobody listens on.
+    pub(crate) fn fresh(&self, slot: &str) -> Result<u16, Error> {
+        let held: Vec<u16> = self.store.read(|state| state.ports.values().copied().collect());
+        Assigner::new(&self.dir, held).assign(slot)
+    }
+
+    /// Another port for a slot whose port somebody took, with what to say about it; none where it is free.
+    pub(crate) fn instead_of(&self, slot: &str, port: u16) -> Result<Option<(u16, String)>, Error> {
+        if is_free(port) {
+            return Ok(None);
+        }
+        let who = owner(loopback(port)).map_or("another process".to_owned(), |o| {
+            format!("pid {} ({})", o.pid, o.command)
+        });
+        let fresh = self.fresh(slot)?;
+        self.store
+            .update(|state| state.ports.insert(slot.to_owned(), fresh));
+        let msg = format!("port {port} of {slot} was taken by {who}: it is {fresh} now");
+        Ok(Some((fresh, msg)))
+    }
+}
+
 /// FNV-1a, 64 bit: stable over versions and machines, unlike the standard library's hasher.
 pub(crate) fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -118,6 +153,30 @@ mod tests {
         let first = Assigner::new(Path::new("/taken"), []).assign("a").unwrap();
         let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, first)).unwrap();
         assert_ne!(Assigner::new(Path::new("/taken"), []).assign("a").unwrap(), first);
+    }
+
+    #[test]
+    fn a_slot_leaves_a_port_that_somebody_took_and_it_is_said_who() {
+        let dir = tempfile::tempdir().unwrap();
+        let events = crate::events::Events::new();
+        let store = Store::new(
+            dir.path().join("agent.json"),
+            crate::state::State::default(),
+            events,
+        );
+        let ports = Ports::new(dir.path().to_owned(), store.clone());
+        let port = ports.fresh("order/1").unwrap();
+        assert_eq!(ports.instead_of("order/1", port).unwrap(), None);
+        let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+        let (fresh, msg) = ports.instead_of("order/1", port).unwrap().unwrap();
+        assert!(fresh != port && store.read(|state| state.ports["order/1"]) == fresh);
+        for part in [
+            port.to_string(),
+            fresh.to_string(),
+            format!("pid {}", std::process::id()),
+        ] {
+            assert!(msg.contains(&part), "{msg}");
+        }
     }
 
     #[test]

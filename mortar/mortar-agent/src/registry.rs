@@ -83,8 +83,10 @@ impl Told {
             self.renew_at = Instant::now();
             self.context.board.update(slot, |row| row.registered = true);
         }
+        // First what is new: a process that took over replaces the old one in its slot without a gap.
+        let registered = self.register_new(&rows).await;
         self.drop_gone(&rows).await?;
-        let changed = self.register_new(&rows).await?;
+        let changed = registered?;
         if changed || Instant::now() >= self.renew_at {
             self.renew().await?;
         }
@@ -130,7 +132,7 @@ impl Told {
                         addr: loopback(row.port),
                         concurrent: slot.version.is_some(),
                     };
-                    self.lease = match self.context.control.register(&instance).await {
+                    self.lease = match self.context.control.register(&instance, Duration::ZERO).await {
                         // One that control refuses must not keep the others out; a renewal asks again.
                         Err(error) if error.status().is_some_and(|status| status.is_client_error()) => {
                             refused = Some(error);

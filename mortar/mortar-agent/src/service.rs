@@ -3,18 +3,21 @@
 mod adopt;
 mod handle;
 mod house;
+mod one_off;
 mod revision;
+mod roll;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use brick_core::{Drain, Trigger};
+use brick_core::{BrickName, Drain, Trigger};
 use brick_model::Model;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch as channel};
 
 use crate::api::InstanceState;
 use crate::board::{Board, Role, Row, Slot};
@@ -28,7 +31,7 @@ use crate::logs::Logs;
 use crate::logs::offsets::Offsets;
 use crate::logs::ship::Shipping;
 use crate::plan::Ground;
-use crate::ports::{listen, loopback};
+use crate::ports::{Ports, listen, loopback};
 use crate::state::{SCHEMA, State, Store};
 use crate::supervise::Context;
 use crate::{Error, Options, builder, linux, plan, registry, socket, state};
@@ -36,13 +39,18 @@ use crate::{Error, Options, builder, linux, plan, registry, socket, state};
 pub use adopt::stop_left_behind;
 pub use handle::Handle;
 
+/// Bricks with a new port that wait to be told to those who know them by URL.
+const MOVES_MAX: usize = 1024;
+
 /// Everything that the service and its handles share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) ground: Ground,
     pub(crate) context: Arc<Context>,
     pub(crate) fleet: tokio::sync::Mutex<Fleet>,
-    pub(crate) model: watch::Sender<Arc<Model>>,
+    pub(crate) model: channel::Sender<Arc<Model>>,
+    /// Whether sources are watched.
+    watch: channel::Sender<bool>,
     pub(crate) started: Instant,
     down: Trigger,
     down_asked: Drain,
@@ -56,6 +64,7 @@ pub(crate) struct Shared {
 pub struct Service {
     shared: Arc<Shared>,
     shipping_full: Arc<AtomicBool>,
+    moved: mpsc::Receiver<BrickName>,
     _lock: Lock,
 }
 
@@ -99,7 +108,10 @@ impl Service {
         store.save().await;
         let (hurry, hurry_asked) = brick_core::drain::channel();
         let (down, down_asked) = brick_core::drain::channel();
+        let (moved_to, moved) = mpsc::channel(MOVES_MAX);
         let context = Arc::new(Context {
+            ports: Ports::new(ground.options.dir.clone(), store.clone()),
+            moved: moved_to,
             board: Board::new(),
             events: events.clone(),
             logs: Logs::new(ground.options.log_ring_bytes_max),
@@ -116,7 +128,8 @@ impl Service {
         let shipping_full = shipping.disk_full.clone();
         let shared = Arc::new(Shared {
             fleet: tokio::sync::Mutex::new(Fleet::new(context.clone(), shipping)),
-            model: watch::Sender::new(Arc::new(model)),
+            model: channel::Sender::new(Arc::new(model)),
+            watch: channel::Sender::new(ground.options.watch),
             started: Instant::now(),
             applying: tokio::sync::Mutex::new(()),
             ground,
@@ -128,6 +141,7 @@ impl Service {
         let service = Self {
             shared: shared.clone(),
             shipping_full,
+            moved,
             _lock: lock,
         };
         Ok((service, Handle { shared }))
@@ -150,12 +164,17 @@ impl Service {
         let housekeeping = tokio::spawn(house::keep(shared.clone(), self.shipping_full.clone()));
         let registry = registry::run(shared.context.clone(), shared.model.subscribe(), ended.clone());
         let registry = tokio::spawn(registry);
+        let (is_up, up_asked) = brick_core::drain::channel();
+        let watch = watch::run(shared.clone(), shared.watch.subscribe(), up_asked);
+        let watch = tokio::spawn(watch);
+        let moves = tokio::spawn(roll::follow_moves(shared.clone(), self.moved));
         let up = tokio::select! {
             up = shared.bring_up(&drain) => up,
             () = drain.requested() => Ok(()),
             () = shared.down_asked.requested() => Ok(()),
         };
         if up.is_ok() {
+            is_up.drain();
             let announce = tokio::spawn(announce_ready(shared.clone(), shared.started));
             tokio::select! {
                 () = drain.requested() => {}
@@ -163,7 +182,9 @@ impl Service {
             }
             announce.abort();
         }
-        self.take_down().await;
+        moves.abort();
+        watch.abort();
+        shared.take_down().await;
         ending.drain();
         housekeeping.abort();
         // Both end with the drain; what they were doing is of no use any more.
@@ -171,25 +192,6 @@ impl Service {
         let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
         let _ = std::fs::remove_file(shared.ground.folder.socket());
         up
-    }
-
-    async fn take_down(&self) {
-        let shared = &self.shared;
-        shared
-            .context
-            .events
-            .send(Event::new(EventKind::Down, "the system stops"));
-        let waves = shared.model.borrow().start_order();
-        shared.fleet.lock().await.shutdown(&waves).await;
-        // What was forked outside every session carries the mark of the system.
-        sweep(
-            adopt::mark(&shared.ground.folder),
-            std::collections::HashSet::new(),
-        )
-        .await;
-        shared.context.store.update(|state| state.processes.clear());
-        shared.context.store.save().await;
-        let _ = std::fs::remove_file(shared.ground.folder.handover());
     }
 }
 
@@ -206,6 +208,10 @@ impl Shared {
         for warning in &plan.warnings {
             self.context.events.send(Event::new(EventKind::Warning, warning));
         }
+        let slots = plan.specs.iter().map(|spec| spec.slot.clone());
+        let moved: Vec<Slot> = slots
+            .filter(|slot| plan.moved.contains(&slot.to_string()))
+            .collect();
         let (mut adopted, changed) = self.adopt(&plan).await;
         let mut fleet = self.fleet.lock().await;
         for (of, reason) in &plan.skipped {
@@ -234,6 +240,9 @@ impl Shared {
         self.context.store.save().await;
         // What was adopted but should run otherwise by now is restarted one after the other.
         self.roll(changed).await;
+        for slot in &moved {
+            self.context.tell_moved(slot);
+        }
         Ok(())
     }
 
@@ -266,12 +275,30 @@ impl Shared {
         passed.await;
     }
 
+    async fn take_down(&self) {
+        let stops = Event::new(EventKind::Down, "the system stops");
+        self.context.events.send(stops);
+        let waves = self.model.borrow().start_order();
+        self.fleet.lock().await.shutdown(&waves).await;
+        // What was forked outside every session carries the mark of the system.
+        let spared = std::collections::HashSet::new();
+        sweep(adopt::mark(&self.ground.folder), spared).await;
+        self.context.store.update(|state| state.processes.clear());
+        self.context.store.save().await;
+        let _ = std::fs::remove_file(self.ground.folder.handover());
+    }
+
     pub(crate) async fn build(&self, model: &Model, drain: &Drain) -> Result<(), Error> {
+        let wanted = plan::wanted(model, &self.ground.options.only)?;
+        self.build_of(model, &wanted, drain).await
+    }
+
+    /// Builds these bricks.
+    async fn build_of(&self, model: &Model, wanted: &[BrickName], drain: &Drain) -> Result<(), Error> {
         let options = &self.ground.options;
         let target = options.target_dir.join("release");
-        let wanted = plan::wanted(model, &options.only)?;
         let env = builder::environment(&options.env, &options.target_dir);
-        for build in builder::builds(model, &options.dir, &target, &wanted)? {
+        for build in builder::builds(model, &options.dir, &target, wanted)? {
             match builder::run(&build, &env, &self.context.events, drain).await {
                 Err(Error::MissingProgram { program, hint, .. }) if build.optional => {
                     let msg = format!("`{program}` is not there, so an optional brick is not built: {hint}");

@@ -11,7 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use brick_core::{Drain, chain};
+use brick_core::{BrickRef, Drain, chain};
 use brick_wire::Problem;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -40,6 +40,12 @@ struct LogQuery {
 struct EventQuery {
     #[serde(default)]
     follow: bool,
+}
+
+/// Query of `GET /v1/env`.
+#[derive(Debug, Deserialize)]
+struct EnvQuery {
+    brick: String,
 }
 
 /// Which lines somebody wants.
@@ -92,6 +98,8 @@ fn router(handle: Handle) -> Router {
         .route("/v1/events", get(events))
         .route("/v1/scale", post(scale))
         .route("/v1/kill", post(kill))
+        .route("/v1/roll", post(roll))
+        .route("/v1/env", get(one_off))
         .route("/v1/apply", post(apply))
         .route("/v1/down", post(down))
         .route("/v1/token", post(token))
@@ -109,6 +117,18 @@ async fn scale(State(agent): State<Handle>, body: Bytes) -> Result<Response, Pro
 async fn kill(State(agent): State<Handle>, body: Bytes) -> Result<Response, Problem> {
     let killed = agent.kill(read(&body)?).await.map_err(|e| problem(&e))?;
     Ok(Json(killed).into_response())
+}
+
+async fn roll(State(agent): State<Handle>, body: Bytes) -> Result<Response, Problem> {
+    let rolled = agent.roll(read(&body)?).await.map_err(|e| problem(&e))?;
+    Ok(Json(rolled).into_response())
+}
+
+async fn one_off(State(agent): State<Handle>, Query(query): Query<EnvQuery>) -> Result<Response, Problem> {
+    let of = query.brick.parse::<BrickRef>();
+    let of = of.map_err(|e| Problem::bad_request("invalid_brick", e.to_string()))?;
+    let one_off = agent.one_off(&of).await.map_err(|e| problem(&e))?;
+    Ok(Json(one_off).into_response())
 }
 
 async fn apply(State(agent): State<Handle>, body: Bytes) -> Result<Response, Problem> {
@@ -237,7 +257,7 @@ fn problem(error: &Error) -> Problem {
         | Error::Command { .. }
         | Error::MissingProgram { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         Error::Control(_) => StatusCode::SERVICE_UNAVAILABLE,
-        Error::Stopping | Error::Build { .. } => StatusCode::CONFLICT,
+        Error::Stopping | Error::Build { .. } | Error::Roll { .. } => StatusCode::CONFLICT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     Problem::new(status, error.code(), chain(error))

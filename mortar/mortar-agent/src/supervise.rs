@@ -4,13 +4,14 @@ mod backoff;
 mod ending;
 mod needs;
 mod readiness;
+mod roll;
 mod token;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brick_core::{Drain, Incarnation};
+use brick_core::{BrickName, Drain, Incarnation};
 use parking_lot::Mutex;
 use rustix::process::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,15 +19,17 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::api::InstanceState;
-use crate::board::{Board, Role};
+use crate::board::{Board, Role, Slot};
 use crate::control::Control;
 use crate::events::{Event, EventKind, Events};
-use crate::launch::{self, Listeners, Spec};
+use crate::launch::{self, Listeners, Spec, install_hint};
 use crate::linux::process::Process;
-use crate::logs::Logs;
 use crate::logs::offsets::Offsets;
+use crate::logs::{self, Logs};
+use crate::ports::Ports;
 use crate::state::{Record, Store};
 use backoff::Backoff;
+pub(crate) use roll::Rejected;
 
 /// Log lines that are shown with a failure.
 const TAIL_LINES: usize = 12;
@@ -44,11 +47,24 @@ pub(crate) struct Context {
     pub(crate) control: Control,
     pub(crate) client: brick_wire::Client,
     pub(crate) listeners: Listeners,
+    pub(crate) ports: Ports,
+    /// Bricks whose first slot has another port now, for those who know them by URL.
+    pub(crate) moved: mpsc::Sender<BrickName>,
     pub(crate) inherited: Vec<(String, String)>,
     /// Requested when everything is to end at once.
     pub(crate) hurry: Drain,
     /// Children that somebody waits for.
     pub(crate) tracked: Mutex<HashSet<u32>>,
+}
+
+impl Context {
+    /// Says that a slot has another port; the first slot of a brick is the one that others may know by its URL.
+    pub(crate) fn tell_moved(&self, slot: &Slot) {
+        if slot.role == Role::Brick && slot.version.is_none() && slot.number == 1 {
+            // There is room for far more bricks than a system has; one move of each waits for the same restart.
+            let _ = self.moved.try_send(slot.brick.clone());
+        }
+    }
 }
 
 /// What a supervisor can be asked.
@@ -58,6 +74,8 @@ pub(crate) enum Order {
     Stop(oneshot::Sender<()>),
     /// Stop the process and go on with this spec.
     Replace(Arc<Spec>, oneshot::Sender<()>),
+    /// Replace the process by one of this spec without a gap; answers when the new one serves, or why none does.
+    Roll(Arc<Spec>, oneshot::Sender<Result<(), Rejected>>),
     /// Send a signal to the process; its pid comes back, none when there is none.
     Signal(Signal, oneshot::Sender<Option<u32>>),
 }
@@ -68,6 +86,8 @@ pub(crate) struct Supervisor {
     context: Arc<Context>,
     spec: Arc<Spec>,
     orders: mpsc::Receiver<Order>,
+    /// An order that came while a process was being replaced.
+    held: Option<Order>,
     backoff: Backoff,
     waited: bool,
 }
@@ -78,6 +98,8 @@ pub(crate) struct Running {
     pub(crate) process: Process,
     pub(crate) incarnation: Incarnation,
     pub(crate) adopted: bool,
+    /// It was ready before its supervisor began to watch it.
+    proven: bool,
     token_life: Duration,
 }
 
@@ -92,6 +114,8 @@ impl Drop for Task {
 
 enum Next {
     Start,
+    /// Watch this process, which took over from another.
+    Watch(Running),
     Pause(Duration),
     End,
 }
@@ -103,6 +127,7 @@ impl Running {
             process,
             incarnation,
             adopted: true,
+            proven: false,
             token_life: Duration::ZERO,
         }
     }
@@ -114,6 +139,7 @@ impl Supervisor {
             context,
             spec,
             orders,
+            held: None,
             backoff: Backoff::default(),
             waited: false,
         }
@@ -135,6 +161,7 @@ impl Supervisor {
             };
             match next {
                 Next::Start => {}
+                Next::Watch(taken_over) => running = Some(taken_over),
                 Next::Pause(pause) => {
                     if !self.pause(pause).await {
                         return;
@@ -145,13 +172,21 @@ impl Supervisor {
         }
     }
 
+    /// The next order, beginning with one that was held back.
+    async fn order(&mut self) -> Option<Order> {
+        match self.held.take() {
+            Some(order) => Some(order),
+            None => self.orders.recv().await,
+        }
+    }
+
     /// Waits before the next start; false when the supervisor is to end.
     async fn pause(&mut self, pause: Duration) -> bool {
         let until = Instant::now() + pause;
         loop {
             tokio::select! {
                 () = tokio::time::sleep_until(until) => return true,
-                order = self.orders.recv() => match self.idle(order) {
+                order = self.order() => match self.idle(order) {
                     Some(Next::End) => return false,
                     Some(_) => return true,
                     None => {}
@@ -175,6 +210,12 @@ impl Supervisor {
                 let _ = done.send(());
                 Some(Next::Start)
             }
+            // Nothing serves, so there is nothing to keep: the roll waits for readiness by itself.
+            Some(Order::Roll(spec, done)) => {
+                self.spec = spec;
+                let _ = done.send(Ok(()));
+                Some(Next::Start)
+            }
             Some(Order::Signal(_, pid)) => {
                 let _ = pid.send(None);
                 None
@@ -184,6 +225,7 @@ impl Supervisor {
 
     async fn start(&mut self) -> Result<Running, Next> {
         self.wait_for_needs().await?;
+        self.move_from_taken_port();
         self.context.board.update(&self.spec.slot, |row| {
             if row.state != InstanceState::CrashLoop {
                 row.state = InstanceState::Starting;
@@ -191,52 +233,90 @@ impl Supervisor {
             row.version = self.spec.version.clone();
             row.port = self.spec.port;
         });
-        let incarnation = Incarnation::new();
-        let token_life = token::first(&self.context, &self.spec, incarnation).await;
-        let name = self.spec.slot.to_string();
-        let listeners = (self.spec.slot.role == Role::Gateway).then_some(&self.context.listeners);
-        let begin = |offset| self.context.offsets.begin(&name, offset, incarnation);
-        let launched = launch::launch(&self.spec, &self.context.inherited, incarnation, listeners, begin);
-        let launched = match launched {
-            Ok(launched) => launched,
+        let running = match self.launch(&self.spec.clone()).await {
+            Ok((running, _)) => running,
             Err(error) => return Err(self.not_started(&error)),
         };
-        let id = launched.process.id();
-        self.context.tracked.lock().insert(id.pid);
-        self.context.store.update(|state| {
-            let record = Record {
-                process: id,
-                incarnation,
-                fingerprint: self.spec.fingerprint.clone(),
-                port: self.spec.port,
-                started: jiff::Timestamp::now(),
-            };
-            state.processes.insert(name.clone(), record);
-        });
+        self.record(&running);
         let store = self.context.store.clone();
         tokio::spawn(async move { store.save().await });
-        tracing::debug!(slot = %name, pid = id.pid, offset = launched.log_offset, "started");
-        self.tell(EventKind::Starting, format!("{name} starts (pid {})", id.pid));
-        Ok(Running {
+        let (slot, pid) = (&self.spec.slot, running.process.id().pid);
+        self.tell(EventKind::Starting, format!("{slot} starts (pid {pid})"));
+        Ok(running)
+    }
+
+    /// Starts a process; with it the offset of the log file at which its lines begin.
+    async fn launch(&self, spec: &Spec) -> std::io::Result<(Running, u64)> {
+        let incarnation = Incarnation::new();
+        let token_life = token::first(&self.context, spec, incarnation).await;
+        let name = spec.slot.to_string();
+        let listeners = (spec.slot.role == Role::Gateway).then_some(&self.context.listeners);
+        let begin = |offset| self.context.offsets.begin(&name, offset, incarnation);
+        let launched = launch::launch(spec, &self.context.inherited, incarnation, listeners, begin)?;
+        let pid = launched.process.id().pid;
+        self.context.tracked.lock().insert(pid);
+        tracing::debug!(slot = %name, pid, offset = launched.log_offset, "started");
+        let running = Running {
             process: launched.process,
             incarnation,
             adopted: false,
+            proven: false,
             token_life,
-        })
+        };
+        Ok((running, launched.log_offset))
+    }
+
+    /// Notes the process of the slot for the next agent.
+    fn record(&self, running: &Running) {
+        let record = Record {
+            process: running.process.id(),
+            incarnation: running.incarnation,
+            fingerprint: self.spec.fingerprint.clone(),
+            port: self.spec.port,
+            started: jiff::Timestamp::now(),
+        };
+        let slot = self.spec.slot.to_string();
+        self.context
+            .store
+            .update(|state| state.processes.insert(slot, record));
+    }
+
+    /// A brick whose port somebody else took since its last start gets another one. The platform's own ports stay: every
+    /// process knows them.
+    fn move_from_taken_port(&mut self) {
+        let (slot, taken) = (self.spec.slot.clone(), self.spec.port);
+        if slot.role != Role::Brick {
+            return;
+        }
+        match self.context.ports.instead_of(&slot.to_string(), taken) {
+            Ok(None) => {}
+            Ok(Some((port, msg))) => {
+                self.spec = Arc::new(self.spec.at_port(port));
+                self.tell(EventKind::Warning, msg);
+                self.context.tell_moved(&slot);
+            }
+            Err(error) => self.tell(EventKind::Warning, error.to_string()),
+        }
     }
 
     fn not_started(&mut self, error: &std::io::Error) -> Next {
         let slot = &self.spec.slot;
         let pause = self.backoff.died(Instant::now(), Duration::ZERO, rand::random());
-        let why = format!(
-            "{slot} cannot be started: {}: {error}",
-            self.spec.program.display()
-        );
+        let program = self.spec.program.display().to_string();
+        let hint = match error.kind() {
+            std::io::ErrorKind::NotFound => format!("; {}", install_hint(&program)),
+            _ => String::new(),
+        };
+        let why = format!("{slot} cannot be started: {program}: {error}{hint}");
         let before = self.context.board.get(slot).map(|row| row.state);
         self.set(InstanceState::Failed, Some(why.clone()));
         self.context.board.update(slot, |row| row.given_up = true);
         if before != Some(InstanceState::Failed) {
-            self.tell(EventKind::Failed, format!("{why}; it is tried again"));
+            let lines = logs::last_written(&self.spec.log, 0, TAIL_LINES);
+            let event = Event::new(EventKind::Failed, format!("{why}. It is tried again")).brick(&slot.brick);
+            self.context
+                .events
+                .send(event.instance(slot.to_string()).lines(lines));
         }
         Next::Pause(pause.max(Duration::from_millis(500)))
     }
@@ -248,7 +328,9 @@ impl Supervisor {
             row.pid = Some(running.process.id().pid);
             row.incarnation = Some(running.incarnation);
             row.adopted = running.adopted;
-            (row.answered, row.healthy, row.registered) = (false, false, false);
+            if !running.proven {
+                (row.answered, row.healthy, row.registered) = (false, false, false);
+            }
         });
         if running.adopted {
             self.tell(
@@ -257,18 +339,13 @@ impl Supervisor {
             );
         }
         let (sender, mut healthy) = watch::channel(None);
-        let url = format!("http://127.0.0.1:{}{}", self.spec.port, self.spec.health_path);
         let client = self.context.client.clone();
-        let _prober = Task(tokio::spawn(readiness::probe(
-            client,
-            url,
-            self.spec.health_every,
-            sender,
-        )));
-        let _keeper = self.keep_token(&running);
+        let probe = readiness::probe(client, self.spec.health_url(), self.spec.health_every, sender);
+        let _prober = Task(tokio::spawn(probe));
+        let mut keeper = self.keep_token(&running);
         let mut announcer: Option<Task> = None;
-        let mut ready_since: Option<Instant> = None;
-        let mut grace = Some(started + self.spec.health_grace);
+        let mut ready_since = running.proven.then_some(started);
+        let mut grace = (!running.proven).then_some(started + self.spec.health_grace);
         loop {
             let patience = grace.unwrap_or(started + Duration::from_secs(86_400 * 365));
             tokio::select! {
@@ -277,7 +354,7 @@ impl Supervisor {
                     let ready_for = ready_since.map_or(Duration::ZERO, |since| since.elapsed());
                     return self.bury(running, started, ready_for).await;
                 }
-                order = self.orders.recv() => match order {
+                order = self.order() => match order {
                     None => return Next::End,
                     Some(Order::Signal(signal, pid)) => {
                         let sent = running.process.signal(signal).is_ok();
@@ -294,9 +371,26 @@ impl Supervisor {
                         let _ = done.send(());
                         return Next::Start;
                     }
+                    Some(Order::Roll(spec, done)) => {
+                        // Both processes read one token file, and it is the new one's now.
+                        drop(keeper.take());
+                        match self.roll(&running, spec).await {
+                            Ok(new) => {
+                                let _ = done.send(Ok(()));
+                                return Next::Watch(Running { proven: true, ..new });
+                            }
+                            Err(rejected) => {
+                                let _ = done.send(Err(rejected));
+                                keeper = self.keep_token(&running);
+                            }
+                        }
+                    }
                 },
                 Ok(()) = healthy.changed() => {
                     let now = *healthy.borrow_and_update() == Some(true);
+                    if now && ready_since.is_some() {
+                        continue;
+                    }
                     ready_since = now.then(|| ready_since.unwrap_or_else(Instant::now));
                     let first = grace.take().is_some();
                     announcer = self.turned(now, first, started, running.incarnation).or(announcer.filter(|_| now));
@@ -335,21 +429,19 @@ impl Supervisor {
                 // Control may be away: the instance is ready all the same.
                 let _ = tokio::time::timeout(LET_GO, known).await;
             }
-            let same = context.board.update(&slot, |row| {
-                let same = row.incarnation == Some(incarnation) && row.healthy;
-                if same {
+            let msg = match first || answered == Some(false) {
+                true => format!("{slot} is ready after {} ms", started.elapsed().as_millis()),
+                false => format!("{slot} is ready again"),
+            };
+            let event = Event::new(EventKind::Ready, msg).brick(&slot.brick);
+            let event = event.instance(slot.to_string());
+            // Told before anybody can see the row: that everything is ready is told last.
+            context.board.update(&slot, |row| {
+                if row.incarnation == Some(incarnation) && row.healthy {
                     (row.state, row.problem, row.given_up) = (InstanceState::Ready, None, false);
+                    context.events.send(event);
                 }
-                same
             });
-            if same == Some(true) {
-                let msg = match first || answered == Some(false) {
-                    true => format!("{slot} is ready after {} ms", started.elapsed().as_millis()),
-                    false => format!("{slot} is ready again"),
-                };
-                let event = Event::new(EventKind::Ready, msg).brick(&slot.brick);
-                context.events.send(event.instance(slot.to_string()));
-            }
         };
         Some(Task(tokio::spawn(announce)))
     }
@@ -357,17 +449,16 @@ impl Supervisor {
     fn never_ready(&self) {
         let slot = &self.spec.slot;
         let grace = self.spec.health_grace.as_secs_f64();
-        let path = &self.spec.health_path;
         let problem = format!(
-            "{slot} is not ready after {grace} s: expected a 2xx answer of http://127.0.0.1:{}{path}; look at its lines, check that it listens on PORT, or raise `health.grace`. It is asked on",
-            self.spec.port
+            "{slot} is not ready after {grace} s: expected a 2xx answer of {}; look at its lines, check that it listens on PORT, or raise `health.grace`. It is asked on",
+            self.spec.health_url()
         );
         self.context.board.update(slot, |row| {
             row.given_up = true;
             row.problem = Some(problem.clone());
         });
         let event = Event::new(EventKind::NeverReady, problem).brick(&slot.brick);
-        let lines = self.context.logs.last(slot, TAIL_LINES);
+        let lines = logs::last_written(&self.spec.log, 0, TAIL_LINES);
         self.context
             .events
             .send(event.instance(slot.to_string()).lines(lines));

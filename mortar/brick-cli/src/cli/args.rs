@@ -20,6 +20,9 @@ pub(crate) struct Up {
     /// Build nothing
     #[arg(long)]
     pub(crate) no_build: bool,
+    /// Build and roll a brick whenever its sources change
+    #[arg(long)]
+    pub(crate) watch: bool,
     /// Address of the edge; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
     pub(crate) edge: Option<SocketAddr>,

@@ -28,7 +28,7 @@ pub(crate) async fn run(dir: &Path, up: cli::Up, output: Output) -> Outcome {
     let options = options(dir, &up)?;
     let (service, handle) = match Service::open(options, loaded.model).await {
         Ok(opened) => opened,
-        Err(mortar_agent::Error::AlreadyRunning { .. }) => return attach(&Agent::of(dir), output).await,
+        Err(mortar_agent::Error::AlreadyRunning { .. }) => return attach(&Agent::of(dir), &up, output).await,
         Err(error) => return Err(explain(&error)),
     };
     let (trigger, drain) = drain::channel();
@@ -68,10 +68,9 @@ pub(crate) async fn run(dir: &Path, up: cli::Up, output: Output) -> Outcome {
 }
 
 /// A running agent applies what changed in the manifest, and its events are shown until Ctrl-C.
-async fn attach(agent: &Agent, output: Output) -> Outcome {
-    let answer: Value = agent
-        .post("/v1/apply", &json!({}), Duration::from_secs(600))
-        .await?;
+async fn attach(agent: &Agent, up: &cli::Up, output: Output) -> Outcome {
+    let apply = json!({ "no_build": up.no_build, "watch": up.watch });
+    let answer: Value = agent.post("/v1/apply", &apply, Duration::from_secs(600)).await?;
     let changes = answer["changes"].as_array().cloned().unwrap_or_default();
     output.progress(&format!(
         "already running in {}; {} change(s) applied",
@@ -132,6 +131,7 @@ fn options(dir: &Path, up: &cli::Up) -> Outcome<Options> {
     Ok(Options {
         only: only.collect::<Outcome<_>>()?,
         build: !up.no_build,
+        watch: up.watch,
         edge: up.edge,
         console: up.console,
         ..defaults

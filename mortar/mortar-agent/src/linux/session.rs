@@ -94,7 +94,7 @@ fn pids() -> impl Iterator<Item = u32> {
 }
 
 /// Whether a process was started with exactly this variable.
-fn has_environment(pid: u32, variable: &str) -> bool {
+pub(crate) fn has_environment(pid: u32, variable: &str) -> bool {
     let Ok(bytes) = std::fs::read(format!("/proc/{pid}/environ")) else {
         return false;
     };

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::lines::{Line, Lines};
 use super::offsets::Offsets;
-use super::{Logs, Source, open_for_tail, parse};
+use super::{Found, Logs, Source, open_for_tail, parse};
 use crate::events::{Event, EventKind, Events};
 use crate::linux;
 
@@ -51,6 +51,7 @@ struct Shipper {
     source: Source,
     name: String,
     zone: String,
+    found: Found,
     lines: Lines,
     punched: u64,
     told: bool,
@@ -62,6 +63,7 @@ pub(crate) async fn run(shared: Shipping, source: Source, zone: String, drain: D
         return;
     };
     let name = source.slot.to_string();
+    let found = Found::of(&file);
     let lines = match shared.offsets.shipped(&name) {
         Some(offset) => Lines::at(file, offset),
         None => Lines::resume(file, 0),
@@ -72,6 +74,7 @@ pub(crate) async fn run(shared: Shipping, source: Source, zone: String, drain: D
         source,
         name,
         zone,
+        found,
         lines,
         told: false,
     };
@@ -228,7 +231,7 @@ impl Shipper {
         ];
         attributes.extend(parsed.fields.iter().map(|(key, value)| pair(key, field(value))));
         LogRecord {
-            time_unix_nano: parsed.ts.map_or(now, nanoseconds),
+            time_unix_nano: nanoseconds(parsed.ts.unwrap_or_else(|| self.found.written(line))),
             observed_time_unix_nano: now,
             severity_number: parsed.level.severity(),
             severity_text: parsed.level.as_str().to_owned(),

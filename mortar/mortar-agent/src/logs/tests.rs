@@ -174,6 +174,37 @@ async fn the_ring_shows_lines_as_they_come_and_the_end_at_a_drain() {
     writeln!(file, "third").unwrap();
     trigger.drain();
     tail.await.unwrap();
-    assert_eq!(logs.last(&source.slot, 1), ["third"]);
+    assert_eq!(last_written(&source.path, 0, 1), ["third"]);
+    assert_eq!(last_written(&source.path, 12, 9).len(), 2);
     assert_eq!(logs.lines(|slot| slot.brick.as_str() == "order").len(), 3);
+}
+
+#[tokio::test]
+async fn lines_written_while_no_agent_ran_are_no_younger_than_their_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = source(dir.path());
+    let (mut file, _) = open_for_append(&source.path).unwrap();
+    writeln!(
+        file,
+        "plain\n{}",
+        r#"{"ts":"2026-01-02T03:04:05Z","msg":"dated"}"#
+    )
+    .unwrap();
+    let changed: jiff::Timestamp = "2026-02-03T04:05:06Z".parse().unwrap();
+    file.set_modified(changed.into()).unwrap();
+    let logs = Logs::new(1 << 20);
+    let mut live = logs.follow();
+    let began = jiff::Timestamp::now();
+    let task = tokio::spawn({
+        let (logs, source) = (logs.clone(), source.clone());
+        async move { logs.tail(source, Drain::never()).await }
+    });
+    assert_eq!(live.recv().await.unwrap().ts, changed);
+    assert_eq!(
+        live.recv().await.unwrap().ts,
+        "2026-01-02T03:04:05Z".parse().unwrap()
+    );
+    writeln!(file, "new").unwrap();
+    assert!(live.recv().await.unwrap().ts >= began);
+    task.abort();
 }

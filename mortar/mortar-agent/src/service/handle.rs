@@ -86,6 +86,7 @@ impl Handle {
                 && rows
                     .iter()
                     .all(|(_, row)| !counted(row.state) || row.state == InstanceState::Ready),
+            watch: *shared.watch.borrow(),
             problems: rows.iter().filter_map(|(_, row)| row.problem.clone()).collect(),
             counters: Counters {
                 log_lines_cut,
@@ -162,6 +163,9 @@ impl Handle {
                 rendered: invalid.render(false),
             })?;
         let model = Arc::new(loaded.model);
+        if apply.watch {
+            shared.watch.send_replace(true);
+        }
         if !apply.no_build {
             shared.build(&model, &shared.down_asked).await?;
         }

@@ -3,6 +3,8 @@
 //! says.
 
 mod helper;
+mod roll;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -126,6 +128,19 @@ async fn a_system_comes_up_heals_scales_and_goes_down_without_a_trace() {
     let (trigger, drain) = drain::channel();
     let run = tokio::spawn(service.run(drain));
     ready(&handle).await;
+    let told = async {
+        let mut told = handle.events();
+        let mut ready = 0;
+        loop {
+            match told.next().await.unwrap().kind {
+                EventKind::Ready => ready += 1,
+                EventKind::AllReady => return ready,
+                _ => {}
+            }
+        }
+    };
+    // Only when every instance has been told to be ready, so is the system.
+    assert_eq!(told.await, 5);
     let names: Vec<String> = handle.ps().into_iter().map(|ps| ps.instance).collect();
     assert_eq!(
         names,

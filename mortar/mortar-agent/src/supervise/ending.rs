@@ -13,6 +13,7 @@ use crate::board::Role;
 use crate::events::{Event, EventKind};
 use crate::linux::process::Exit;
 use crate::linux::session::{Mark, sweep};
+use crate::logs;
 
 impl Supervisor {
     /// After a death: nothing of it stays, and it is said when it starts again.
@@ -42,7 +43,7 @@ impl Supervisor {
                 "{slot} is in a crash loop: 5 deaths within 30 s, the last with {exit}; its last lines say why. It is started again, ever more slowly"
             );
             let event = Event::new(EventKind::CrashLoop, msg).brick(&slot.brick);
-            let lines = self.context.logs.last(&slot, TAIL_LINES);
+            let lines = logs::last_written(&self.spec.log, 0, TAIL_LINES);
             self.context
                 .events
                 .send(event.instance(slot.to_string()).lines(lines));
@@ -70,42 +71,64 @@ impl Supervisor {
                 () = running.process.ended() => {}
             }
         }
-        running.process.terminate();
-        tokio::select! {
-            () = running.process.ended() => {}
-            () = tokio::time::sleep(self.spec.stop_grace) => {}
-            () = hurry.requested() => {}
-        }
-        // It may have ended already.
-        let _ = running.process.signal(Signal::KILL);
-        running.process.ended().await;
+        self.terminate(&running).await;
         let exit = self.clear(&running).await;
         self.set(InstanceState::Stopped, None);
         self.tell(EventKind::Stopped, format!("{slot} stopped with {exit}"));
     }
 
+    /// Asks the process to end, and kills it after its grace.
+    async fn terminate(&self, running: &Running) {
+        running.process.terminate();
+        tokio::select! {
+            () = running.process.ended() => {}
+            () = tokio::time::sleep(self.spec.stop_grace) => {}
+            () = self.context.hurry.requested() => {}
+        }
+        // It may have ended already.
+        let _ = running.process.signal(Signal::KILL);
+        running.process.ended().await;
+    }
+
+    /// Ends a process that another one took over from; it serves what it has begun.
+    pub(super) async fn finish(&self, old: &Running) {
+        self.terminate(old).await;
+        let exit = self.sweep(old).await;
+        let (slot, pid) = (&self.spec.slot, old.process.id().pid);
+        self.tell(
+            EventKind::Stopped,
+            format!("{slot}: the old process (pid {pid}) stopped with {exit}"),
+        );
+    }
+
     /// Ends what the process left behind and forgets it.
     async fn clear(&self, running: &Running) -> Exit {
         let slot = &self.spec.slot;
-        let mark = Mark {
-            leader: Some(running.process.id()),
-            environment: format!("{}={}", env::BRICK_INCARNATION, running.incarnation),
-        };
         self.context.board.update(slot, |row| {
             (row.pid, row.incarnation, row.adopted) = (None, None, false);
             (row.healthy, row.answered, row.registered) = (false, false, false);
         });
-        let left = sweep(mark, HashSet::new()).await;
-        if left > 0 {
-            tracing::debug!(%slot, left, "ended what the process left behind");
-        }
-        let exit = running.process.reap();
-        self.context.tracked.lock().remove(&running.process.id().pid);
+        let exit = self.sweep(running).await;
         self.context
             .store
             .update(|state| state.processes.remove(&slot.to_string()));
         let store = self.context.store.clone();
         tokio::spawn(async move { store.save().await });
+        exit
+    }
+
+    /// Ends what a process that has ended left behind; how it ended.
+    pub(super) async fn sweep(&self, running: &Running) -> Exit {
+        let mark = Mark {
+            leader: Some(running.process.id()),
+            environment: format!("{}={}", env::BRICK_INCARNATION, running.incarnation),
+        };
+        let left = sweep(mark, HashSet::new()).await;
+        if left > 0 {
+            tracing::debug!(slot = %self.spec.slot, left, "ended what the process left behind");
+        }
+        let exit = running.process.reap();
+        self.context.tracked.lock().remove(&running.process.id().pid);
         exit
     }
 }

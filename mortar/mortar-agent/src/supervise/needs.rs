@@ -30,12 +30,16 @@ impl Supervisor {
         loop {
             tokio::select! {
                 () = &mut met => return Ok(()),
-                order = self.orders.recv() => {
+                order = self.order() => {
                     let slot = self.spec.slot.clone();
                     match order {
                         Some(Order::Replace(spec, done)) => {
                             self.spec = spec;
                             let _ = done.send(());
+                        }
+                        Some(Order::Roll(spec, done)) => {
+                            self.spec = spec;
+                            let _ = done.send(Ok(()));
                         }
                         Some(Order::Signal(_, pid)) => { let _ = pid.send(None); }
                         Some(Order::Stop(done)) => {

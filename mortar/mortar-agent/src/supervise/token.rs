@@ -46,7 +46,7 @@ impl Supervisor {
 }
 
 /// Gets a process token and puts it into its file; its life.
-async fn issue(context: &Context, spec: &Spec, incarnation: Incarnation) -> Option<Duration> {
+pub(super) async fn issue(context: &Context, spec: &Spec, incarnation: Incarnation) -> Option<Duration> {
     let issued = context
         .control
         .process_token(&spec.slot.brick, incarnation, &spec.scopes)

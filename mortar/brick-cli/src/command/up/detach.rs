@@ -63,7 +63,8 @@ fn spawn(dir: &Path, up: &cli::Up, log: &Path) -> Outcome<Child> {
     command
         .arg("up")
         .arg(dir)
-        .args(up.no_build.then_some("--no-build"));
+        .args(up.no_build.then_some("--no-build"))
+        .args(up.watch.then_some("--watch"));
     command.args(up.only.iter().flat_map(|brick| ["--only", brick]));
     if let Some(edge) = up.edge {
         command.arg("--edge").arg(edge.to_string());

@@ -134,6 +134,8 @@ fn label(kind: EventKind) -> (&'static str, Tone) {
         EventKind::Stopping => ("stop", Tone::Dim),
         EventKind::Stopped | EventKind::Down => ("stopped", Tone::Dim),
         EventKind::Changed => ("changed", Tone::Good),
+        EventKind::RollStarted => ("roll", Tone::Dim),
+        EventKind::Replaced | EventKind::RollDone => ("rolled", Tone::Good),
         EventKind::Unready | EventKind::Exited | EventKind::Skipped | EventKind::Warning => {
             ("warning", Tone::Warn)
         }

@@ -1,6 +1,6 @@
 //! The parts that the test binary plays as a child: control, gateway, telemetry, or a brick.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
@@ -86,7 +86,8 @@ async fn gateway() {
     offered.unwrap();
 }
 
-type Known = Arc<Mutex<BTreeSet<String>>>;
+/// Bricks by incarnation.
+type Known = Arc<Mutex<BTreeMap<String, String>>>;
 
 /// A control that tells on its output what it is told, and forgets everything when it dies.
 fn control() -> Router {
@@ -129,18 +130,13 @@ fn control() -> Router {
         .route(
             "/api/registry/v1/instances",
             post(|State(known): State<Known>, Json(new): Json<Value>| async move {
-                let incarnation = new["incarnation"].as_str().unwrap().to_owned();
-                known.lock().unwrap().insert(incarnation);
-                say(&format!(
-                    "registered {}{}/{}",
-                    new["brick"].as_str().unwrap(),
-                    if new["concurrent"] == true { "@" } else { "" }.to_owned()
-                        + new["version"]
-                            .as_str()
-                            .filter(|_| new["concurrent"] == true)
-                            .unwrap_or(""),
-                    new["slot"]
-                ));
+                let text = |key: &str| new[key].as_str().unwrap().to_owned();
+                known.lock().unwrap().insert(text("incarnation"), text("brick"));
+                let of = match new["concurrent"] == true {
+                    true => format!("{}@{}", text("brick"), text("version")),
+                    false => text("brick"),
+                };
+                say(&format!("registered {of}/{}", new["slot"]));
                 Json(json!({ "lease_ms": 10_000 }))
             }),
         )
@@ -152,7 +148,7 @@ fn control() -> Router {
                     let asked = asked["renew"].as_array().unwrap().iter();
                     let unknown: Vec<&str> = asked
                         .filter_map(|renewal| renewal["incarnation"].as_str())
-                        .filter(|incarnation| !known.contains(*incarnation))
+                        .filter(|incarnation| !known.contains_key(*incarnation))
                         .collect();
                     Json(json!({ "unknown": unknown }))
                 },
@@ -166,6 +162,15 @@ fn control() -> Router {
                     Json(json!({ "let_go": true }))
                 },
             ),
+        )
+        .route(
+            "/bus/v1/acks",
+            get(|State(known): State<Known>| async move {
+                let known = known.lock().unwrap();
+                let follow = known.iter().filter(|(_, brick)| brick.as_str() != "legacy");
+                let items: Vec<Value> = follow.map(|(one, _)| json!({ "incarnation": one })).collect();
+                Json(json!({ "items": items }))
+            }),
         )
         .with_state(Known::default())
 }
