@@ -54,7 +54,7 @@ export function Bricks() {
           : html`<${Waiting} failed=${told.error !== null} />`}
         ${raw && !rows.length && html`<${Nothing} narrowed=${Boolean(text || tone)} />`}
       </section>
-      ${group && html`<${Panel} key=${instance?.slot ?? group.name} group=${group} instance=${instance} figures=${figures} events=${events} onSelect=${select} />`}
+      ${group && html`<${Panel} key=${instance?.slot ?? group.name} group=${group} groups=${groups} instance=${instance} figures=${figures} events=${events} onSelect=${select} />`}
     </div>
     ${group && asked.get('do') && html`<${ActionDialog} key=${`${asked.get('do')} ${selected}`} kind=${asked.get('do')} group=${group} instance=${instance} onClose=${() => change({ do: '' }, { replace: true })} />`}
   </div>`;

@@ -99,6 +99,7 @@ test('an instance shows its health with what it depends on, what it says of itse
     const health = panel(page).locator('.findings').last();
     assert.match(await health.innerText(), /product[\s\S]*payment[\s\S]*no answer within 500 ms/);
     for (const expected of ['SDK version', 'Flag express-shipping', 'order/1 is ready after 180 ms']) await panel(page).getByText(expected).waitFor();
+    await panel(page).getByRole('button', { name: 'shipping' }).waitFor();
     await panel(page).locator('.last-lines li').first().waitFor();
     assert.equal(await panel(page).getByRole('link', { name: 'All its logs' }).getAttribute('href'), '/console/logs?instance=order%2F1');
     await panel(page).getByRole('link', { name: 'Failed' }).click();

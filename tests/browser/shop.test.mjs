@@ -77,3 +77,49 @@ test('one purchase in the shop is one trace in the console, through every brick,
   assert.deepEqual([page.foreign, page.trouble], [[], []]);
   await page.context().close();
 });
+
+test('in the console a brick is scaled, rolled, and one of its instances killed, and each is seen to happen', async () => {
+  const page = await open(browser, shop.console);
+  await page.getByRole('heading', { name: 'shop', level: 1 }).waitFor();
+  await page.getByRole('link', { name: 'Bricks', exact: true }).click();
+  const row = (name) => page.locator('.brick-row').filter({ has: page.locator('.name', { hasText: new RegExp(`^${name}$`) }) });
+  const dialog = page.getByRole('dialog');
+  const pid = async (name) => (await row(name).locator('.c-pid').textContent()) ?? '';
+  const act = async (button, outcome) => {
+    await dialog.getByRole('button', { name: button, exact: true }).click();
+    await dialog.getByText(outcome).waitFor({ timeout: 60_000 });
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+  };
+  await row('order/2').getByText('ready').waitFor();
+  const before = await pid('order/1');
+  assert.match(before, /^\d+$/);
+
+  await row('order/1').click();
+  const panel = page.getByRole('complementary', { name: 'order/1' });
+  await panel.getByText('SDK version').waitFor();
+  await panel.locator('.findings', { hasText: 'state' }).waitFor();
+  await panel.getByRole('button', { name: 'payment' }).waitFor();
+  await panel.locator('.last-lines li').first().waitFor();
+
+  await page.keyboard.press('x');
+  await act('Kill', `SIGKILL was sent to order/1 (pid ${before}).`);
+  await page.waitForFunction(([old]) => {
+    const facts = [...document.querySelectorAll('.facts > div')].map((one) => one.textContent ?? '');
+    return facts.some((text) => text === 'Stateready') && facts.some((text) => text.startsWith('PID') && text !== `PID${old}`);
+  }, [before], { timeout: 20_000 });
+
+  await page.keyboard.press('s');
+  await dialog.getByRole('button', { name: 'One more' }).click();
+  await act('Scale', 'Done.');
+  await row('order/3').getByText('ready').waitFor({ timeout: 20_000 });
+
+  await page.keyboard.press('r');
+  await act('Roll', 'Replaced order/1, order/2, order/3.');
+  await page.keyboard.press('s');
+  await dialog.getByRole('button', { name: 'One less' }).click();
+  await act('Scale', 'Done.');
+  await row('order/3').waitFor({ state: 'detached', timeout: 20_000 });
+  assert.deepEqual([page.foreign, page.trouble], [[], []]);
+  await page.context().close();
+});

@@ -16,10 +16,10 @@ import { restartsOf } from './model.js';
 const EVERY_MS = 5_000;
 
 /**
- * @param {{ group: Group, instance: Instance | null, figures: Map<string, import('./model.js').Figures>,
+ * @param {{ group: Group, groups: Group[], instance: Instance | null, figures: Map<string, import('./model.js').Figures>,
  *   events: import('./events.js').Event[], onSelect: (id: string) => void }} props
  */
-export function Panel({ group, instance, figures, events, onSelect }) {
+export function Panel({ group, groups, instance, figures, events, onSelect }) {
   const element = useRef(/** @type {HTMLElement | null} */ (null));
   /** @param {KeyboardEvent} event */
   const press = (event) => {
@@ -28,6 +28,7 @@ export function Panel({ group, instance, figures, events, onSelect }) {
     /** @type {HTMLElement | null} */ (document.querySelector('.brick-grid'))?.focus();
   };
   const own = group.instances.length > 1 && instance ? figures.get(instance.slot) ?? null : group.figures ?? figures.get(instance?.slot ?? '') ?? null;
+  const needs = html`<${Needs} group=${group} groups=${groups} onSelect=${onSelect} />`;
   return html`<aside class="card panel" aria-label=${instance?.slot ?? group.name} tabindex="-1" ref=${element} onKeyDown=${press}>
     <header>
       <h2><span class="state" data-tone=${instance?.tone ?? group.tone}><span class="dot" aria-hidden="true"></span></span><bdi>${instance?.slot ?? group.name}</bdi></h2>
@@ -36,7 +37,7 @@ export function Panel({ group, instance, figures, events, onSelect }) {
     ${instance?.problem && html`<p class="problem" role="alert">${instance.problem}</p>`}
     <${Actions} group=${group} instance=${instance} />
     <${Numbers} of=${own} />
-    ${instance ? html`<${Behind} instance=${instance} />` : html`<${Siblings} group=${group} onSelect=${onSelect} />`}
+    ${instance ? html`<${Behind} instance=${instance}>${needs}</${Behind}>` : html`<${Siblings} group=${group} onSelect=${onSelect} />${needs}`}
     <${LastLines} brick=${group.name} slot=${instance?.slot ?? ''} />
     <${Happened} events=${events} brick=${group.name} slot=${instance?.slot ?? ''} />
     <${Ways} group=${group} instance=${instance} onSelect=${onSelect} />
@@ -63,8 +64,8 @@ function Numbers({ of }) {
   </dl>`;
 }
 
-/** What the instance itself answers. @param {{ instance: Instance }} props */
-function Behind({ instance }) {
+/** What the instance itself answers. @param {{ instance: Instance, children?: any }} props */
+function Behind({ instance, children }) {
   const [told, setTold] = useState(/** @type {{ data: any, failure: string }} */ ({ data: null, failure: '' }));
   useEffect(() => {
     const stop = new AbortController();
@@ -87,7 +88,24 @@ function Behind({ instance }) {
   }, [instance.slot, instance.incarnation]);
   return html`${told.failure && html`<p class="problem" role="alert">${told.failure}. Asked again every five seconds.</p>`}
     <${Health} of=${told.data?.health} waiting=${!told.data && !told.failure} />
+    ${children}
     <${Facts} instance=${instance} info=${told.data?.info} addr=${told.data?.addr} />`;
+}
+
+/** What the manifest says that it needs, and how that fares. @param {{ group: Group, groups: Group[], onSelect: (id: string) => void }} props */
+function Needs({ group, groups, onSelect }) {
+  if (!group.needs.length) return null;
+  return html`<h3>Needs</h3>
+    <ul class="siblings">
+      ${group.needs.map((name) => {
+        const one = groups.find((candidate) => candidate.name === name);
+        if (!one) return html`<li key=${name}><bdi>${name}</bdi><span class="muted small">outside the system</span></li>`;
+        return html`<li key=${name}>
+          <button type="button" class="link" onClick=${() => onSelect(`brick:${name}`)}><span class="state" data-tone=${one.tone}><span class="dot" aria-hidden="true"></span><bdi>${name}</bdi></span></button>
+          <span class="muted small">${one.instances.length ? `${one.ready} of ${one.instances.length} ready` : 'no instance'}</span>
+        </li>`;
+      })}
+    </ul>`;
 }
 
 /** @param {{ instance: Instance, info: any, addr: string | undefined }} props */
