@@ -114,12 +114,15 @@ test('in the console a brick is scaled, rolled, and one of its instances killed,
   await act('Scale', 'Done.');
   await row('order/3').getByText('ready').waitFor({ timeout: 20_000 });
 
-  await page.keyboard.press('r');
-  await act('Roll', 'Replaced order/1, order/2, order/3.');
   await page.keyboard.press('s');
   await dialog.getByRole('button', { name: 'One less' }).click();
   await act('Scale', 'Done.');
   await row('order/3').waitFor({ state: 'detached', timeout: 20_000 });
+
+  // The one brick without a build: the copy that runs here is outside the workspace that builds the others.
+  await row('recommendation').click();
+  await page.keyboard.press('r');
+  await act('Roll', 'Replaced recommendation/1.');
   assert.deepEqual([page.foreign, page.trouble], [[], []]);
   await page.context().close();
 });
