@@ -79,9 +79,8 @@ test('one purchase in the shop is one trace in the console, through every brick,
 });
 
 test('in the console a brick is scaled, rolled, and one of its instances killed, and each is seen to happen', async () => {
-  const page = await open(browser, shop.console);
-  await page.getByRole('heading', { name: 'shop', level: 1 }).waitFor();
-  await page.getByRole('link', { name: 'Bricks', exact: true }).click();
+  const { url } = await shop.brick('open', 'bricks', '--print');
+  const page = await open(browser, url);
   const row = (name) => page.locator('.brick-row').filter({ has: page.locator('.name', { hasText: new RegExp(`^${name}$`) }) });
   const dialog = page.getByRole('dialog');
   const pid = async (name) => (await row(name).locator('.c-pid').textContent()) ?? '';
