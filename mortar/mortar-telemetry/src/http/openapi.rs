@@ -8,13 +8,30 @@ use super::params;
 
 /// The document.
 pub fn document() -> Document {
-    let path = |rest: &str| format!("/api/telemetry/v1{rest}");
-    let get = |rest: &str, summary: &str| Operation::get(&path(rest)).summary(summary).access("admin");
-    Document::new("telemetry", env!("CARGO_PKG_VERSION"))
-        .description(
-            "Traces, logs, metrics and the service graph of the system, as far as they are kept. OTLP/HTTP (protobuf) is \
-             taken on its own port: POST /v1/traces, /v1/logs, /v1/metrics.",
+    let document = Document::new("telemetry", env!("CARGO_PKG_VERSION")).description(
+        "Traces, logs, metrics and the service graph of the system, as far as they are kept. OTLP/HTTP (protobuf) is \
+         taken on its own port: POST /v1/traces, /v1/logs, /v1/metrics.",
+    );
+    metrics(logs(traces(document)))
+        .operation(
+            get("/graph", "who called whom in the window, from spans")
+                .query::<params::Graph>()
+                .answer::<api::Graph>(200, "the graph")
+                .problem(400, "a parameter is wrong"),
         )
+        .operation(
+            get("/stats", "what is kept, and what the bounds cost").answer::<api::Stats>(200, "the figures"),
+        )
+}
+
+fn get(rest: &str, summary: &str) -> Operation {
+    Operation::get(&format!("/api/telemetry/v1{rest}"))
+        .summary(summary)
+        .access("admin")
+}
+
+fn traces(document: Document) -> Document {
+    document
         .operation(
             get("/traces", "traces that match, newest first")
                 .query::<params::Traces>()
@@ -34,11 +51,18 @@ pub fn document() -> Document {
                 .problem(400, "a parameter is wrong"),
         )
         .operation(
-            get("/traces/{trace_id}", "one trace with the log records that carry its id")
-                .answer::<api::Trace>(200, "the trace")
-                .problem(400, "no trace id")
-                .problem(404, "nothing of this trace is kept"),
+            get(
+                "/traces/{trace_id}",
+                "one trace with the log records that carry its id",
+            )
+            .answer::<api::Trace>(200, "the trace")
+            .problem(400, "no trace id")
+            .problem(404, "nothing of this trace is kept"),
         )
+}
+
+fn logs(document: Document) -> Document {
+    document
         .operation(
             get("/logs", "log records that match, newest first")
                 .query::<params::Logs>()
@@ -65,18 +89,18 @@ pub fn document() -> Document {
                 .problem(400, "a parameter is wrong")
                 .problem(404, "the record is not kept"),
         )
+}
+
+fn metrics(document: Document) -> Document {
+    document
         .operation(get("/metrics", "all metrics that are kept").answer::<api::Metrics>(200, "the metrics"))
         .operation(
-            get("/metrics/range", "a metric over time: raw, as rate, or a percentile of a histogram")
-                .query::<params::Range>()
-                .answer::<api::Range>(200, "the series")
-                .problem(400, "a parameter is wrong"),
+            get(
+                "/metrics/range",
+                "a metric over time: raw, as rate, or a percentile of a histogram",
+            )
+            .query::<params::Range>()
+            .answer::<api::Range>(200, "the series")
+            .problem(400, "a parameter is wrong"),
         )
-        .operation(
-            get("/graph", "who called whom in the window, from spans")
-                .query::<params::Graph>()
-                .answer::<api::Graph>(200, "the graph")
-                .problem(400, "a parameter is wrong"),
-        )
-        .operation(get("/stats", "what is kept, and what the bounds cost").answer::<api::Stats>(200, "the figures"))
 }
