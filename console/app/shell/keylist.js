@@ -3,7 +3,9 @@ import { html } from '../html.js';
 import { Dialog } from '../dialog.js';
 import { bound, keyHelp, setSingleKeys, singleKeys } from '../keys.js';
 
-const NAMES = /** @type {Record<string, string>} */ ({ 'mod+k': 'Ctrl K or ⌘ K', ' ': 'Space' });
+const NAMES = /** @type {Record<string, string>} */ ({
+  'mod+k': 'Ctrl K or ⌘ K', ' ': 'Space', ArrowDown: '↓', ArrowUp: '↑', PageDown: 'PgDn', PageUp: 'PgUp', Escape: 'Esc',
+});
 /** In lists, whatever their screen. */
 const LISTS = [
   ['↑ ↓', 'Choose'],
