@@ -34,9 +34,10 @@ export function Overview() {
   const asked = Number(params.value.get('window'));
   const seconds = WINDOWS.some((one) => one.seconds === asked) ? asked : 60;
   const selected = params.value.get('select') ?? '';
+  const tests = ['true', 'only'].find((one) => one === params.value.get('tests')) ?? '';
   const told = useLive({ topic: 'system' });
   const registered = useLive({ topic: 'instances' });
-  const graph = useLive({ topic: 'graph', window: seconds });
+  const graph = useLive({ topic: 'graph', window: seconds, ...(tests && { synthetic: tests }) });
   const stats = useLive({ topic: 'stats' });
   const system = useMemo(() => systemOf(told.data), [told.data]);
   const instances = useMemo(() => instancesOf(registered.data), [registered.data]);
@@ -49,7 +50,7 @@ export function Overview() {
   const drawn = useMemo(() => draw(part, mode, new Set(opened.split(','))), [part, mode, opened]);
   const failures = [...new Set([told, registered, graph].flatMap((state) => (state.error ? [state.error.detail] : [])))];
   return html`<div class=${classes('screen', connection.value === 'reconnecting' && 'stale')}>
-    <${Title} name=${system.name} seconds=${seconds} />
+    <${Title} name=${system.name} seconds=${seconds} tests=${tests} />
     <${Tiles} map=${map} known=${registered.at > 0} />
     <${Problems} map=${map} failures=${failures} />
     <div class=${classes('stage', selected && 'with-panel')}>
@@ -72,10 +73,19 @@ export function Overview() {
   </div>`;
 }
 
-/** @param {{ name: string, seconds: number }} props */
-function Title({ name, seconds }) {
+const TESTS = [
+  ['', 'Left out'],
+  ['true', 'Included'],
+  ['only', 'Alone'],
+];
+
+/** @param {{ name: string, seconds: number, tests: string }} props */
+function Title({ name, seconds, tests }) {
   return html`<header class="screen-head">
     <h1>${name || 'Overview'}</h1>
+    <label class="tests small muted" title="Traffic that test suites make">Tests <select onChange=${(/** @type {any} */ event) => change({ tests: event.currentTarget.value })}>
+      ${TESTS.map(([id, text]) => html`<option key=${id} value=${id} selected=${tests === id}>${text}</option>`)}
+    </select></label>
     <div class="segments" role="group" aria-label="Window">
       ${WINDOWS.map(
         (one) => html`<button

@@ -23,7 +23,7 @@ export function Trace({ id }) {
   const source = useTrace(id);
   const { trace, failure, growing, reload } = source;
   const other = (params.value.get('compare') ?? '').toLowerCase();
-  if (failure && !trace) return html`<${Missing} id=${id} failure=${failure} onAgain=${reload} />`;
+  if (failure && !trace) return html`<${Missing} id=${id} failure=${failure} looking=${growing} onAgain=${reload} />`;
   if (!trace) return html`<p class="hint" role="status">Loading trace…</p>`;
   if (TRACE_ID.test(other)) return html`<${Comparison} key=${other} trace=${trace} id=${id} other=${other} />`;
   return html`<div class="screen">
@@ -33,14 +33,15 @@ export function Trace({ id }) {
   </div>`;
 }
 
-/** @param {{ id: string, failure: string, onAgain: () => void }} props */
-function Missing({ id, failure, onAgain }) {
+/** @param {{ id: string, failure: string, looking: boolean, onAgain: () => void }} props */
+function Missing({ id, failure, looking, onAgain }) {
   return html`<section class="empty">
     <h1>${failure === 'missing' ? 'Trace not found' : 'No answer'}</h1>
     <p><code>${id}</code></p>
     <p>${failure === 'missing'
       ? 'Spans arrive a second or two after the request. If it was longer ago, the store was full and let the oldest traces go.'
       : failure}</p>
+    <p class="muted" role="status">${looking ? 'Looking again every two seconds…' : ''}</p>
     <p><button type="button" class="button" onClick=${onAgain}>Look again</button> <a class="button" href="/console/traces">Search</a></p>
   </section>`;
 }

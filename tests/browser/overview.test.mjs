@@ -164,3 +164,22 @@ test('every part of the map is reached by keyboard and has a name', () =>
     assert.ok(names.length > 20);
     for (const [name, tab] of names) assert.ok(name && tab === 0, `${name} ${tab}`);
   }));
+
+/** Waits until the mock has been asked for the graph as expected. */
+async function askedFor(page, synthetic) {
+  const deadline = Date.now() + 10_000;
+  while (!mock.world.asked || mock.world.asked.synthetic !== synthetic) {
+    assert.ok(Date.now() < deadline, `the graph was asked for as ${JSON.stringify(mock.world.asked)}`);
+    await page.evaluate(() => new Promise((done) => requestAnimationFrame(done)));
+  }
+}
+
+test('traffic of test suites is left out unless asked for', async () => {
+  mock.world.asked = null;
+  await visit('/', async (page) => {
+    await askedFor(page, undefined);
+    await page.getByRole('combobox', { name: 'Tests' }).selectOption('Alone');
+    await page.waitForURL(/tests=only/);
+    await askedFor(page, 'only');
+  });
+});

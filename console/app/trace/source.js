@@ -61,6 +61,7 @@ function open(id, tell) {
   const worker = new Worker(new URL('./trace.worker.js', import.meta.url), { type: 'module' });
   /** @type {Map<number, (span: Span | null) => void>} */
   const waiting = new Map();
+  const opened = Date.now();
   let [asked, timer, newest] = [0, 0, 0];
   const reload = () => {
     clearTimeout(timer);
@@ -79,7 +80,10 @@ function open(id, tell) {
       waiting.delete(answer.asked);
     } else if (answer.kind === 'problem') {
       tell.problem(answer.status, answer.detail);
-      tell.growing(false);
+      // Spans come a second or two after the request: who follows a link at once is early, not wrong.
+      const early = answer.status === 404 && Date.now() - opened < YOUNG_MS;
+      tell.growing(early);
+      if (early) timer = setTimeout(reload, LOOK_MS);
     } else {
       if (answer.kind === 'trace') {
         const trace = unpack(answer.trace);

@@ -5,12 +5,12 @@ import { navigate, params } from '../route.js';
 import { TRACE_ID } from './query.js';
 
 const SINCE = [
-  ['5m', 'Last 5 minutes'],
-  ['15m', 'Last 15 minutes'],
-  ['1h', 'Last hour'],
-  ['6h', 'Last 6 hours'],
-  ['24h', 'Last day'],
-  ['7d', 'Last 7 days'],
+  ['5m', '5 minutes'],
+  ['15m', '15 minutes'],
+  ['1h', '1 hour'],
+  ['6h', '6 hours'],
+  ['24h', '1 day'],
+  ['7d', '7 days'],
 ];
 const SYNTHETIC = [
   ['', 'Shown too'],

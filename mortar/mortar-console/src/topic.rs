@@ -27,6 +27,9 @@ pub(crate) enum Topic {
     Graph {
         /// Seconds that count.
         window: u32,
+        /// Whether traffic of test suites counts; left out unless said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        synthetic: Option<Synthetic>,
     },
     /// Which metrics there are.
     Metrics,
@@ -47,6 +50,16 @@ pub(crate) enum Topic {
     },
     /// How full telemetry is and what it dropped.
     Stats,
+}
+
+/// Whether traffic of test suites counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Synthetic {
+    /// Beside the other.
+    True,
+    /// Alone.
+    Only,
 }
 
 /// What is told about a metric.
@@ -101,7 +114,7 @@ impl Topic {
     fn check(&self) -> Result<(), String> {
         match self {
             Self::System | Self::Instances | Self::Bricks | Self::Metrics | Self::Stats => Ok(()),
-            Self::Graph { window } => check_window(*window),
+            Self::Graph { window, .. } => check_window(*window),
             Self::Series {
                 name,
                 by,
@@ -127,10 +140,15 @@ impl Topic {
             Self::System => (Upstream::Control, "/api/system/v1".to_owned()),
             Self::Instances => (Upstream::Control, "/api/registry/v1/instances".to_owned()),
             Self::Bricks => (Upstream::Control, "/api/agent/v1/ps".to_owned()),
-            Self::Graph { window } => (
-                Upstream::Telemetry,
-                format!("/api/telemetry/v1/graph?window={window}s"),
-            ),
+            Self::Graph { window, synthetic } => {
+                let kept = match synthetic {
+                    None => "",
+                    Some(Synthetic::True) => "&synthetic=true",
+                    Some(Synthetic::Only) => "&synthetic=only",
+                };
+                let url = format!("/api/telemetry/v1/graph?window={window}s{kept}");
+                (Upstream::Telemetry, url)
+            }
             Self::Metrics => (Upstream::Telemetry, "/api/telemetry/v1/metrics".to_owned()),
             Self::Stats => (Upstream::Telemetry, "/api/telemetry/v1/stats".to_owned()),
             Self::Series {

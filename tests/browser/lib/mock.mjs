@@ -105,7 +105,8 @@ function state(world, topic) {
     case 'bricks': return world.agent.rows;
     case 'instances': if (world.wide) return wide.instances();
       return world.many ? { items: world.agent.rows.slice(3).map((one) => ({ ...one, slot: one.instance, addr: `127.0.0.1:${one.port}`, ready: true, supervised: true })) } : data.instances(world.down);
-    case 'graph': if (world.wide) return wide.graph(topic.window);
+    case 'graph': world.asked = topic;
+      if (world.wide) return wide.graph(topic.window);
       return world.idle ? { window_s: topic.window, nodes: [], edges: [] } : data.graph(topic.window, now, world);
     case 'metrics': return world.idle ? { items: [] } : data.METRICS;
     case 'series': return data.series(new URLSearchParams({ name: topic.name, step: topic.step, to: now, from: now - topic.window }));

@@ -24,6 +24,11 @@ fn a_wish_becomes_questions() {
         "/api/telemetry/v1/graph?window=60s",
     );
     check(
+        r#"{"topic":"graph","window":60,"synthetic":"only"}"#,
+        Upstream::Telemetry,
+        "/api/telemetry/v1/graph?window=60s&synthetic=only",
+    );
+    check(
         r#"{"topic":"stats"}"#,
         Upstream::Telemetry,
         "/api/telemetry/v1/stats",
