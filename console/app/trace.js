@@ -129,7 +129,7 @@ function Views({ trace, read }) {
       ${view === 'timeline' &&
       html`<label class="check"><input type="checkbox" checked=${withLogs} onChange=${() => change({ logs: withLogs ? 'off' : '' }, { replace: true })} /> Logs inline</label>
         <label class="check"><input type="checkbox" checked=${withPath} onChange=${() => change({ path: withPath ? 'off' : '' }, { replace: true })} /> Critical path</label>
-        <p class="muted small keys">↑ ↓ choose · ← → fold · Enter details · Esc close</p>`}
+        <p class="muted small keys">↑ ↓ or j k choose · ← → fold · Enter details · Esc close</p>`}
     </div>
     <div class=${classes('stage', detailed && 'with-panel')}>
       ${view === 'logs'

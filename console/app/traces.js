@@ -2,6 +2,7 @@
 import { html, signal, useEffect, useState } from './html.js';
 import { plural } from './format.js';
 import { get } from './api.js';
+import { useKeys } from './keys.js';
 import { useLive } from './live.js';
 import { address, change, navigate, params } from './route.js';
 import { systemOf } from './overview/model.js';
@@ -26,7 +27,20 @@ const GROUPS = [
   { key: 'operation', title: 'Operation' },
 ];
 
+/** @param {number} by */
+function step(by) {
+  const all = /** @type {HTMLElement[]} */ ([...document.querySelectorAll('.results .result')]);
+  const here = all.findIndex((one) => one === document.activeElement);
+  all[Math.min(Math.max(here + by, 0), all.length - 1)]?.focus();
+}
+
+const KEYS = [
+  { keys: 'j', text: 'Next trace', act: () => step(1) },
+  { keys: 'k', text: 'Trace before', act: () => step(-1) },
+];
+
 export function Traces() {
+  useKeys('Traces', KEYS);
   const { data } = useLive({ topic: 'system' });
   const [found, setFound] = useState(/** @type {Found} */ ({ items: [], next: null, failure: '', busy: true }));
   const sorted = params.value.get('sort') === 'duration';

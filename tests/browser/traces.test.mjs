@@ -111,6 +111,20 @@ test('the heat map counts all traces that match, and dragging over it narrows ti
     await caption(page).getByText('60 traces').waitFor();
   }));
 
+test('traces are walked through by keyboard', () =>
+  visit('/console/traces', async (page) => {
+    await page.locator('.result').first().waitFor();
+    await page.keyboard.press('j');
+    await page.keyboard.press('j');
+    await page.keyboard.press('k');
+    assert.equal(await page.locator('.result').first().evaluate((one) => one === document.activeElement), true);
+    await page.keyboard.press('Enter');
+    await page.getByRole('treegrid').waitFor();
+    await page.getByRole('treegrid').focus();
+    await page.keyboard.press('j');
+    await page.locator('.row.chosen').waitFor();
+  }));
+
 test('what test suites made has a badge and can be left out', () =>
   visit('/console/traces', async (page) => {
     await page.locator('.result .synthetic', { hasText: 'synthetic: smoke' }).first().waitFor();

@@ -10,6 +10,8 @@ import { reveal, useVisible } from './virtual.js';
 
 const ROW = 28;
 const INDENT_MAX = 14;
+/** Letters for who moves without leaving the home row. @type {Record<string, string>} */
+const LIKE = { j: 'ArrowDown', k: 'ArrowUp' };
 /** Pieces of the critical path drawn in one row. */
 const PIECES_MAX = 60;
 const TICKS = [0, 0.25, 0.5, 0.75, 1];
@@ -84,7 +86,7 @@ function keyboard({ trace, rows, collapsed, selected, toggle, onSelect }) {
     Escape: () => onSelect(selected, false),
   };
   return (/** @type {KeyboardEvent} */ event) => {
-    const act = acts[event.key];
+    const act = acts[LIKE[event.key] ?? event.key];
     if (!act || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     act(positionOf(rows, selected));
