@@ -100,7 +100,7 @@ test('the log lines of the shop are searched, read around, and followed to their
   await detail.getByRole('button', { name: /^Context/ }).click();
   await page.locator('.log-row.centre', { hasText: 'placed' }).waitFor();
   await page.goBack();
-  await detail.getByRole('link', { name: /^Trace/ }).click();
+  await detail.getByRole('link', { name: /^Trace t/ }).click();
   await page.getByRole('treegrid').waitFor();
   await page.locator('.row.chosen').waitFor();
   assert.deepEqual([page.foreign, page.trouble], [[], []]);
