@@ -106,8 +106,10 @@ function Notes({ status, lines }) {
   if (status.failure) return html`<p class="hint" role="alert">${status.failure}</p>`;
   if (!status.loaded) return html`<p class="hint">Loading the newest lines…</p>`;
   if (lines > 0) return null;
+  const level = params.value.get('level');
   return html`<div class="hint">${narrowed
-    ? html`<p>No line matches${isOpen(params.value) ? ' yet; a new one shows here at once' : ''}. <a href="/console/logs">Clear the filters</a>, or look at more time.</p>`
+    ? html`<p>No line matches${isOpen(params.value) ? ' yet; a new one shows here at once' : ''}. <a href="/console/logs">Clear the filters</a>, or look at more time.
+        ${level === 'error' && html` A brick that handles a failure may only warn: <button type="button" class="link accent" onClick=${() => change({ level: 'warn' })}>show warnings too</button>.`}</p>`
     : html`<p>No line yet. Whatever a brick prints shows here; <code>brick logs --follow</code> tells the same in the terminal.</p>`}</div>`;
 }
 

@@ -59,6 +59,8 @@ async function findPurchase(page) {
 }
 
 test('one purchase in the shop is one trace in the console, through every brick, with its logs', async () => {
+  // A picture shows a system at work.
+  if (process.env.SCREENSHOTS === '1') await shop.brick('load', 'checkout', '--rps', '20', '--for', '20s');
   await buy();
   const page = await open(browser, shop.console);
   await page.getByRole('heading', { name: 'shop', level: 1 }).waitFor();

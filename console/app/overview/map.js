@@ -141,13 +141,13 @@ export function callAddress(edge, more) {
 function Figures({ edge, layout, selected }) {
   const placed = layout.edges[edge.id];
   if (!placed || placed.hidden || !edge.seen || edge.rate <= 0) return null;
-  const second = edge.errors > 0 ? `${percent(edge.errors)} err` : duration(edge.p99);
+  const second = edge.errors >= WARN_SHARE || (edge.errors > 0 && !edge.slow) ? `${percent(edge.errors)} err` : duration(edge.p99);
   const chosen = selected === `edge:${edge.id}`;
   const leads = cause(edge);
   const drawn = html`<rect x=${-LABEL.width / 2 + 8} y=${-LABEL.height / 2} width=${LABEL.width - 16} height=${LABEL.height} rx="6" />
     <text y="-3" class="strong">${rate(edge.rate)}</text>
     <text y="11" class="second">${second}</text>`;
-  return html`<g class=${classes('figures', edge.slow && !edge.errors ? 'warn' : edge.health, chosen && 'selected', leads && 'leads')} transform=${`translate(${placed.x} ${placed.y})`} >
+  return html`<g class=${classes('figures', edge.slow && edge.health === 'ok' ? 'warn' : edge.health, chosen && 'selected', leads && 'leads')} transform=${`translate(${placed.x} ${placed.y})`} >
     <g aria-hidden="true">${drawn}</g>
     ${leads && html`<a href=${leads.href} aria-label=${leads.text}><rect class="hit" x=${-LABEL.width / 2 + 8} y=${-LABEL.height / 2} width=${LABEL.width - 16} height=${LABEL.height} rx="6" /></a>`}
   </g>`;
