@@ -324,6 +324,7 @@ test('rows of the agent become groups, the start is read from the incarnation, f
   for (const raw of [null, {}, 7, { items: null }]) assert.deepEqual(groupsOf(instancesOf(raw), raw, raw), []);
   const twice = ['v1', 'v2'].map((version) => ({ brick: 'payment', slot: 1, version, addr: '127.0.0.1:9', state: 'ready' }));
   assert.deepEqual(instancesOf({ items: twice }).map((one) => [one.slot, one.port, one.restarts]), [['payment/1', 9, null], ['payment@v2/1', 9, null]]);
+  assert.deepEqual(rowsOf(groupsOf(instancesOf(twice), null, null), how).map((one) => one.id), ['brick:payment', 'payment/1', 'payment@v2/1']);
   const series = (labels, value) => ({ labels, points: [[1, 0], [2, value]] });
   const found = figuresOf({ series: [series({ instance: 'a/1' }, 10)] }, { series: [series({ instance: 'a/1' }, 0.25), series({ instance: 'b/1' }, 1)] }, { series: [series({ instance: 'a/1', http_response_status_code: '503' }, 2)] });
   assert.deepEqual([...found], [['a/1', { rate: 10, errors: 0.2, p50: null, p99: 250 }]]);

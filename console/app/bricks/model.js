@@ -187,7 +187,8 @@ function searched(one) {
 
 /** What a row is sorted by. @type {Record<string, (row: Row) => string | number>} */
 const VALUES = {
-  name: (row) => row.instance?.slot ?? row.group.name,
+  // Numbers sort before letters: the base version's instances come before those of one beside it.
+  name: (row) => row.instance?.slot.replace('@', '/z@') ?? row.group.name,
   state: (row) => WORST.indexOf(row.instance?.tone ?? row.group.tone),
   version: (row) => row.instance?.version ?? row.group.versions.join(),
   revision: (row) => row.instance?.revision ?? '',
