@@ -2,6 +2,8 @@
 
 mod args;
 mod groups;
+#[cfg(test)]
+mod reference;
 
 use std::path::PathBuf;
 

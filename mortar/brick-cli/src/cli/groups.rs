@@ -25,7 +25,7 @@ pub(crate) const GROUPS: [(&str, &[&str]); 4] = [
 pub(crate) fn arrange(command: Command) -> Command {
     let list = list(&command);
     command.help_template(format!(
-        "{{about}}\n\nUsage: brick [OPTIONS] <COMMAND>\n{list}\n{{options}}\n\n{HINTS}"
+        "{{about}}\n\nUsage: brick [OPTIONS] <COMMAND>\n{list}\nOptions:\n{{options}}\n\n{HINTS}"
     ))
 }
 

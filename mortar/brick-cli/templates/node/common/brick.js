@@ -94,6 +94,7 @@ export async function call(brick, method, path, { body, timeoutMs = 500, parent,
     span.error = String(error);
     throw new Problem(503, 'unavailable', `${brick} does not answer: ${error.message}`);
   } finally {
+    // What a worker asks again and again, and gets, is no trace.
     if (parent || span.error) exporter.end(span);
   }
 }

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { call, log, run } from './brick.js';
 import { Journal } from './journal.js';
 
-const POLL_MS = Number(process.env.POLL_MS ?? 200); // [config.mailer] in brick.toml
+const POLL_MS = Number(process.env.POLL_MS ?? 1000); // [config.mailer] in brick.toml
 const mails = new Map();
 const journal = new Journal((mail) => mails.set(mail.event, mail));
 

@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sqlite3
+import sys
 import threading
 import time
 import urllib.error
@@ -24,6 +25,7 @@ NAME = os.environ.get("BRICK_NAME", "brick")
 BODY_BYTES_MAX = 1024 * 1024
 TRACEPARENT = re.compile(r"^00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$")
 exporter = Exporter()
+out = sys.stdout
 
 
 class Problem(Exception):
@@ -71,7 +73,7 @@ def log(text, level="info", span=None, **fields):
     line = {"ts": datetime.now(timezone.utc).isoformat(), "level": level, "target": NAME, "msg": text, **fields}
     if span:
         line.update(trace_id=span.trace_id, span_id=span.span_id)
-    print(json.dumps(line), flush=True)
+    print(json.dumps(line), file=out, flush=True)
 
 
 def own_token():
@@ -150,6 +152,7 @@ def call(brick, method, path, body=None, timeout_s=0.5, parent=None, baggage="")
         span.error = str(error)
         raise Problem(503, "unavailable", f"{brick} does not answer: {error}") from error
     finally:
+        # What a worker asks again and again, and gets, is no trace.
         if parent or "http.response.status_code" not in span.attributes:
             exporter.end(span)
 

@@ -1,5 +1,6 @@
 """For tests: a brick in this process, and others mocked, on free ports."""
 
+import io
 import json
 import os
 import threading
@@ -7,6 +8,8 @@ import urllib.error
 import urllib.request
 
 import brick
+
+brick.out = io.StringIO()  # log lines do not belong between the results
 
 
 class Running:

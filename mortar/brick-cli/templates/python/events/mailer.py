@@ -5,7 +5,7 @@ import os
 
 import brick
 
-POLL_S = int(os.environ.get("POLL_MS", "200")) / 1000  # [config.mailer] in brick.toml
+POLL_S = int(os.environ.get("POLL_MS", "1000")) / 1000  # [config.mailer] in brick.toml
 database = brick.Database(
     "CREATE TABLE mail (number INTEGER PRIMARY KEY, event TEXT NOT NULL UNIQUE, email TEXT NOT NULL, subject TEXT NOT NULL)",
 )

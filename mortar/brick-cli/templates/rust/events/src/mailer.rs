@@ -26,7 +26,7 @@ struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { poll_ms: 200 }
+        Self { poll_ms: 1_000 }
     }
 }
 

@@ -1,0 +1,250 @@
+//! What every command prints, table and JSON, against a canned platform: an agent's socket and an admin listener that
+//! answer fixed documents. `UPDATE=1 cargo test --release -p brick-cli --test cli` writes tests/expected anew; read the
+//! difference before it is committed.
+
+#[path = "cli/platform.rs"]
+mod platform;
+
+use std::path::{Path, PathBuf};
+
+use crate::platform::{Ended, Platform, run};
+
+fn expected(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/expected/{name}.txt"))
+}
+
+/// Compares what a command printed with what it printed before; what differs is told, all at once.
+fn check(name: &str, arguments: &[&str], ended: &Ended, differences: &mut Vec<String>) {
+    let now = format!(
+        "$ brick {}\n{}--- stderr\n{}--- exit {}\n",
+        arguments.join(" "),
+        ended.stdout,
+        ended.stderr,
+        ended.code
+    );
+    let path = expected(name);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &now).expect("the expectation is written");
+    }
+    let before = std::fs::read_to_string(&path).unwrap_or_default();
+    if before != now {
+        differences.push(format!("{name}: expected\n{before}\nfound\n{now}"));
+    }
+}
+
+fn agree(differences: &[String]) {
+    assert!(
+        differences.is_empty(),
+        "{}\nif this is meant: UPDATE=1 cargo test --release -p brick-cli --test cli",
+        differences.join("\n")
+    );
+}
+
+/// Name of the expectation and arguments of the command.
+const CASES: [(&str, &[&str]); 38] = [
+    ("ps", &["ps"]),
+    ("ps-json", &["ps", "--format", "json"]),
+    ("ps-ndjson", &["ps", "--format", "ndjson"]),
+    ("ps-color", &["ps", "--color", "always"]),
+    ("status", &["status"]),
+    ("status-json", &["status", "--format", "json"]),
+    ("logs", &["logs"]),
+    ("logs-json", &["logs", "--format", "json"]),
+    ("logs-ndjson", &["logs", "order", "--format", "ndjson"]),
+    ("open", &["open", "logs", "--print"]),
+    ("open-json", &["open", "--format", "json"]),
+    ("scale", &["scale", "order=3"]),
+    ("scale-version", &["scale", "payment@v2=1", "--format", "json"]),
+    ("scale-unknown", &["scale", "nobody=3"]),
+    ("kill", &["kill", "order/1"]),
+    ("kill-json", &["kill", "order/1", "--format", "json"]),
+    ("roll", &["roll", "order"]),
+    ("roll-json", &["roll", "order", "--no-build", "--format", "json"]),
+    ("roll-refused", &["roll", "payment"]),
+    (
+        "run",
+        &["run", "order", "--", "sh", "-c", "echo $BRICK_NAME; exit 7"],
+    ),
+    ("run-missing", &["run", "order", "--", "no-such-program"]),
+    ("map", &["map"]),
+    ("map-json", &["map", "--format", "json"]),
+    ("map-mermaid", &["map", "--format", "mermaid"]),
+    ("map-dot", &["map", "--format", "dot"]),
+    ("top", &["top", "--once"]),
+    ("top-json", &["top", "--once", "--format", "json"]),
+    ("trace-ls", &["trace", "ls"]),
+    ("trace-ls-json", &["trace", "ls", "--format", "json"]),
+    ("trace-show", &["trace", "show", "last"]),
+    (
+        "trace-show-json",
+        &[
+            "trace",
+            "show",
+            "0af7651916cd43dd8448eb211c80319c",
+            "--format",
+            "json",
+        ],
+    ),
+    (
+        "trace-diff",
+        &[
+            "trace",
+            "diff",
+            "0af7651916cd43dd8448eb211c80319c",
+            "1bf7651916cd43dd8448eb211c80319c",
+        ],
+    ),
+    (
+        "trace-diff-json",
+        &[
+            "trace",
+            "diff",
+            "0af7651916cd43dd8448eb211c80319c",
+            "last",
+            "--format",
+            "ndjson",
+        ],
+    ),
+    ("trace-export", &["trace", "export", "last"]),
+    (
+        "trace-export-jaeger",
+        &["trace", "export", "last", "--as", "jaeger"],
+    ),
+    ("metrics-ls", &["metrics", "ls"]),
+    (
+        "metrics-range",
+        &["metrics", "range", "shop_orders_placed_total", "--by", "instance"],
+    ),
+    ("token-issue", &["token", "issue", "ann", "--scope", "customer"]),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_command_prints_what_it_printed_before() {
+    let platform = Platform::start().await;
+    let mut differences = Vec::new();
+    for (name, arguments) in CASES {
+        let ended = platform.run(arguments);
+        check(name, arguments, &ended, &mut differences);
+    }
+    agree(&differences);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_finds_what_is_wrong_and_names_a_fix_for_each() {
+    let platform = Platform::start().await;
+    let ended = platform.run(&["doctor", "--format", "json"]);
+    let findings: Vec<serde_json::Value> = serde_json::from_str(&ended.stdout).expect("findings");
+    // What this machine is like differs; what the system says does not.
+    let told: Vec<&serde_json::Value> = findings
+        .iter()
+        .filter(|finding| {
+            ["agent", "instances", "leases", "telemetry", "control"]
+                .iter()
+                .any(|check| finding["check"] == *check)
+        })
+        .collect();
+    let ended = Ended {
+        stdout: format!("{}\n", serde_json::to_string_pretty(&told).expect("JSON")),
+        ..ended
+    };
+    assert_eq!(ended.code, 6, "{}", ended.stderr);
+    for finding in &findings {
+        assert_eq!(finding["fix"].is_string(), finding["grade"] != "ok", "{finding}");
+    }
+    let ended = Ended {
+        stderr: String::new(),
+        ..ended
+    };
+    let mut differences = Vec::new();
+    check(
+        "doctor-system",
+        &["doctor", "--format", "json"],
+        &ended,
+        &mut differences,
+    );
+    agree(&differences);
+}
+
+#[tokio::test]
+async fn without_a_system_commands_say_so_with_exit_code_5() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for arguments in [
+        &["ps"][..],
+        &["ps", "--follow"],
+        &["status"],
+        &["logs"],
+        &["open"],
+        &["scale", "order=2"],
+        &["roll", "order"],
+        &["kill", "order/1"],
+        &["run", "order", "--", "env"],
+        &["map"],
+        &["top"],
+        &["trace", "ls"],
+        &["metrics", "ls"],
+        &["token", "issue", "ann"],
+        &["down"],
+    ] {
+        let ended = run(folder.path(), arguments);
+        assert_eq!(ended.code, 5, "{arguments:?}: {}", ended.stderr);
+        assert!(
+            ended.stderr.starts_with("error: no system is running in"),
+            "{}",
+            ended.stderr
+        );
+        assert!(
+            ended.stderr.contains(" hint: start it with `brick up`"),
+            "{}",
+            ended.stderr
+        );
+        assert_eq!(ended.stdout, "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_refused_with_exit_code_2_and_what_was_probably_meant() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut differences = Vec::new();
+    for (name, arguments) in [
+        ("usage-mistyped", &["statsu"][..]),
+        ("usage-format", &["version", "--format", "dot"]),
+        ("usage-scale", &["scale", "order"]),
+        ("usage-new-name", &["new", "My Shop"]),
+        ("usage-topic", &["help", "manifst"]),
+        ("usage-no-command", &["run", "order"]),
+    ] {
+        let ended = run(folder.path(), arguments);
+        assert_eq!(ended.code, 2, "{arguments:?}: {}", ended.stderr);
+        check(name, arguments, &ended, &mut differences);
+    }
+    agree(&differences);
+}
+
+#[test]
+fn what_needs_no_system_works_anywhere() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut differences = Vec::new();
+    for (name, arguments) in [
+        ("help", &["--help"][..]),
+        ("help-topics", &["help"]),
+        ("help-command", &["help", "trace", "diff"]),
+        ("help-page", &["help", "exit-codes"]),
+        ("new", &["new", "hello", "--lang", "python", "--format", "ndjson"]),
+        ("new-again", &["new", "hello", "--lang", "python"]),
+        ("check", &["check", "hello"]),
+    ] {
+        let ended = run(folder.path(), arguments);
+        check(name, arguments, &ended, &mut differences);
+    }
+    agree(&differences);
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ended = run(folder.path(), &["completions", shell]);
+        assert!(ended.code == 0 && ended.stdout.contains("brick"), "{shell}");
+    }
+    let ended = run(folder.path(), &["man", "man1"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    for page in ["brick.1", "brick-up.1", "brick-trace-show.1"] {
+        let text = std::fs::read_to_string(folder.path().join("man1").join(page)).expect(page);
+        assert!(text.contains(".TH"), "{page}");
+    }
+}
