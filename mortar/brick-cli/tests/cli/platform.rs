@@ -198,11 +198,11 @@ fn system() -> Value {
 }
 
 fn instances() -> Value {
-    let row = |slot: &str, supervised: bool| {
+    let row = |slot: u32, supervised: bool| {
         json!({ "brick": "order", "version": "v1", "slot": slot, "incarnation": "i", "zone": "a",
             "addr": "127.0.0.1:20003", "state": "ready", "ready": true, "supervised": supervised, "lease_ms": 9_000 })
     };
-    json!({ "items": [row("order/2", false)] })
+    json!({ "items": [row(2, false)] })
 }
 
 fn graph() -> Value {

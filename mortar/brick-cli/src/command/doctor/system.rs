@@ -144,7 +144,7 @@ async fn leases(admin: &Admin, ps: &[Value]) -> Vec<Finding> {
         }
     };
     let items = answer["items"].as_array().cloned().unwrap_or_default();
-    let known: BTreeSet<String> = items.iter().map(|item| text(&item["slot"])).collect();
+    let known: BTreeSet<String> = items.iter().map(|item| text(&item["incarnation"])).collect();
     let mut findings: Vec<Finding> = Vec::new();
     for item in &items {
         if item["supervised"] == false {
@@ -152,7 +152,7 @@ async fn leases(admin: &Admin, ps: &[Value]) -> Vec<Finding> {
                 CHECK,
                 format!(
                     "the lease of {} ran out; control keeps it only because it still answers",
-                    text(&item["slot"])
+                    format!("{}/{}", text(&item["brick"]), text(&item["slot"]))
                 ),
                 "the agent renews leases: brick up adopts what still runs",
             ));
@@ -161,7 +161,7 @@ async fn leases(admin: &Admin, ps: &[Value]) -> Vec<Finding> {
     let platform = ["control", "gateway", "telemetry"];
     for row in ps.iter().filter(|row| row["state"] == "ready") {
         let slot = text(&row["instance"]);
-        if !platform.contains(&text(&row["brick"]).as_str()) && !known.contains(&slot) {
+        if !platform.contains(&text(&row["brick"]).as_str()) && !known.contains(&text(&row["incarnation"])) {
             let fix = "it is registered within a second; if not, brick roll replaces it";
             findings.push(Finding::wrong(
                 CHECK,
