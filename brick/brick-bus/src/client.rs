@@ -8,7 +8,6 @@ mod backoff;
 mod snapshot;
 
 use std::fmt;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -198,18 +197,15 @@ impl Stream {
 
 /// The address of the stream; everything but unreserved characters (RFC 3986 §2.3) and `/` is percent-encoded.
 fn watch_url(options: &Options) -> String {
-    let mut url = format!("{}/bus/v1/watch", options.control_url.trim_end_matches('/'));
-    for (index, pattern) in options.resources.iter().enumerate() {
-        url.push_str(if index == 0 { "?resource=" } else { "&resource=" });
-        for byte in pattern.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-                url.push(char::from(byte));
-            } else {
-                let _ = write!(url, "%{byte:02X}");
-            }
-        }
-    }
-    url
+    let pairs: Vec<(&str, &str)> = options
+        .resources
+        .iter()
+        .map(|name| ("resource", name.as_str()))
+        .collect();
+    let base = options.control_url.trim_end_matches('/');
+    let query = brick_wire::form::encode(&pairs);
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("{base}/bus/v1/watch{mark}{query}")
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
-//! Forms and query strings: `application/x-www-form-urlencoded`, written.
+//! Percent-encoding, the one place that writes it: parts of URLs, query strings, forms
+//! (`application/x-www-form-urlencoded`). Baggage encodes another set of characters and keeps its own.
 
 use std::fmt::Write as _;
 
 /// Media type of what [`encode`] writes.
 pub const CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
 
-/// The pairs as a form's body or a URL's query. Everything but unreserved characters (RFC 3986 §2.3) is
-/// percent-encoded, spaces too, which every reader of forms takes.
+/// The pairs as a form's body or a URL's query, each part as [`component`] writes it: spaces too are percent-encoded,
+/// which every reader of forms takes.
 pub fn encode(pairs: &[(&str, &str)]) -> String {
     let mut out = String::new();
     for (name, value) in pairs {
@@ -20,7 +21,8 @@ pub fn encode(pairs: &[(&str, &str)]) -> String {
     out
 }
 
-fn component(out: &mut String, text: &str) {
+/// Appends one name, value or path segment, percent-encoded but for unreserved characters (RFC 3986 §2.3).
+pub fn component(out: &mut String, text: &str) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             out.push(char::from(byte));

@@ -1,8 +1,8 @@
 //! A call being put together, and its answer.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
+use brick_wire::form;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -158,9 +158,9 @@ impl Call {
         if !self.query.is_empty() {
             self.query.push('&');
         }
-        escape_into(&mut self.query, name);
+        form::component(&mut self.query, name);
         self.query.push('=');
-        escape_into(&mut self.query, &text);
+        form::component(&mut self.query, &text);
     }
 }
 
@@ -189,22 +189,11 @@ impl Answer {
 /// The text as one segment of a path: what would end it is percent-encoded (RFC 3986 §3.3).
 pub fn path_segment(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    escape_into(&mut out, text);
+    form::component(&mut out, text);
     // A segment of dots would be taken away by whoever normalises the path.
     match out.as_str() {
         "." => "%2E".to_owned(),
         ".." => "%2E%2E".to_owned(),
         _ => out,
-    }
-}
-
-/// Percent-encodes all but unreserved characters (RFC 3986 §2.3).
-fn escape_into(out: &mut String, text: &str) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
     }
 }
