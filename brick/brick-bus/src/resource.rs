@@ -119,8 +119,9 @@ pub struct Route {
     /// Whether the route lets `Upgrade: websocket` through.
     #[serde(default)]
     pub websocket: bool,
-    /// Time limit of the whole exchange in milliseconds.
-    pub timeout_ms: u64,
+    /// Time limit of the whole exchange in milliseconds; `limits/edge-><brick>` unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
     /// Largest request body in bytes.
     pub body_bytes_max: u64,
 }

@@ -1,8 +1,9 @@
 //! What is published, derived from manifest and registry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use brick_bus::{Endpoint, Endpoints, Limits, Route, RouteAuth, RouteTable, TrustBundle};
+use brick_core::BrickName;
 use brick_model::{Auth, Model};
 use serde::Serialize;
 use serde_json::Value;
@@ -15,7 +16,6 @@ use crate::state::State;
 pub(crate) fn resources(state: &State, trust: &TrustBundle) -> Result<BTreeMap<String, Value>, Error> {
     let mut all = BTreeMap::new();
     all.insert(brick_auth::TRUST_BUNDLE.to_owned(), value(trust)?);
-    let mut endpoints: BTreeMap<String, Vec<Endpoint>> = BTreeMap::new();
     if let Some(model) = &state.manifest {
         all.insert("routes/edge".to_owned(), value(&routes(model))?);
         for link in model.links() {
@@ -31,12 +31,35 @@ pub(crate) fn resources(state: &State, trust: &TrustBundle) -> Result<BTreeMap<S
         for (name, _) in model.running() {
             let config = Value::Object(model.config_of(name.as_str()));
             all.insert(format!("config/{name}"), config);
-            endpoints.insert(name.to_string(), Vec::new());
+        }
+    }
+    let every = bricks(state);
+    all.extend(endpoints(state, &every)?);
+    Ok(all)
+}
+
+/// Every brick that has a pool: those of the manifest that run here, and those that are registered all the same.
+fn bricks(state: &State) -> BTreeSet<BrickName> {
+    let told = state.manifest.iter().flat_map(|model| model.running());
+    let told = told.map(|(name, _)| name.clone());
+    let registered = state.instances.values().map(|one| one.instance.brick.clone());
+    told.chain(registered).collect()
+}
+
+/// The pools of these bricks, in one pass over the instances. A brick of neither manifest nor registry has none.
+pub(crate) fn endpoints(state: &State, of: &BTreeSet<BrickName>) -> Result<BTreeMap<String, Value>, Error> {
+    let mut pools: BTreeMap<&BrickName, Vec<Endpoint>> = BTreeMap::new();
+    for (name, _) in state.manifest.iter().flat_map(|model| model.running()) {
+        if let Some(name) = of.get(name) {
+            pools.insert(name, Vec::new());
         }
     }
     for registered in state.instances.values() {
         let instance = &registered.instance;
-        let pool = endpoints.entry(instance.brick.to_string()).or_default();
+        let Some(name) = of.get(&instance.brick) else {
+            continue;
+        };
+        let pool = pools.entry(name).or_default();
         if registered.ready {
             pool.push(Endpoint {
                 slot: instance.slot,
@@ -49,18 +72,29 @@ pub(crate) fn resources(state: &State, trust: &TrustBundle) -> Result<BTreeMap<S
             });
         }
     }
-    for (brick, mut instances) in endpoints {
+    let named = pools.into_iter().map(|(brick, mut instances)| {
         instances.sort_by_cached_key(|endpoint| {
             let concurrent = endpoint.concurrent.then(|| endpoint.version.clone());
             (concurrent, endpoint.slot, endpoint.incarnation)
         });
-        all.insert(format!("endpoints/{brick}"), value(&Endpoints { instances })?);
-    }
-    Ok(all)
+        Ok((pool_name(brick), value(&Endpoints { instances })?))
+    });
+    named.collect()
+}
+
+/// Name of the resource that holds a brick's pool.
+pub(crate) fn pool_name(brick: &BrickName) -> String {
+    format!("endpoints/{brick}")
 }
 
 fn routes(model: &Model) -> RouteTable {
+    // A route that says no limit of its own follows the link's, which travels as a resource of its own.
+    let timeout_ms = |name: &str| {
+        let own = model.routes.get(name)?.timeout?;
+        Some(u64::try_from(own.0.as_millis()).unwrap_or(u64::MAX))
+    };
     let routes = model.routes().into_iter().map(|route| Route {
+        timeout_ms: timeout_ms(&route.name),
         name: route.name,
         path: route.path.as_str().to_owned(),
         to: route.to,
@@ -69,7 +103,6 @@ fn routes(model: &Model) -> RouteTable {
             Auth::Jwt => RouteAuth::Jwt,
         },
         websocket: route.websocket,
-        timeout_ms: u64::try_from(route.timeout.as_millis()).unwrap_or(u64::MAX),
         body_bytes_max: route.body_bytes_max,
     });
     RouteTable {

@@ -1,6 +1,6 @@
 //! Everything that control knows and keeps, and how it changes: no I/O, no clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +46,26 @@ pub struct State {
     pub fences: BTreeMap<Slot, Incarnation>,
     /// The manifest in force.
     pub manifest: Option<Arc<Model>>,
+    /// What changed since resources were published last.
+    pub(crate) touched: Touched,
+}
+
+/// What has to be derived anew. One instance more or less touches one pool, however large the system is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum Touched {
+    /// Everything: the manifest changed, or the state was just loaded.
+    #[default]
+    All,
+    /// The pools of these bricks.
+    Pools(BTreeSet<BrickName>),
+}
+
+impl Touched {
+    fn pool(&mut self, brick: &BrickName) {
+        if let Self::Pools(bricks) = self {
+            bricks.insert(brick.clone());
+        }
+    }
 }
 
 /// A wish to change something.
@@ -104,7 +124,9 @@ impl State {
             }
             Action::Unsupervised(incarnation) => self.edit(incarnation, |one| one.supervised = false),
             Action::Remove(incarnation) => {
-                self.instances.remove(&incarnation);
+                if let Some(gone) = self.instances.remove(&incarnation) {
+                    self.touched.pool(&gone.instance.brick);
+                }
             }
             Action::Manifest(model) => {
                 let found = model.system.name.as_str();
@@ -115,6 +137,7 @@ impl State {
                     });
                 }
                 self.manifest = Some(model);
+                self.touched = Touched::All;
             }
         }
         Ok(())
@@ -138,6 +161,7 @@ impl State {
             self.instances.remove(&older);
         }
         self.fences.insert(slot, incarnation);
+        self.touched.pool(&registered.instance.brick);
         self.instances.insert(incarnation, Arc::new(registered));
         Ok(())
     }
@@ -147,21 +171,31 @@ impl State {
             let mut changed = Registered::clone(held);
             change(&mut changed);
             if changed != **held {
+                self.touched.pool(&changed.instance.brick);
                 *held = Arc::new(changed);
             }
         }
     }
 
-    /// Brings the published resources in line with everything else; gives what changed.
+    /// Brings the published resources in line with what changed since the last time; gives what that changed.
     pub(crate) fn publish(&mut self, trust: &TrustBundle) -> Result<Vec<Published>, Error> {
-        let wanted = derive::resources(self, trust)?;
+        let nothing = Touched::Pools(BTreeSet::new());
+        let (wanted, gone) = match std::mem::replace(&mut self.touched, nothing) {
+            Touched::All => {
+                let wanted = derive::resources(self, trust)?;
+                let held = self.resources.keys().cloned();
+                let gone = held.filter(|name| !wanted.contains_key(name)).collect();
+                (wanted, gone)
+            }
+            Touched::Pools(bricks) => {
+                let wanted = derive::endpoints(self, &bricks)?;
+                let names = bricks.iter().map(derive::pool_name);
+                let held = names.filter(|name| self.resources.contains_key(name));
+                let gone: Vec<String> = held.filter(|name| !wanted.contains_key(name)).collect();
+                (wanted, gone)
+            }
+        };
         let mut changes = Vec::new();
-        let gone: Vec<String> = self
-            .resources
-            .keys()
-            .filter(|name| !wanted.contains_key(*name))
-            .cloned()
-            .collect();
         for name in gone {
             self.resources.remove(&name);
             self.revision += 1;

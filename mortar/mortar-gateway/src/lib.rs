@@ -13,9 +13,11 @@ pub mod admin;
 pub mod edge;
 
 mod cookie;
+mod follow;
 mod listeners;
 mod options;
 mod service;
+mod synthetic;
 mod token;
 
 pub use listeners::Listeners;

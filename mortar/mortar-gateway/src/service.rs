@@ -7,23 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brick_auth::{OwnToken, Verifier};
-use brick_bus::{RouteTable, Watch};
+use brick_bus::Watch;
 use brick_core::Drain;
 use brick_telemetry::Telemetry;
 use brick_wire::handover::{self, Named};
 use mortar_proxy::framing::Limits;
-use mortar_proxy::{Bounds, Compiler, Proxy, expose, listener};
-use serde::Deserialize as _;
+use mortar_proxy::{Bounds, Proxy, expose, listener};
 use tokio::net::UnixListener;
 
 use crate::admin::{self, AdminGate};
 use crate::edge::EdgeGate;
+use crate::follow::follow;
 use crate::listeners::{self, Listeners};
 use crate::options::{Error, Options, address};
-
-/// Resource that holds the edge's routes.
-const ROUTES: &str = "routes/edge";
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// A gateway that is bound and not running yet.
 #[derive(Debug)]
@@ -226,56 +222,4 @@ async fn own_routes(listener: tokio::net::TcpListener, routes: axum::Router, dra
     if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop).await {
         tracing::warn!(%error, "the gateway's own routes are no longer served");
     }
-}
-
-/// Compiles routes when they change, acknowledges them, and keeps the pools tidy.
-async fn follow(mut watch: Watch, edge: Proxy<EdgeGate>, admin: Proxy<AdminGate>) {
-    let mut compiler = Compiler::new(watch.clone());
-    let mut seen = None;
-    let mut sweep = tokio::time::interval(SWEEP_EVERY);
-    loop {
-        let resource = watch.get(ROUTES);
-        let revision = resource.as_ref().map(|resource| resource.revision);
-        if revision != seen {
-            seen = revision;
-            match resource {
-                Some(resource) => apply(&resource, &watch, &mut compiler, &edge),
-                None => edge.replace(mortar_proxy::Routes::default()),
-            }
-        }
-        tokio::select! {
-            _ = watch.changed() => {}
-            _ = sweep.tick() => {
-                edge.sweep();
-                admin.sweep();
-            }
-        }
-    }
-}
-
-/// A table that cannot be served leaves the present one in force.
-fn apply(resource: &brick_bus::Resource, watch: &Watch, compiler: &mut Compiler, edge: &Proxy<EdgeGate>) {
-    let compiled = RouteTable::deserialize(&resource.value)
-        .map_err(|error| error.to_string())
-        .and_then(|table| compiler.compile(&table).map_err(|error| error.to_string()));
-    let refused = match compiled {
-        Ok(routes) => {
-            tracing::info!(
-                revision = resource.revision,
-                routes = routes.len(),
-                "routes in force"
-            );
-            edge.replace(routes);
-            None
-        }
-        Err(reason) => {
-            tracing::warn!(
-                revision = resource.revision,
-                reason,
-                "routes refused; the present ones stay in force"
-            );
-            Some(reason)
-        }
-    };
-    watch.acknowledge(ROUTES, resource.revision, refused);
 }

@@ -203,8 +203,12 @@ impl Compiler {
         }
     }
 
-    /// Compiles `routes/edge`.
-    pub fn compile(&mut self, table: &RouteTable) -> Result<Routes, Error> {
+    /// Compiles `routes/edge`; `timeout` gives the limit of a brick's routes that say none of their own.
+    pub fn compile(
+        &mut self,
+        table: &RouteTable,
+        timeout: impl Fn(&str) -> Duration,
+    ) -> Result<Routes, Error> {
         let mut balancers = HashMap::new();
         let mut routes = Vec::with_capacity(table.routes.len().min(ROUTES_MAX));
         for route in &table.routes {
@@ -223,7 +227,9 @@ impl Compiler {
                     RouteAuth::Jwt => Access::User,
                 },
                 websocket: route.websocket,
-                timeout: Duration::from_millis(route.timeout_ms),
+                timeout: route
+                    .timeout_ms
+                    .map_or_else(|| timeout(name), Duration::from_millis),
                 body_bytes_max: route.body_bytes_max,
             });
         }

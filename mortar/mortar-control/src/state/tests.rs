@@ -2,6 +2,7 @@
 
 use std::str::FromStr as _;
 
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -148,4 +149,32 @@ fn a_newer_start_replaces_the_older_and_the_older_is_fenced_for_good() {
     assert!(matches!(again, Err(Error::Fenced { .. })));
     let other_slot = state.apply(Action::Register(registered("order", 2, older)), "shop");
     assert!(other_slot.is_ok());
+}
+
+proptest! {
+    #[test]
+    fn what_is_published_step_by_step_is_what_the_whole_derives(
+        steps in proptest::collection::vec((0..3_usize, 1..4_u32, 0..5_u8), 1..30)
+    ) {
+        let mut state = State::default();
+        let mut known = Vec::new();
+        for (brick, slot, what) in steps {
+            let incarnation = Incarnation::new();
+            let of = |at: usize| known.get(at % known.len().max(1)).copied().unwrap_or(incarnation);
+            let action = match what {
+                0 => Action::Manifest(manifest()),
+                1 => Action::Remove(of(brick)),
+                2 => Action::Ready(vec![(of(brick + slot as usize), slot == 1)]),
+                _ => {
+                    known.push(incarnation);
+                    Action::Register(registered(["order", "payment", "visitor"][brick], slot, incarnation))
+                }
+            };
+            state.apply(action, "shop").unwrap();
+            state.publish(&trust()).unwrap();
+            let mut whole = state.clone();
+            whole.touched = Touched::All;
+            prop_assert_eq!(whole.publish(&trust()).unwrap(), []);
+        }
+    }
 }

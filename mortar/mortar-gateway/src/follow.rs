@@ -1,0 +1,136 @@
+//! Follows what the bus says of the edge: `routes/edge`, and `limits/edge-><brick>` for routes that name no limit.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use brick_bus::{Limits, Resource, RouteTable, Watch};
+use mortar_proxy::{Compiler, Proxy};
+use serde::Deserialize as _;
+
+use crate::admin::AdminGate;
+use crate::edge::EdgeGate;
+
+/// Resource that holds the edge's routes.
+const ROUTES: &str = "routes/edge";
+/// What the names of the edge's limits begin with.
+const LIMITS: &str = "limits/edge->";
+/// Time limit of an exchange of which neither route nor bus says one; the manifest's own default.
+const TIMEOUT: Duration = Duration::from_secs(5);
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// The edge's limits by brick, as they are in force.
+#[derive(Debug, Default)]
+struct InForce(BTreeMap<String, Limit>);
+
+#[derive(Debug)]
+struct Limit {
+    revision: u64,
+    timeout: Duration,
+}
+
+/// Compiles routes when they or their limits change, acknowledges both, and keeps the pools tidy.
+pub(crate) async fn follow(mut watch: Watch, edge: Proxy<EdgeGate>, admin: Proxy<AdminGate>) {
+    let mut compiler = Compiler::new(watch.clone());
+    let mut limits = InForce::default();
+    let mut seen = None;
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        let changed = limits.refresh(&watch);
+        let resource = watch.get(ROUTES);
+        let revision = resource.as_ref().map(|resource| resource.revision);
+        if changed || revision != seen {
+            seen = revision;
+            match resource {
+                Some(resource) => apply(&resource, &watch, &mut compiler, &limits, &edge),
+                None => edge.replace(mortar_proxy::Routes::default()),
+            }
+        }
+        tokio::select! {
+            _ = watch.changed() => {}
+            _ = sweep.tick() => {
+                edge.sweep();
+                admin.sweep();
+            }
+        }
+    }
+}
+
+/// A table that cannot be served leaves the present one in force.
+fn apply(
+    resource: &Resource,
+    watch: &Watch,
+    compiler: &mut Compiler,
+    limits: &InForce,
+    edge: &Proxy<EdgeGate>,
+) {
+    let compiled = RouteTable::deserialize(&resource.value)
+        .map_err(|error| error.to_string())
+        .and_then(|table| {
+            let compiled = compiler.compile(&table, |brick| limits.timeout(brick));
+            compiled.map_err(|error| error.to_string())
+        });
+    let refused = match compiled {
+        Ok(routes) => {
+            tracing::info!(
+                revision = resource.revision,
+                routes = routes.len(),
+                "routes in force"
+            );
+            edge.replace(routes);
+            None
+        }
+        Err(reason) => {
+            tracing::warn!(
+                revision = resource.revision,
+                reason,
+                "routes refused; the present ones stay in force"
+            );
+            Some(reason)
+        }
+    };
+    watch.acknowledge(ROUTES, resource.revision, refused);
+}
+
+impl InForce {
+    fn timeout(&self, brick: &str) -> Duration {
+        self.0.get(brick).map_or(TIMEOUT, |limit| limit.timeout)
+    }
+
+    /// Takes over and acknowledges what is new; says whether anything came into force. Limits that cannot be read
+    /// leave the present ones in force.
+    fn refresh(&mut self, watch: &Watch) -> bool {
+        let state = watch.state();
+        let named = state.resources.range(LIMITS.to_owned()..);
+        let told: BTreeMap<&str, &Resource> = named
+            .map_while(|(name, resource)| Some((name.strip_prefix(LIMITS)?, &**resource)))
+            .collect();
+        let before = self.0.len();
+        self.0.retain(|brick, _| told.contains_key(brick.as_str()));
+        let mut changed = before != self.0.len();
+        for (brick, resource) in told {
+            let held = self.0.get(brick);
+            if held.is_some_and(|held| held.revision == resource.revision) {
+                continue;
+            }
+            let present = held.map_or(TIMEOUT, |held| held.timeout);
+            let read = read(resource);
+            let timeout = *read.as_ref().unwrap_or(&present);
+            changed |= timeout != present;
+            let limit = Limit {
+                revision: resource.revision,
+                timeout,
+            };
+            self.0.insert(brick.to_owned(), limit);
+            watch.acknowledge(&resource.name, resource.revision, read.err());
+        }
+        changed
+    }
+}
+
+fn read(resource: &Resource) -> Result<Duration, String> {
+    let limits = Limits::deserialize(&resource.value).map_err(|error| error.to_string())?;
+    match limits.timeout_ms {
+        0 => Err("timeout_ms: expected more than 0".to_owned()),
+        ms => Ok(Duration::from_millis(ms)),
+    }
+}
