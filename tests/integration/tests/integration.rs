@@ -5,18 +5,20 @@ mod gateway {
     mod admin;
     mod edge;
     mod framing;
-    mod harness;
+    pub(crate) mod harness;
     mod survival;
     mod traffic;
 }
 
 mod control {
     //! Control and identity behind one listener, over real sockets.
+    pub(crate) mod access;
     mod agent;
     mod api;
     mod bus;
     mod harness;
     mod registry;
+    mod scale;
 }
 mod telemetry {
     //! The telemetry role, over real sockets.

@@ -1,9 +1,11 @@
 //! The admin listener: own names and origins, operators only.
 
+use http::Method;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::harness::*;
+use crate::control::access::operations;
 
 async fn console() -> (Gateway, Brick, String) {
     let control = Brick::start("control").await;
@@ -112,6 +114,42 @@ async fn operators_pass_and_their_cookie_becomes_a_token() {
             .admin(&request("GET", public, &host, "Cookie: brick_console=stale\r\n"))
             .await;
         assert_eq!(answer.status, 200, "{public}");
+    }
+}
+
+#[tokio::test]
+async fn no_operation_of_the_platform_is_reached_by_strangers_or_from_other_pages() {
+    let (gateway, control, host) = console().await;
+    let cookie = format!("Cookie: brick_console={}\r\n", gateway.issuer.operator());
+    let documents = ["control.openapi.json", "telemetry.openapi.json"];
+    let documented = documents.into_iter().flat_map(operations);
+    let further = [
+        "/api/console/v1/session",
+        "/api/console/v1/ws",
+        "/metrics",
+        "/info",
+        "/openapi.json",
+    ];
+    let further = further.map(|path| (Method::GET, path.to_owned(), false));
+    for (method, path, is_public) in documented.chain(further) {
+        let ask = async |host: &str, fields: &str| {
+            let request = request(method.as_str(), &path, host, fields);
+            gateway.admin(&request).await.status
+        };
+        let before = control.calls();
+        assert_eq!(ask("evil.example", &cookie).await, 421, "{method} {path}");
+        let foreign = format!("{cookie}Origin: http://evil.example\r\n");
+        assert_eq!(ask(&host, &foreign).await, 403, "{method} {path}");
+        if method != Method::GET {
+            let foreign = format!("{cookie}Sec-Fetch-Site: cross-site\r\n");
+            assert_eq!(ask(&host, &foreign).await, 403, "{method} {path}");
+        }
+        if !is_public {
+            assert_eq!(ask(&host, "").await, 401, "{method} {path}");
+            let forged = "Cookie: brick_console=a.b.c\r\n";
+            assert_eq!(ask(&host, forged).await, 401, "{method} {path}");
+        }
+        assert_eq!(control.calls(), before, "{method} {path} was passed on");
     }
 }
 
