@@ -19,6 +19,9 @@ const RESIDENT_MB: f64 = 150.0;
 /// Size of the stripped binary.
 const BINARY_MB: f64 = 60.0;
 
+/// Clock ticks in a second as `/proc` counts them; Linux has shown 100 to programs on every architecture since 2.6.
+const TICKS_PER_S: f64 = 100.0;
+
 const PLATFORM: [&str; 4] = ["control", "gateway", "telemetry", "broker"];
 
 /// A running copy of the shop; dropped, it is stopped and removed.
@@ -37,7 +40,9 @@ pub(super) fn measure(root: &Path, quick: bool) -> Result<Vec<Row>> {
         FIRST_READY_S,
     )];
     let length = if quick { "5s" } else { "30s" };
+    let before = bench.cpu_ms("gateway")?;
     let load = bench.json(&["load", "checkout", "--rps", "50", "--for", length])?;
+    let spent = bench.cpu_ms("gateway")? - before;
     for (measure, key, unit) in [
         ("load, rate", "rps", "1/s"),
         ("load, errors", "errors", "requests"),
@@ -48,6 +53,15 @@ pub(super) fn measure(root: &Path, quick: bool) -> Result<Vec<Row>> {
             .with_context(|| format!("`brick load` says no {key}"))?;
         rows.push(Row::plain(measure, unit, value));
     }
+    let requests = load["requests"]
+        .as_f64()
+        .filter(|requests| *requests > 0.0)
+        .context("`brick load` says no requests")?;
+    rows.push(Row::plain(
+        "gateway, CPU per request",
+        "µs",
+        spent * 1_000.0 / requests,
+    ));
     rows.push(Row::at_most(
         "platform resident under load",
         "MB",
@@ -167,6 +181,19 @@ impl Bench {
         Ok(kib as f64 * 1024.0 / 1e6)
     }
 
+    /// User and system time that a platform process has spent so far, in milliseconds.
+    fn cpu_ms(&self, role: &str) -> Result<f64> {
+        let instances = self.json(&["ps"])?;
+        let mut instances = instances.as_array().into_iter().flatten();
+        let found = instances.find(|instance| instance["brick"] == role);
+        let pid = found.and_then(|instance| instance["pid"].as_u64());
+        let pid = pid.with_context(|| format!("`brick ps` names no process of {role}"))?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))
+            .with_context(|| format!("process {pid} is gone"))?;
+        let ticks = cpu_ticks(&stat).with_context(|| format!("no times of process {pid}"))?;
+        Ok(ticks as f64 * 1_000.0 / TICKS_PER_S)
+    }
+
     fn binary_mb(&self) -> Result<f64> {
         let stripped = self.folder.join("brick-stripped");
         let output = Command::new("strip")
@@ -235,6 +262,15 @@ fn ready_in(said: &str) -> Option<f64> {
     }
 }
 
+/// `utime` and `stime` of `/proc/PID/stat` (proc_pid_stat(5)); the name before them may hold anything but ends at the
+/// last parenthesis.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut times = rest.split(' ').skip(11);
+    let mut next = || times.next()?.parse::<u64>().ok();
+    Some(next()? + next()?)
+}
+
 /// `VmRSS:     1234 kB` of `/proc/PID/status` (proc_pid_status(5)).
 fn resident_kib(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -265,5 +301,12 @@ mod tests {
             Some(21_344)
         );
         assert_eq!(resident_kib("Name:\tbrick\n"), None);
+    }
+
+    #[test]
+    fn processor_time_is_read_whatever_the_process_is_called() {
+        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 900 0 0 0 12 30 0 0 20 0 5 0 100 1 2";
+        assert_eq!(cpu_ticks(stat), Some(42));
+        assert_eq!(cpu_ticks("7 (brick) S 1"), None);
     }
 }
