@@ -8,7 +8,7 @@ use std::future::Future;
 use std::panic::Location;
 use std::sync::Arc;
 
-use brick_telemetry::context::{self as trace, Baggage, SYNTHETIC};
+use brick_telemetry::context::{self as trace, Baggage, SYNTHETIC, TraceState};
 use tokio::task::JoinHandle;
 use tracing::instrument::WithSubscriber as _;
 use tracing::{Instrument as _, Span};
@@ -18,6 +18,7 @@ use tracing::{Instrument as _, Span};
 pub struct Context {
     baggage: Baggage,
     user_token: Option<Arc<str>>,
+    trace_state: Option<TraceState>,
 }
 
 tokio::task_local! {
@@ -28,6 +29,7 @@ impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
             .field("baggage", &self.baggage)
+            .field("trace_state", &self.trace_state)
             .field("user_token", &self.user_token.as_ref().map(|_| "[redacted]"))
             .finish()
     }
@@ -38,7 +40,7 @@ impl Context {
     pub fn new(baggage: Baggage) -> Self {
         Self {
             baggage,
-            user_token: None,
+            ..Self::default()
         }
     }
 
@@ -51,6 +53,12 @@ impl Context {
         }
     }
 
+    /// Within a trace of which other tracing systems said this.
+    #[must_use]
+    pub fn with_trace_state(self, trace_state: Option<TraceState>) -> Self {
+        Self { trace_state, ..self }
+    }
+
     /// The baggage.
     pub fn baggage(&self) -> &Baggage {
         &self.baggage
@@ -59,6 +67,11 @@ impl Context {
     /// The test suite that caused the request.
     pub fn synthetic(&self) -> Option<&str> {
         self.baggage.get(SYNTHETIC)
+    }
+
+    /// What other tracing systems said of the trace, passed on with it.
+    pub fn trace_state(&self) -> Option<&TraceState> {
+        self.trace_state.as_ref()
     }
 
     /// The user's token.

@@ -30,7 +30,7 @@ use crate::{Access, Problem};
 mod host;
 mod observe;
 
-pub(crate) use observe::{Mark, flag, method_name};
+pub(crate) use observe::{Mark, flag, method_name, remote_parent};
 
 /// Largest request body in bytes, unless the options say otherwise.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;

@@ -7,8 +7,10 @@ use std::fmt;
 use std::str::FromStr;
 
 mod baggage;
+mod trace_state;
 
 pub use baggage::Baggage;
+pub use trace_state::TraceState;
 
 /// Baggage key and span attribute of what a test suite causes; the value is the suite's name.
 pub const SYNTHETIC: &str = "brick.synthetic";

@@ -4,9 +4,9 @@ use brick_auth::Verifier;
 use http::request::Parts;
 use mortar_proxy::{Access, Answer, Gate, Route};
 
-use crate::{cookie, token};
+use crate::{cookie, synthetic, token};
 
-/// Checks user tokens. They travel on unchanged: bricks verify them again.
+/// Checks user tokens, which travel on unchanged: bricks verify them again. Tells synthetic traffic from the rest.
 #[derive(Debug)]
 pub struct EdgeGate {
     verifier: Verifier,
@@ -22,6 +22,9 @@ impl EdgeGate {
 impl Gate for EdgeGate {
     fn admit(&self, head: &mut Parts, route: &Route) -> Result<(), Answer> {
         cookie::take(&mut head.headers);
+        if let Some(synthetic) = synthetic::claimed(&head.headers, &self.verifier) {
+            head.extensions.insert(synthetic);
+        }
         match route.access {
             Access::Public => Ok(()),
             Access::User => {

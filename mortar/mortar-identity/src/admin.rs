@@ -22,7 +22,7 @@ use crate::{Error, Issued, codes};
 /// Longest life of a token that is made on order.
 const TTL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Scopes of platform tokens that may be ordered.
-const ORDERED_SCOPES: [&str; 3] = [ADMIN, "bus", "call:*"];
+const ORDERED_SCOPES: [&str; 4] = [ADMIN, "bus", "call:*", "synthetic"];
 
 /// A process that gets a token.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -156,8 +156,9 @@ async fn token(
                 .iter()
                 .find(|scope| !ORDERED_SCOPES.contains(&scope.as_str()))
             {
-                let hint =
-                    format!("a platform token may have \"admin\", \"bus\" and \"call:*\", not \"{scope}\"");
+                let hint = format!(
+                    "a platform token may have \"admin\", \"bus\", \"call:*\" and \"synthetic\", not \"{scope}\""
+                );
                 return Err(Problem::unprocessable("invalid_scope", hint));
             }
             let ttl = ttl.unwrap_or_else(|| inner.issuer.operator_ttl());

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use brick_telemetry::context::{Baggage, SpanContext, SpanId};
+use brick_telemetry::context::{SpanContext, SpanId};
 use brick_telemetry::span::{Kind, SpanRecord, Status, Value, unix_ns_now};
 use http::header::HeaderValue;
 use http::{HeaderMap, Method, StatusCode, Uri};
 
-use crate::headers::{BAGGAGE, TRACEPARENT, TRACESTATE};
+use crate::gate::Synthetic;
+use crate::headers::{self, TRACEPARENT};
 use crate::link::Link;
 use crate::proxy::Shared;
 use crate::route::Route;
@@ -33,6 +34,8 @@ pub(crate) struct Exchange {
     error: Option<&'static str>,
     bytes_out: u64,
     client: Option<Client>,
+    /// The acceptance suite that it belongs to.
+    synthetic: Option<Synthetic>,
 }
 
 /// The call to an instance.
@@ -88,6 +91,7 @@ impl Exchange {
             error: None,
             bytes_out: 0,
             client: None,
+            synthetic: None,
         })
     }
 
@@ -101,6 +105,11 @@ impl Exchange {
 
     pub(crate) fn set_route(&mut self, route: &Arc<Route>) {
         self.route = Some(Arc::clone(route));
+    }
+
+    /// It belongs to an acceptance suite, or to nobody in particular.
+    pub(crate) fn set_synthetic(&mut self, synthetic: Option<Synthetic>) {
+        self.synthetic = synthetic;
     }
 
     /// The answer's head is known.
@@ -131,9 +140,7 @@ impl Exchange {
         if let Ok(value) = HeaderValue::try_from(client.context.traceparent()) {
             headers.insert(TRACEPARENT, value);
         }
-        if self.parent.is_none() {
-            headers.remove(TRACESTATE);
-        }
+        headers::trace_state(headers, self.parent.is_some());
         self.client = Some(client);
     }
 
@@ -156,7 +163,8 @@ impl Exchange {
         span.kind = Kind::Server;
         span.start_unix_ns = self.begun_unix_ns;
         span.end_unix_ns = self.begun_unix_ns + ns(took);
-        span.attributes.reserve(5);
+        span.attributes.reserve(6);
+        self.mark(&mut span);
         span.attributes
             .push(("http.request.method".into(), Value::Text(method.into())));
         span.attributes
@@ -184,7 +192,8 @@ impl Exchange {
         span.kind = Kind::Client;
         span.start_unix_ns = client.begun_unix_ns;
         span.end_unix_ns = client.begun_unix_ns + ns(client.took.unwrap_or_else(|| client.begun.elapsed()));
-        span.attributes.reserve(5);
+        span.attributes.reserve(6);
+        self.mark(&mut span);
         span.attributes
             .push(("http.request.method".into(), Value::Text(method.into())));
         span.attributes
@@ -216,6 +225,14 @@ impl Exchange {
         span
     }
 
+    /// Says that the span is of a suite, where it is.
+    fn mark(&self, span: &mut SpanRecord) {
+        if let Some(Synthetic(suite)) = &self.synthetic {
+            let suite = Value::Text(suite.to_string().into());
+            span.attributes.push(("brick.synthetic".into(), suite));
+        }
+    }
+
     /// What a server span calls an error: what went wrong here or behind, never the client's mistake.
     fn failure(&self) -> Option<&'static str> {
         if self.error == Some("client_gone") || self.error == Some("stopping") {
@@ -236,11 +253,12 @@ impl Exchange {
         let to = self.route.as_ref().map_or("", |route| route.target.name());
         let instance = self.client.as_ref().map_or("", |client| &*client.instance);
         let (error, bytes) = (self.error.unwrap_or(""), self.bytes_out);
+        let synthetic = self.synthetic.as_ref().map(|Synthetic(suite)| &**suite);
         let notable = self.failure().is_some() || took >= self.shared.slow;
         if notable {
-            tracing::info!(target: "gateway.access", %trace_id, %span_id, method, path, route, to, instance, status, duration_ms, bytes, error, peer = %self.link.peer, "request");
+            tracing::info!(target: "gateway.access", %trace_id, %span_id, method, path, route, to, instance, status, duration_ms, bytes, error, synthetic, peer = %self.link.peer, "request");
         } else {
-            tracing::debug!(target: "gateway.access", %trace_id, %span_id, method, path, route, to, instance, status, duration_ms, bytes, error, peer = %self.link.peer, "request");
+            tracing::debug!(target: "gateway.access", %trace_id, %span_id, method, path, route, to, instance, status, duration_ms, bytes, error, synthetic, peer = %self.link.peer, "request");
         }
     }
 
@@ -260,12 +278,16 @@ impl Drop for Exchange {
             .route
             .as_ref()
             .map_or(&self.shared.no_route, |route| &route.pattern);
-        stats.server.add(&self.method, self.status, pattern, took);
+        let synthetic = self.synthetic.is_some();
+        stats
+            .server
+            .add(&self.method, self.status, pattern, synthetic, took);
         stats.bytes_out.fetch_add(self.bytes_out, Ordering::Relaxed);
         if let (Some(client), Some(route)) = (&self.client, &self.route) {
             let took = client.took.unwrap_or_else(|| client.begun.elapsed());
             let status = client.status.unwrap_or(StatusCode::BAD_GATEWAY);
-            stats.client.add(&self.method, status, &route.target_name, took);
+            let target = &route.target_name;
+            stats.client.add(&self.method, status, target, synthetic, took);
             if self.is_traced() {
                 self.shared.spans.record(self.client_span(client, route));
             }
@@ -275,22 +297,6 @@ impl Drop for Exchange {
         }
         self.log(took);
         self.link.complete();
-    }
-}
-
-/// Deletes what only the platform may say from baggage that comes from outside.
-pub(crate) fn clean_baggage(headers: &mut HeaderMap) {
-    if !headers.contains_key(BAGGAGE) {
-        return;
-    }
-    let values = headers.get_all(BAGGAGE).iter();
-    let texts: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
-    let kept = Baggage::parse(&texts.join(",")).without_prefix("brick.");
-    headers.remove(BAGGAGE);
-    if !kept.is_empty()
-        && let Ok(value) = HeaderValue::try_from(kept.to_header())
-    {
-        headers.insert(BAGGAGE, value);
     }
 }
 

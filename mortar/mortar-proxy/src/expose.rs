@@ -95,12 +95,15 @@ fn durations(
     for proxy in proxies {
         for (key, durations) in family(proxy).sum() {
             let status = key.status.to_string();
-            let labels = [
+            let mut labels = vec![
                 ("listener", &*proxy.name),
                 ("http_request_method", key.method),
                 (label, &*key.what),
                 ("http_response_status_code", &*status),
             ];
+            if key.synthetic {
+                labels.push(("synthetic", "true"));
+            }
             writer.histogram(&labels, &durations.snapshot());
         }
     }

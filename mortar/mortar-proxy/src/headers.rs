@@ -3,11 +3,14 @@
 use std::io::Write as _;
 use std::net::IpAddr;
 
+use brick_telemetry::context::{Baggage, TraceState};
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Uri};
+
+use crate::gate::Synthetic;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -18,12 +21,13 @@ const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port")
 const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_BRICK_IDENTITY: HeaderName = HeaderName::from_static(brick_auth::IDENTITY_HEADER);
+const X_BRICK_SYNTHETIC: HeaderName = HeaderName::from_static(crate::gate::SYNTHETIC_HEADER);
 /// W3C trace context.
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// W3C trace context.
-pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// W3C baggage.
-pub(crate) const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
 /// Fields of one hop (RFC 9110 §7.6.1).
@@ -40,12 +44,13 @@ const HOP: [HeaderName; 9] = [
 ];
 
 /// What only the gateway says.
-const OURS: [HeaderName; 6] = [
+const OURS: [HeaderName; 7] = [
     FORWARDED,
     X_FORWARDED_PORT,
     X_FORWARDED_PREFIX,
     X_REAL_IP,
     X_BRICK_IDENTITY,
+    X_BRICK_SYNTHETIC,
     EXPECT,
 ];
 
@@ -106,6 +111,40 @@ pub(crate) fn forward(headers: &mut HeaderMap, uri: &Uri, peer: IpAddr, identity
     }
 }
 
+/// Deletes what only the platform may say from baggage that comes from outside, and says what the gate found.
+pub(crate) fn baggage(headers: &mut HeaderMap, synthetic: Option<&Synthetic>) {
+    let ours = synthetic.map(|Synthetic(suite)| format!("brick.synthetic={suite}"));
+    if ours.is_none() && !headers.contains_key(BAGGAGE) {
+        return;
+    }
+    let values = headers.get_all(BAGGAGE).iter();
+    let texts: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
+    let kept = Baggage::parse(&texts.join(",")).without_prefix("brick.");
+    // Ours goes first: what does not fit is left out at the end.
+    let whole: Vec<String> = ours.into_iter().chain([kept.to_header()]).collect();
+    let whole = Baggage::parse(&whole.join(","));
+    headers.remove(BAGGAGE);
+    if !whole.is_empty()
+        && let Ok(value) = HeaderValue::try_from(whole.to_header())
+    {
+        headers.insert(BAGGAGE, value);
+    }
+}
+
+/// Passes `tracestate` on as it came, within its bound; without the trace that it belongs to it means nothing.
+pub(crate) fn trace_state(headers: &mut HeaderMap, is_continued: bool) {
+    if !headers.contains_key(TRACESTATE) {
+        return;
+    }
+    let values = headers.get_all(TRACESTATE).iter();
+    let state = TraceState::parse(values.filter_map(|value| value.to_str().ok()));
+    let state = state.filter(|_| is_continued);
+    headers.remove(TRACESTATE);
+    if let Some(value) = state.and_then(|state| HeaderValue::from_str(state.as_str()).ok()) {
+        headers.insert(TRACESTATE, value);
+    }
+}
+
 /// Asks the next hop for the upgrade that the route lets through.
 pub(crate) fn upgrade(headers: &mut HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -126,6 +165,8 @@ fn address(peer: IpAddr) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn headers(fields: &[(&str, &str)]) -> HeaderMap {
@@ -169,6 +210,7 @@ mod tests {
             ("x-real-ip", "6.6.6.6"),
             ("x-brick-identity", "forged"),
             ("x-brick-identity", "forged too"),
+            ("x-brick-synthetic", "smoke"),
             ("connection", "x-brick-identity, x-forwarded-for"),
         ]);
         remove_hop(&mut map);
@@ -185,7 +227,52 @@ mod tests {
             map.get_all("x-brick-identity").iter().collect::<Vec<_>>(),
             ["own"]
         );
-        assert!(!map.contains_key("forwarded") && !map.contains_key("x-real-ip"));
+        for gone in ["forwarded", "x-real-ip", "x-brick-synthetic"] {
+            assert!(!map.contains_key(gone), "{gone}");
+        }
+    }
+
+    #[test]
+    fn synthetic_traffic_is_told_however_full_the_baggage_is() {
+        let full: Vec<String> = (0..64).map(|n| format!("k{n}={}", "v".repeat(100))).collect();
+        let mut map = headers(&[("baggage", "user=7,brick.synthetic=forged")]);
+        map.append(BAGGAGE, full.join(",").parse().unwrap());
+        baggage(&mut map, Some(&Synthetic("smoke".into())));
+        let found = Baggage::parse(map[BAGGAGE].to_str().unwrap());
+        assert_eq!(found.get("brick.synthetic"), Some("smoke"));
+        assert_eq!(found.get("user"), Some("7"));
+        let mut map = headers(&[]);
+        baggage(&mut map, Some(&Synthetic("smoke".into())));
+        assert_eq!(map[BAGGAGE], "brick.synthetic=smoke");
+    }
+
+    #[test]
+    fn trace_state_goes_along_with_its_trace_alone() {
+        for (is_continued, expect) in [(true, Some("a=1,b=2")), (false, None)] {
+            let mut map = headers(&[("tracestate", "a=1"), ("tracestate", "b=2")]);
+            trace_state(&mut map, is_continued);
+            assert_eq!(map.get(TRACESTATE).map(|v| v.to_str().unwrap()), expect);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_from_outside_sets_baggage_of_the_platform(
+            values in proptest::collection::vec("( ?(brick\\.[a-z]{0,4}|BRICK\\.x|[ -~]{0,6})[=;,%]{1,2}[ -~]{0,12},?){0,6}", 0..4)
+        ) {
+            let mut map = HeaderMap::new();
+            for value in &values {
+                if let Ok(value) = HeaderValue::from_str(value) {
+                    map.append(BAGGAGE, value);
+                }
+            }
+            baggage(&mut map, None);
+            prop_assert!(map.get_all(BAGGAGE).iter().count() <= 1);
+            if let Some(value) = map.get(BAGGAGE) {
+                let found = Baggage::parse(value.to_str().unwrap());
+                prop_assert!(found.iter().all(|(key, _)| !key.starts_with("brick.")), "{value:?}");
+            }
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ mod tunnel;
 pub use answer::Answer;
 pub use body::{Body, Error as BodyError};
 pub use expose::expose;
-pub use gate::Gate;
+pub use gate::{Gate, SYNTHETIC_HEADER, Synthetic};
 pub use guard::Bounds;
 pub use proxy::{Options, Proxy};
 pub use route::{Access, Compiler, Route, Routes, Target};

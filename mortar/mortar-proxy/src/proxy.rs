@@ -16,9 +16,9 @@ use hyper::upgrade::OnUpgrade;
 
 use crate::answer::Answer;
 use crate::body::{Body, Limit, RequestBody, Stopping, Stream};
-use crate::exchange::{self, Exchange};
+use crate::exchange::Exchange;
 use crate::forward::{self, Reply};
-use crate::gate::Gate;
+use crate::gate::{Gate, Synthetic};
 use crate::headers;
 use crate::link::Link;
 use crate::listener::Slots;
@@ -204,7 +204,9 @@ impl<G: Gate> Proxy<G> {
             link.peer.ip(),
             self.shared.identity.value(),
         );
-        exchange::clean_baggage(&mut parts.headers);
+        let synthetic = parts.extensions.remove::<Synthetic>();
+        headers::baggage(&mut parts.headers, synthetic.as_ref());
+        exchange.set_synthetic(synthetic);
         exchange.call(&mut parts.headers);
         if websocket {
             headers::upgrade(&mut parts.headers);

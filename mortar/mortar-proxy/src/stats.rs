@@ -44,6 +44,8 @@ pub(crate) struct Key {
     pub(crate) status: u16,
     /// `http.route` of server series, `server.address` of client series.
     pub(crate) what: Arc<str>,
+    /// Whether it is an acceptance suite's traffic.
+    pub(crate) synthetic: bool,
 }
 
 /// A distribution of durations.
@@ -126,11 +128,19 @@ impl Durations {
 }
 
 impl Family {
-    pub(crate) fn add(&self, method: &Method, status: StatusCode, what: &Arc<str>, took: Duration) {
+    pub(crate) fn add(
+        &self,
+        method: &Method,
+        status: StatusCode,
+        what: &Arc<str>,
+        synthetic: bool,
+        took: Duration,
+    ) {
         let key = Key {
             method: method_name(method),
             status: status.as_u16(),
             what: Arc::clone(what),
+            synthetic,
         };
         let mut shard = self.shards[shard()].lock();
         if shard.len() >= SERIES_MAX && !shard.contains_key(&key) {
@@ -139,6 +149,7 @@ impl Family {
                 method: "_OTHER",
                 status: 0,
                 what: "_overflow".into(),
+                synthetic,
             };
             shard.entry(other).or_default().add(took);
             return;
@@ -201,7 +212,8 @@ mod tests {
             .map(|ms| {
                 let (family, what) = (Arc::clone(&family), Arc::clone(&what));
                 std::thread::spawn(move || {
-                    family.add(&Method::GET, StatusCode::OK, &what, Duration::from_millis(ms))
+                    let took = Duration::from_millis(ms);
+                    family.add(&Method::GET, StatusCode::OK, &what, false, took)
                 })
             })
             .into();
@@ -233,6 +245,7 @@ mod tests {
                 &Method::GET,
                 StatusCode::OK,
                 &format!("/{n}").into(),
+                false,
                 Duration::ZERO,
             );
         }

@@ -6,13 +6,13 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use brick_auth::{Claims, Error, IDENTITY_HEADER, Verifier};
-use brick_telemetry::context::{Baggage, SYNTHETIC};
+use brick_telemetry::context::{Baggage, SYNTHETIC, TraceState};
 use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::Rule;
 use crate::context::{self, Context};
-use crate::server::Mark;
+use crate::server::{Mark, remote_parent};
 use crate::{Caller, Problem};
 
 /// What a group's layer needs.
@@ -130,8 +130,11 @@ pub(crate) async fn check(State(guard): State<Guard>, mut request: Request, next
             mark.set();
         }
     }
+    let context = Context::new(baggage)
+        .with_user_token(token)
+        .with_trace_state(trace_state(request.headers()));
     request.extensions_mut().insert(caller);
-    context::scope(Context::new(baggage).with_user_token(token), next.run(request)).await
+    context::scope(context, next.run(request)).await
 }
 
 fn required(shown: Shown) -> Result<Arc<Claims>, Refusal> {
@@ -175,6 +178,14 @@ fn baggage(headers: &HeaderMap, is_platform: bool) -> Baggage {
     } else {
         baggage.without_prefix("brick.")
     }
+}
+
+/// What other tracing systems say of the trace that is continued; without its trace it means nothing (W3C Trace
+/// Context §3.3).
+fn trace_state(headers: &HeaderMap) -> Option<TraceState> {
+    remote_parent(headers)?;
+    let values = headers.get_all("tracestate").iter();
+    TraceState::parse(values.filter_map(|value| value.to_str().ok()))
 }
 
 impl IntoResponse for Refusal {

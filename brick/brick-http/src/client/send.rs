@@ -218,10 +218,13 @@ impl Call {
                 headers.insert(HeaderName::from_static(name), value);
             }
         };
-        if let Some(context) = trace::current() {
-            put("traceparent", &context.traceparent(), false);
-        }
         let context = context::current();
+        if let Some(span) = trace::current() {
+            put("traceparent", &span.traceparent(), false);
+            if let Some(state) = context.trace_state() {
+                put("tracestate", state.as_str(), false);
+            }
+        }
         let baggage = if external {
             context.baggage().without_prefix("brick.").to_header()
         } else {

@@ -239,7 +239,8 @@ fn span(shared: &Shared, request: &Request, method: &'static str, route: Option<
     })
 }
 
-fn remote_parent(headers: &HeaderMap) -> Option<SpanContext> {
+/// The span that the request continues, as its one `traceparent` field has it.
+pub(crate) fn remote_parent(headers: &HeaderMap) -> Option<SpanContext> {
     let mut values = headers.get_all("traceparent").iter();
     let (Some(only), None) = (values.next(), values.next()) else {
         return None;

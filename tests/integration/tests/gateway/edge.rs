@@ -125,6 +125,143 @@ async fn what_only_the_platform_may_say_is_not_taken_from_outside() {
 }
 
 #[tokio::test]
+async fn a_suite_with_a_platform_token_is_told_apart_and_nobody_else() {
+    let (gateway, ..) = shop().await;
+    let platform = |scope: &str| {
+        let claims = json!({ "aud": "shop:platform", "sub": "suite", "scope": scope });
+        gateway.issuer.token(claims)
+    };
+    let (suite, operator) = (platform("synthetic"), gateway.issuer.operator());
+    let expired = json!({ "aud": "shop:platform", "scope": "synthetic", "exp": 1 });
+    let expired = gateway.issuer.token(expired);
+    let user = gateway.issuer.token(json!({ "scope": "synthetic" }));
+    let check = async |name: &str, token: Option<&str>, expect: Option<&str>| {
+        let identity = token.map(|token| format!("X-Brick-Identity: {token}\r\n"));
+        let fields = format!(
+            "X-Brick-Synthetic: {name}\r\nBaggage: user=7,brick.synthetic=forged\r\n{}",
+            identity.unwrap_or_default()
+        );
+        let seen = gateway.edge(&get_with("/x", &fields)).await.json();
+        let headers = &seen["headers"];
+        let expect = expect.map_or("user=7".to_owned(), |suite| {
+            format!("brick.synthetic={suite},user=7")
+        });
+        assert_eq!(headers["baggage"], expect, "{fields}");
+        assert_eq!(headers["x-brick-identity"], "own-token");
+        assert_eq!(headers["x-brick-synthetic"], Value::Null);
+    };
+    check("smoke", Some(&suite), Some("smoke")).await;
+    check("smoke", Some(&operator), Some("smoke")).await;
+    for token in [
+        None,
+        Some(&*expired),
+        Some(&*user),
+        Some(&*platform("bus call:*")),
+        Some("forged"),
+    ] {
+        check("smoke", token, None).await;
+    }
+    for name in ["", "a,brick.pool=v2", "a b", "a;p=1", &"x".repeat(64)] {
+        check(name, Some(&suite), None).await;
+    }
+    // Two names are none: which one counts would be a guess.
+    check("a\r\nX-Brick-Synthetic: b", Some(&suite), None).await;
+
+    until(|| gateway.telemetry.finished_spans().len() >= 26).await;
+    let spans = gateway.telemetry.finished_spans();
+    let marked = spans.iter().filter(|s| s.attribute("brick.synthetic").is_some());
+    assert_eq!(marked.count(), 4, "two requests of two spans each");
+    let figures = gateway.telemetry.metrics().encode();
+    let of = |synthetic: bool, family: &str| {
+        let mut lines = figures
+            .lines()
+            .filter(|line| line.starts_with(&format!("{family}_count")));
+        let line = lines.find(|line| line.contains("synthetic=\"true\"") == synthetic);
+        line.and_then(|line| line.rsplit(' ').next()).map(str::to_owned)
+    };
+    for family in [
+        "http_server_request_duration_seconds",
+        "http_client_request_duration_seconds",
+    ] {
+        assert_eq!(of(true, family).as_deref(), Some("2"), "{figures}");
+        assert_eq!(of(false, family).as_deref(), Some("11"), "{figures}");
+    }
+}
+
+#[tokio::test]
+async fn trace_state_is_passed_on_with_the_trace_it_belongs_to() {
+    let (gateway, ..) = shop().await;
+    let trace = "Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
+    let long = format!("rojo={},congo=t61rcWkgMzE", "x".repeat(600));
+    let state = |value: &str| format!("Tracestate: {value}\r\n");
+    for (fields, expect) in [
+        (
+            format!("{trace}{}", state("rojo=00f067, congo=t61@x")),
+            json!("rojo=00f067, congo=t61@x"),
+        ),
+        (
+            format!("{trace}{}{}", state("a=1"), state("b=2")),
+            json!("a=1,b=2"),
+        ),
+        (format!("{trace}{}", state(&long)), json!("congo=t61rcWkgMzE")),
+        (state("a=1"), Value::Null),
+    ] {
+        let seen = gateway.edge(&get_with("/x", &fields)).await.json();
+        assert_eq!(seen["headers"]["tracestate"], expect, "{fields}");
+    }
+}
+
+#[tokio::test]
+async fn a_route_without_a_limit_of_its_own_follows_the_links() {
+    let brick = Brick::start("storefront").await;
+    let list = |own: Value| {
+        let mut never = route("/never", "storefront", "public");
+        never["timeout_ms"] = own;
+        routes(vec![never])
+    };
+    let limits = |revision, value: Value| {
+        let mut resource = resource("limits/edge->storefront", value);
+        resource.revision = revision;
+        brick_bus::Change::Put(resource)
+    };
+    let resources = vec![list(Value::Null), endpoints("storefront", &[brick.addr])];
+    let mut gateway = Gateway::start(brick.addr, resources).await;
+    let refused = |acks: &[brick_bus::watch::Acknowledgement], revision| {
+        let mut acks = acks.iter().filter(|ack| ack.name.starts_with("limits/"));
+        acks.find(|ack| ack.revision == revision)
+            .map(|ack| ack.refused.is_some())
+    };
+    // The second cannot be read: the first stays in force.
+    for (revision, value, expect) in [
+        (2, json!({ "timeout_ms": 40 }), (false, "40 ms")),
+        (3, json!({ "timeout_ms": 0 }), (true, "40 ms")),
+        (4, json!({ "timeout_ms": 60 }), (false, "60 ms")),
+    ] {
+        gateway.publisher.apply(limits(revision, value), None);
+        let told = async {
+            loop {
+                let acks = gateway.publisher.acknowledgements().await;
+                if let Some(refused) = refused(&acks, revision) {
+                    return refused;
+                }
+            }
+        };
+        let refused = tokio::time::timeout(LIMIT, told).await.unwrap();
+        let answer = gateway.edge(&get_with("/never", "")).await;
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert_eq!((answer.status, refused), (504, expect.0), "{answer:?}");
+        assert!(detail.ends_with(expect.1), "{detail}");
+    }
+    let mut own = list(json!(30));
+    own.revision = 5;
+    gateway.publisher.apply(brick_bus::Change::Put(own), None);
+    let answered = async { while !gateway.edge(&get_with("/never", "")).await.body.contains("30 ms") {} };
+    tokio::time::timeout(LIMIT, answered)
+        .await
+        .expect("the route's own limit counts");
+}
+
+#[tokio::test]
 async fn a_trace_is_continued_or_started_and_told_as_two_spans() {
     let (gateway, ..) = shop().await;
     let outer = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
