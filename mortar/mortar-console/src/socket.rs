@@ -38,7 +38,7 @@ const SEND_MAX: Duration = Duration::from_secs(10);
 const CLOSE_SIGNED_OUT: u16 = 4401;
 
 /// What a tab without a valid token is told.
-const SIGN_IN: &str = "run `brick up` again, or `brick status`, for a fresh link to the console";
+const SIGN_IN: &str = "run `brick open` in the system's folder for a fresh link to the console";
 
 /// Whether the caller is signed in, so that the page can say so before it opens a socket.
 pub(crate) async fn session(State(hub): State<Hub>, headers: HeaderMap) -> Response {

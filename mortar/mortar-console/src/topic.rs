@@ -138,7 +138,10 @@ impl Topic {
     pub(crate) fn question(&self, now_s: i64) -> (Upstream, String) {
         match self {
             Self::System => (Upstream::Control, "/api/system/v1".to_owned()),
-            Self::Instances => (Upstream::Control, "/api/registry/v1/instances".to_owned()),
+            Self::Instances => (
+                Upstream::Control,
+                "/api/registry/v1/instances?leases=false".to_owned(),
+            ),
             Self::Bricks => (Upstream::Control, "/api/agent/v1/ps".to_owned()),
             Self::Graph { window, synthetic } => {
                 let kept = match synthetic {

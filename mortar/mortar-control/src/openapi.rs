@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::api::agent::{EventQuery, Kill, Roll, Scale};
 use crate::api::bus::{AckBatch, AckList, AckQuery, WatchQuery};
 use crate::api::instance::InstanceView;
-use crate::api::registry::{Gone, Granted, Instances, Registration, Renewals, Renewed, Wait};
+use crate::api::registry::{Gone, Granted, Instances, ListQuery, Registration, Renewals, Renewed, Wait};
 use crate::api::system::{ConfigView, InForce, SystemView};
 
 /// Control's operations; identity adds its own where it is mounted.
@@ -70,6 +70,7 @@ fn registry(document: Document) -> Document {
             Operation::get("/api/registry/v1/instances")
                 .summary("All instances with state and lease; scope admin or bus")
                 .access("admin")
+                .query::<ListQuery>()
                 .answer::<Instances>(200, "by brick and slot"),
         )
         .operation(

@@ -20,7 +20,11 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// The edge's limits by brick, as they are in force.
 #[derive(Debug, Default)]
-struct InForce(BTreeMap<String, Limit>);
+struct InForce {
+    limits: BTreeMap<String, Limit>,
+    /// Taken over, and to be acknowledged once the routes have them.
+    taken: Vec<(String, u64, Option<String>)>,
+}
 
 #[derive(Debug)]
 struct Limit {
@@ -45,6 +49,7 @@ pub(crate) async fn follow(mut watch: Watch, edge: Proxy<EdgeGate>, admin: Proxy
                 None => edge.replace(mortar_proxy::Routes::default()),
             }
         }
+        limits.acknowledge(&watch);
         tokio::select! {
             _ = watch.changed() => {}
             _ = sweep.tick() => {
@@ -93,22 +98,22 @@ fn apply(
 
 impl InForce {
     fn timeout(&self, brick: &str) -> Duration {
-        self.0.get(brick).map_or(TIMEOUT, |limit| limit.timeout)
+        self.limits.get(brick).map_or(TIMEOUT, |limit| limit.timeout)
     }
 
-    /// Takes over and acknowledges what is new; says whether anything came into force. Limits that cannot be read
-    /// leave the present ones in force.
+    /// Takes over what is new; says whether anything is to come into force. Limits that cannot be read leave the
+    /// present ones in force.
     fn refresh(&mut self, watch: &Watch) -> bool {
         let state = watch.state();
         let named = state.resources.range(LIMITS.to_owned()..);
         let told: BTreeMap<&str, &Resource> = named
             .map_while(|(name, resource)| Some((name.strip_prefix(LIMITS)?, &**resource)))
             .collect();
-        let before = self.0.len();
-        self.0.retain(|brick, _| told.contains_key(brick.as_str()));
-        let mut changed = before != self.0.len();
+        let before = self.limits.len();
+        self.limits.retain(|brick, _| told.contains_key(brick.as_str()));
+        let mut changed = before != self.limits.len();
         for (brick, resource) in told {
-            let held = self.0.get(brick);
+            let held = self.limits.get(brick);
             if held.is_some_and(|held| held.revision == resource.revision) {
                 continue;
             }
@@ -120,10 +125,18 @@ impl InForce {
                 revision: resource.revision,
                 timeout,
             };
-            self.0.insert(brick.to_owned(), limit);
-            watch.acknowledge(&resource.name, resource.revision, read.err());
+            self.limits.insert(brick.to_owned(), limit);
+            let taken = (resource.name.clone(), resource.revision, read.err());
+            self.taken.push(taken);
         }
         changed
+    }
+
+    /// Says what was taken over, and what could not be.
+    fn acknowledge(&mut self, watch: &Watch) {
+        for (name, revision, refused) in self.taken.drain(..) {
+            watch.acknowledge(&name, revision, refused);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use brick_telemetry::context::{SpanContext, SpanId};
+use brick_telemetry::context::{SYNTHETIC, SpanContext, SpanId};
 use brick_telemetry::span::{Kind, SpanRecord, Status, Value, unix_ns_now};
 use http::header::HeaderValue;
 use http::{HeaderMap, Method, StatusCode, Uri};
@@ -229,7 +229,7 @@ impl Exchange {
     fn mark(&self, span: &mut SpanRecord) {
         if let Some(Synthetic(suite)) = &self.synthetic {
             let suite = Value::Text(suite.to_string().into());
-            span.attributes.push(("brick.synthetic".into(), suite));
+            span.attributes.push((SYNTHETIC.into(), suite));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::IpAddr;
 
-use brick_telemetry::context::{Baggage, TraceState};
+use brick_telemetry::context::{Baggage, SYNTHETIC, TraceState};
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -113,7 +113,7 @@ pub(crate) fn forward(headers: &mut HeaderMap, uri: &Uri, peer: IpAddr, identity
 
 /// Deletes what only the platform may say from baggage that comes from outside, and says what the gate found.
 pub(crate) fn baggage(headers: &mut HeaderMap, synthetic: Option<&Synthetic>) {
-    let ours = synthetic.map(|Synthetic(suite)| format!("brick.synthetic={suite}"));
+    let ours = synthetic.map(|Synthetic(suite)| format!("{SYNTHETIC}={suite}"));
     if ours.is_none() && !headers.contains_key(BAGGAGE) {
         return;
     }

@@ -68,7 +68,7 @@ export const GROWING = 'a'.repeat(32);
 export const SLOW = 'b'.repeat(32);
 const LOGS = '/api/telemetry/v1/logs';
 const AWAY = { code: 'agent_unreachable', detail: 'the agent does not answer; run `brick up` in the folder of the system, it takes over what still runs' };
-const SIGNED_OUT = [401, { title: 'Unauthorized', status: 401, code: 'signed_out', detail: 'run `brick up` again, or `brick status`, for a fresh link to the console' }];
+const SIGNED_OUT = [401, { title: 'Unauthorized', status: 401, code: 'signed_out', detail: 'run `brick open` in the system\'s folder for a fresh link to the console' }];
 
 async function posted(world, url, request) {
   if (!world.signedIn) return SIGNED_OUT;

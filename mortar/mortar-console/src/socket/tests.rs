@@ -217,5 +217,5 @@ async fn the_session_says_who_is_signed_in_and_what_to_do() {
     assert_eq!(signed_in, json!({"scope": "admin"}));
     let error = client.get(&url).json::<Value>().await.unwrap_err();
     assert_eq!(error.status(), Some(StatusCode::UNAUTHORIZED));
-    assert!(error.to_string().contains("brick status"), "{error}");
+    assert!(error.to_string().contains("brick open"), "{error}");
 }

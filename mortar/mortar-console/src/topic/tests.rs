@@ -15,7 +15,7 @@ fn a_wish_becomes_questions() {
     check(
         r#"{"topic":"instances"}"#,
         Upstream::Control,
-        "/api/registry/v1/instances",
+        "/api/registry/v1/instances?leases=false",
     );
     check(r#"{"topic":"bricks"}"#, Upstream::Control, "/api/agent/v1/ps");
     check(

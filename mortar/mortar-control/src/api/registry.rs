@@ -110,8 +110,17 @@ pub(crate) struct Listed {
     ready: bool,
     /// Whether somebody renews its lease.
     supervised: bool,
-    /// What is left of its lease in milliseconds.
-    lease_ms: u64,
+    /// What is left of its lease in milliseconds, where that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease_ms: Option<u64>,
+}
+
+/// What is told of each instance.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct ListQuery {
+    /// Whether the rest of each lease is told, which changes all the time; yes unless said.
+    #[serde(default = "yes")]
+    leases: bool,
 }
 
 fn zone_a() -> String {
@@ -235,8 +244,11 @@ async fn balancers_told(
 pub(crate) async fn list(
     State(handle): State<Handle>,
     headers: HeaderMap,
+    query: Result<Query<ListQuery>, Problem>,
 ) -> Result<Json<Instances>, Problem> {
     handle.verifier().platform_bearer(&headers, &["admin", "bus"])?;
+    let Query(ListQuery { leases }) = query?;
+    let left = |incarnation| handle.leases().left(incarnation).as_millis() as u64;
     let state = handle.state();
     let mut items: Vec<Listed> = state
         .instances
@@ -249,7 +261,7 @@ pub(crate) async fn list(
             },
             ready: one.ready,
             supervised: one.supervised,
-            lease_ms: handle.leases().left(one.instance.incarnation).as_millis() as u64,
+            lease_ms: leases.then(|| left(one.instance.incarnation)),
             instance: one.instance.clone(),
         })
         .collect();

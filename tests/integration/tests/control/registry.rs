@@ -1,5 +1,6 @@
 //! The registry end to end: leases, fencing, probes, restarts.
 
+use std::path::Path;
 use std::time::Duration;
 
 use brick_core::Incarnation;
@@ -7,7 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::harness::{Control, control, control_with, eventually, subscribe};
+use super::harness::{Control, Subscriber, control, control_with, eventually, subscribe};
 
 async fn states(control: &Control) -> Vec<(String, String)> {
     let instances = control.instances().await;
@@ -21,6 +22,35 @@ async fn states(control: &Control) -> Vec<(String, String)> {
             )
         })
         .collect()
+}
+
+/// Control with payment/1, and an order that follows its pool.
+async fn followed(folder: &Path) -> (Control, Incarnation, Subscriber) {
+    let control = control(folder).await;
+    control.manifest().await;
+    let incarnation = Incarnation::new();
+    control.register("payment", 1, incarnation, json!({})).await;
+    let who = control.process("order", &["bus", "call:payment"]);
+    let mut order = subscribe(&control.url, who, &["endpoints/*"], None);
+    order
+        .until("a snapshot", |state| !state.resources.is_empty())
+        .await;
+    (control, incarnation, order)
+}
+
+async fn renew(control: &Control, renewals: Value) -> Value {
+    let agent = control.agent().await;
+    let body = Some(json!({ "renew": renewals }));
+    let path = "/api/registry/v1/leases";
+    let answer = control.call(Method::POST, path, &agent, body).await;
+    answer.json().unwrap()
+}
+
+async fn deregister(control: &Control, incarnation: Incarnation) -> Value {
+    let agent = control.agent().await;
+    let path = format!("/api/registry/v1/instances/{incarnation}?wait_ms=5000");
+    let answer = control.call(Method::DELETE, &path, &agent, None).await;
+    answer.json().unwrap()
 }
 
 #[tokio::test]
@@ -41,14 +71,8 @@ async fn a_lease_that_runs_out_takes_a_dead_instance_along_and_keeps_a_living_on
     .await;
 
     // A renewal brings supervision back; the instance that left has to register anew.
-    let agent = control.agent().await;
-    let renewal = json!({ "renew": [
-        { "incarnation": alive, "ready": true }, { "incarnation": dead, "ready": true },
-    ] });
-    let answer = control
-        .call(Method::POST, "/api/registry/v1/leases", &agent, Some(renewal))
-        .await;
-    assert_eq!(answer.json::<Value>().unwrap(), json!({ "unknown": [dead] }));
+    let renewals = json!([{ "incarnation": alive, "ready": true }, { "incarnation": dead, "ready": true }]);
+    assert_eq!(renew(&control, renewals).await, json!({ "unknown": [dead] }));
     assert_eq!(states(&control).await[0].1, "ready");
 
     drop(living);
@@ -98,14 +122,7 @@ async fn an_older_start_is_fenced_even_after_a_restart() {
     let (older, newer) = (Incarnation::new(), Incarnation::new());
     first.register("order", 1, older, json!({})).await;
     first.register("order", 1, newer, json!({})).await;
-    let agent = first.agent().await;
-    let path = format!("/api/registry/v1/instances/{newer}");
-    let gone: Value = first
-        .call(Method::DELETE, &path, &agent, None)
-        .await
-        .json()
-        .unwrap();
-    assert_eq!(gone, json!({ "let_go": true }));
+    assert_eq!(deregister(&first, newer).await, json!({ "let_go": true }));
     first.kill().await;
 
     let second = control(folder.path()).await;
@@ -121,26 +138,11 @@ async fn an_older_start_is_fenced_even_after_a_restart() {
 #[tokio::test]
 async fn readiness_moves_an_instance_out_of_its_pool_and_back() {
     let folder = tempfile::tempdir().unwrap();
-    let control = control(folder.path()).await;
-    control.manifest().await;
-    let incarnation = Incarnation::new();
-    control.register("payment", 1, incarnation, json!({})).await;
-    let mut order = subscribe(
-        &control.url,
-        control.process("order", &["bus", "call:payment"]),
-        &["endpoints/*"],
-        None,
-    );
-    order
-        .until("a snapshot", |state| !state.resources.is_empty())
-        .await;
+    let (control, incarnation, mut order) = followed(folder.path()).await;
     assert_eq!(order.endpoints("payment"), 1);
-    let agent = control.agent().await;
-    for (ready, expected) in [(false, 0), (true, 1)] {
-        let body = json!({ "renew": [{ "incarnation": incarnation, "ready": ready }] });
-        control
-            .call(Method::POST, "/api/registry/v1/leases", &agent, Some(body))
-            .await;
+    let ready = |ready: bool| json!([{ "incarnation": incarnation, "ready": ready }]);
+    for (is_ready, expected) in [(false, 0), (true, 1)] {
+        renew(&control, ready(is_ready)).await;
         let target = control.handle.revision();
         order
             .until("the pool changed", |state| state.revision() == target)
@@ -148,51 +150,22 @@ async fn readiness_moves_an_instance_out_of_its_pool_and_back() {
         assert_eq!(order.endpoints("payment"), expected);
     }
     let before = control.handle.revision();
-    let body = json!({ "renew": [{ "incarnation": incarnation, "ready": true }] });
-    control
-        .call(Method::POST, "/api/registry/v1/leases", &agent, Some(body))
-        .await;
-    assert_eq!(
-        control.handle.revision(),
-        before,
-        "a renewed lease publishes nothing"
-    );
+    renew(&control, ready(true)).await;
+    let after = control.handle.revision();
+    assert_eq!(after, before, "a renewed lease publishes nothing");
 }
 
 #[tokio::test]
 async fn deregistration_waits_until_balancers_were_told() {
     let folder = tempfile::tempdir().unwrap();
-    let control = control(folder.path()).await;
-    control.manifest().await;
-    let incarnation = Incarnation::new();
-    control.register("payment", 1, incarnation, json!({})).await;
-    let mut order = subscribe(
-        &control.url,
-        control.process("order", &["bus", "call:payment"]),
-        &["endpoints/*"],
-        None,
-    );
-    order
-        .until("a snapshot", |state| !state.resources.is_empty())
-        .await;
-    let agent = control.agent().await;
-    let path = format!("/api/registry/v1/instances/{incarnation}?wait_ms=5000");
-    let gone: Value = control
-        .call(Method::DELETE, &path, &agent, None)
-        .await
-        .json()
-        .unwrap();
-    assert_eq!(gone, json!({ "let_go": true }));
+    let (control, incarnation, mut order) = followed(folder.path()).await;
+    assert_eq!(deregister(&control, incarnation).await, json!({ "let_go": true }));
     let target = control.handle.revision();
     order
         .until("the pool is empty", |state| state.revision() == target)
         .await;
     assert_eq!(order.endpoints("payment"), 0);
-    let again: Value = control
-        .call(Method::DELETE, &path, &agent, None)
-        .await
-        .json()
-        .unwrap();
+    let again = deregister(&control, incarnation).await;
     assert_eq!(again, json!({ "let_go": true }));
 }
 
