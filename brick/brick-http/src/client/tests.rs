@@ -45,6 +45,7 @@ async fn a_trace_the_user_and_baggage_cross_two_bricks() {
             "user": caller.user().map(|c| c.sub.clone()),
             "brick": caller.brick().map(|c| c.sub.clone()),
             "baggage": said("baggage"),
+            "tracestate": said("tracestate"),
         }))
     });
     let behind = product
@@ -66,6 +67,11 @@ async fn a_trace_the_user_and_baggage_cross_two_bricks() {
             http::HeaderName::from_static("baggage"),
             "brick.pool=v2,session=7",
         )
+        .header(
+            http::HeaderName::from_static("traceparent"),
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        )
+        .header(http::HeaderName::from_static("tracestate"), "rojo=00f067, x@y=1")
         .send()
         .await
         .unwrap();
@@ -73,7 +79,9 @@ async fn a_trace_the_user_and_baggage_cross_two_bricks() {
     let seen: serde_json::Value = answer.json().unwrap();
     assert_eq!(
         seen,
-        json!({ "user": "u1", "brick": "brick:order", "baggage": "session=7" })
+        json!({
+            "user": "u1", "brick": "brick:order", "baggage": "session=7", "tracestate": "rojo=00f067, x@y=1",
+        })
     );
     let spans = order.telemetry.finished_spans();
     let (server, task, call, inner) = (
