@@ -1,7 +1,6 @@
 //! Concurrent versions and demos: labels that must differ, names that must exist.
 
 use super::Check;
-use crate::diagnostic::Problem;
 use crate::nearest;
 
 impl Check<'_> {
@@ -43,10 +42,15 @@ impl Check<'_> {
                 {
                     let message = format!("{table}: \"{}\" has no version \"{label}\"", of.brick);
                     let labels = brick.version.concurrent.keys().map(|label| label.as_str());
-                    let known: Vec<&str> = labels.chain([brick.version.base.as_str()]).collect();
-                    let hint = nearest::hint(label.as_str(), "versions", known.iter().copied());
-                    let problem = Problem::new("unknown-version", &self.places.key(&at), message);
-                    self.problems.push(problem.hint(hint));
+                    let known: Vec<&str> = std::iter::once(brick.version.base.as_str())
+                        .chain(labels)
+                        .collect();
+                    self.at_key(
+                        "unknown-version",
+                        &at,
+                        message,
+                        &format!("versions: {}", known.join(", ")),
+                    );
                 }
             }
         }
