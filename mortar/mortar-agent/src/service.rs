@@ -76,16 +76,7 @@ impl Service {
         folder.create()?;
         let lock = folder.lock()?;
         plan::wanted(&model, &options.only)?;
-        let boot_id = linux::boot_id().map_err(|source| Error::Kernel {
-            action: "read the boot id in /proc/sys/kernel/random",
-            source,
-        })?;
-        let mut state = state::load(&folder.state_file())?.unwrap_or_default();
-        if state.boot_id != boot_id {
-            // Pids of another boot mean nothing.
-            state.processes.clear();
-        }
-        (state.schema, state.boot_id) = (SCHEMA, boot_id);
+        let mut state = read_state(&folder)?;
         let key = folder.bootstrap_key()?;
         let edge = options.edge.unwrap_or(model.edge.listen);
         let admin = loopback(options.console.unwrap_or(model.system.console));
@@ -311,6 +302,21 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// The state that an earlier agent left, fit for this boot.
+fn read_state(folder: &Folder) -> Result<State, Error> {
+    let boot_id = linux::boot_id().map_err(|source| Error::Kernel {
+        action: "read the boot id in /proc/sys/kernel/random",
+        source,
+    })?;
+    let mut state = state::load(&folder.state_file())?.unwrap_or_default();
+    if state.boot_id != boot_id {
+        // Pids of another boot mean nothing.
+        state.processes.clear();
+    }
+    (state.schema, state.boot_id) = (SCHEMA, boot_id);
+    Ok(state)
 }
 
 /// Tells once that everything is ready.

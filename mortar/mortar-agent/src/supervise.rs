@@ -322,22 +322,8 @@ impl Supervisor {
     }
 
     async fn watch(&mut self, running: Running) -> Next {
-        let slot = self.spec.slot.clone();
         let started = Instant::now();
-        self.context.board.update(&slot, |row| {
-            row.pid = Some(running.process.id().pid);
-            row.incarnation = Some(running.incarnation);
-            row.adopted = running.adopted;
-            if !running.proven {
-                (row.answered, row.healthy, row.registered) = (false, false, false);
-            }
-        });
-        if running.adopted {
-            self.tell(
-                EventKind::Adopted,
-                format!("{slot} still runs (pid {}): taken over", running.process.id().pid),
-            );
-        }
+        self.begin(&running);
         let (sender, mut healthy) = watch::channel(None);
         let client = self.context.client.clone();
         let probe = readiness::probe(client, self.spec.health_url(), self.spec.health_every, sender);
@@ -374,16 +360,10 @@ impl Supervisor {
                     Some(Order::Roll(spec, done)) => {
                         // Both processes read one token file, and it is the new one's now.
                         drop(keeper.take());
-                        match self.roll(&running, spec).await {
-                            Ok(new) => {
-                                let _ = done.send(Ok(()));
-                                return Next::Watch(Running { proven: true, ..new });
-                            }
-                            Err(rejected) => {
-                                let _ = done.send(Err(rejected));
-                                keeper = self.keep_token(&running);
-                            }
+                        if let Some(next) = self.rolled(&running, spec, done).await {
+                            return next;
                         }
+                        keeper = self.keep_token(&running);
                     }
                 },
                 Ok(()) = healthy.changed() => {
@@ -400,6 +380,25 @@ impl Supervisor {
                     self.never_ready();
                 }
             }
+        }
+    }
+
+    /// Shows a process that is watched from now on.
+    fn begin(&self, running: &Running) {
+        let slot = self.spec.slot.clone();
+        self.context.board.update(&slot, |row| {
+            row.pid = Some(running.process.id().pid);
+            row.incarnation = Some(running.incarnation);
+            row.adopted = running.adopted;
+            if !running.proven {
+                (row.answered, row.healthy, row.registered) = (false, false, false);
+            }
+        });
+        if running.adopted {
+            self.tell(
+                EventKind::Adopted,
+                format!("{slot} still runs (pid {}): taken over", running.process.id().pid),
+            );
         }
     }
 

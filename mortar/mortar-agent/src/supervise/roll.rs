@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use brick_core::Instance;
 use rustix::process::Signal;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-use super::{LET_GO, Order, Running, Supervisor, TAIL_LINES, Task, readiness, token};
+use super::{LET_GO, Next, Order, Running, Supervisor, TAIL_LINES, Task, readiness, token};
 use crate::api::InstanceState;
 use crate::events::EventKind;
 use crate::launch::Spec;
@@ -30,7 +30,7 @@ pub(crate) struct Rejected {
 
 impl Supervisor {
     /// Starts `spec` beside `old` and ends `old` once the new process is ready; the new one, or why there is none.
-    pub(super) async fn roll(&mut self, old: &Running, spec: Arc<Spec>) -> Result<Running, Rejected> {
+    async fn roll(&mut self, old: &Running, spec: Arc<Spec>) -> Result<Running, Rejected> {
         let without_lines = |why: String| Rejected {
             why,
             lines: Vec::new(),
@@ -66,6 +66,22 @@ impl Supervisor {
                 Err(Rejected { why, lines })
             }
         }
+    }
+
+    /// Rolls and says how it went; what to do next where the old process has gone.
+    pub(super) async fn rolled(
+        &mut self,
+        old: &Running,
+        spec: Arc<Spec>,
+        done: oneshot::Sender<Result<(), Rejected>>,
+    ) -> Option<Next> {
+        let (answer, next) = match self.roll(old, spec).await {
+            Ok(new) => (Ok(()), Some(Next::Watch(Running { proven: true, ..new }))),
+            Err(rejected) => (Err(rejected), None),
+        };
+        // Whoever asked may have gone.
+        let _ = done.send(answer);
+        next
     }
 
     /// Waits for the first ready answer of the new process; why it will not come.
