@@ -184,12 +184,8 @@ async fn lines_written_while_no_agent_ran_are_no_younger_than_their_file() {
     let dir = tempfile::tempdir().unwrap();
     let source = source(dir.path());
     let (mut file, _) = open_for_append(&source.path).unwrap();
-    writeln!(
-        file,
-        "plain\n{}",
-        r#"{"ts":"2026-01-02T03:04:05Z","msg":"dated"}"#
-    )
-    .unwrap();
+    let dated = r#"{"ts":"2026-01-02T03:04:05Z","msg":"dated"}"#;
+    writeln!(file, "plain\n{dated}").unwrap();
     let changed: jiff::Timestamp = "2026-02-03T04:05:06Z".parse().unwrap();
     file.set_modified(changed.into()).unwrap();
     let logs = Logs::new(1 << 20);
