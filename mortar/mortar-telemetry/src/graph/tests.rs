@@ -228,3 +228,36 @@ fn traffic_of_test_suites_is_left_out_unless_asked_for() {
         assert_eq!(rates, expect, "{synthetic:?}");
     }
 }
+
+#[test]
+fn a_hundred_bricks_of_three_instances_are_all_in_the_graph() {
+    let graph = Graph::default();
+    for brick in 0..100_u64 {
+        for instance in 0..3 {
+            let mut spans = vec![span(brick * 10 + instance, 1, Kind::Server, 5, &[])];
+            for call in 1..=4 {
+                let callee = format!("b{}", (brick + call * 7) % 100);
+                spans.push(span(
+                    1_000 + brick * 10 + call,
+                    1,
+                    Kind::Client,
+                    7,
+                    &[("peer.service", &callee)],
+                ));
+            }
+            graph.observe_at(&format!("b{brick}"), &spans, NOW_S);
+        }
+    }
+    let instances = (0..100).map(|brick| (format!("b{brick}"), 3)).collect();
+    let answer = graph.query_at(60, Synthetic::Without, &instances, NOW_S);
+    assert_eq!(
+        (answer.nodes.len(), answer.edges.len(), graph.dropped()),
+        (100, 400, 0)
+    );
+    assert!(
+        answer
+            .nodes
+            .iter()
+            .all(|node| node.instances == 3 && near(node.rate, 3.0))
+    );
+}

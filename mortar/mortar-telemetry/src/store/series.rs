@@ -14,6 +14,8 @@ const FAMILIES_MAX: usize = 2_000;
 const RETAIN_MS: u64 = 3_600_000;
 /// Longest pause between two equal values that still counts as one run: three scrapes of five seconds.
 const RUN_GAP_MS: u64 = 15_000;
+/// How often old points are looked for.
+const CHECK_MS: u64 = 10_000;
 /// Points a series begins with, for most stand still.
 const FIRST_POINTS: usize = 4;
 /// Points a series grows by.
@@ -42,6 +44,8 @@ pub(super) struct Metrics {
     heap: usize,
     bytes_max: usize,
     newest_ms: u64,
+    /// When old points were last looked for.
+    checked_ms: u64,
     pub(super) evicted: u64,
 }
 
@@ -64,6 +68,7 @@ impl Metrics {
             heap: 0,
             bytes_max,
             newest_ms: 0,
+            checked_ms: 0,
             evicted: 0,
         }
     }
@@ -133,6 +138,11 @@ impl Metrics {
 
     /// Drops what is older than an hour, and the oldest tenth of the time covered for as long as the cap is exceeded.
     fn keep_bounds(&mut self) {
+        // Looking for them walks over every series: not for every batch of every instance.
+        if self.heap <= self.bytes_max && self.newest_ms < self.checked_ms.saturating_add(CHECK_MS) {
+            return;
+        }
+        self.checked_ms = self.newest_ms;
         let mut cutoff = self.newest_ms.saturating_sub(RETAIN_MS);
         let oldest = self
             .series

@@ -537,3 +537,31 @@ fn traffic_of_test_suites_is_kept_apart_and_named() {
     assert_eq!(suites(Synthetic::Without), [None]);
     assert_eq!(suites(Synthetic::Only), [Some("smoke".to_owned())]);
 }
+
+#[test]
+fn three_hundred_instances_of_sixty_series_fit_into_the_default_cap() {
+    let store = Memory::new(crate::service::BYTES_MAX);
+    for round in 0..3 {
+        for instance in 0..300 {
+            let samples = (0..60)
+                .map(|series| {
+                    sample(
+                        instance * 60 + series,
+                        1_000 + round * 5_000,
+                        (round * series) as f64,
+                    )
+                })
+                .collect();
+            store.append_samples(&MetricBatch {
+                samples,
+                ..MetricBatch::default()
+            });
+        }
+    }
+    let usage = store.usage();
+    assert_eq!(
+        (usage.series, usage.refused, usage.evicted_points),
+        (18_000, 0, 0),
+        "{usage:?}"
+    );
+}
