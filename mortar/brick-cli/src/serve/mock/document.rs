@@ -124,9 +124,10 @@ fn segments(path: &str) -> Vec<Segment> {
 
 /// JSON where it is offered, else whatever comes first.
 fn media(content: &Map<String, Value>) -> Option<(&str, &Value)> {
-    let json = content.iter().find(|(kind, _)| kind.contains("json"));
-    json.or_else(|| content.iter().next())
-        .map(|(kind, media)| (kind.as_str(), media))
+    let plain = content.iter().find(|(kind, _)| *kind == "application/json");
+    let json = || content.iter().find(|(kind, _)| kind.contains("json"));
+    let found = plain.or_else(json).or_else(|| content.iter().next());
+    found.map(|(kind, media)| (kind.as_str(), media))
 }
 
 fn example(sampler: &Sampler<'_>, media: &Value) -> Option<Value> {
