@@ -16,10 +16,13 @@ use tokio::process::Command;
 use super::target::Target;
 use crate::agent::Agent;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Output, Tone};
+use crate::output::{Output, Tone, plain};
 
 /// Name in the scratch folder under which the real one is found: folders of a manifest are relative to it.
 const REAL: &str = "system";
+
+/// Log lines that are shown of a brick that does not start.
+const LAST_LINES: usize = 20;
 
 /// A scratch system, running or not.
 #[derive(Debug)]
@@ -82,14 +85,28 @@ impl Alone {
             .status()
             .await
             .map_err(|error| Failure::failed(error.to_string()))?;
+        let agent = Agent::of(self.folder.path());
         if !status.success() {
+            self.last_words(&agent).await;
             return Err(Failure::failed(format!("{} does not start alone", self.brick)));
         }
-        let agent = Agent::of(self.folder.path());
         let rows: Vec<Value> = agent.get("/v1/ps").await?;
         let row = rows.iter().find(|row| row["brick"] == self.brick.as_str());
         let port = row.and_then(|row| row["port"].as_u64()).unwrap_or_default();
         Target::brick(self.brick.as_str(), format!("http://127.0.0.1:{port}"), agent).await
+    }
+
+    /// What the brick said, where it came to that: afterwards its folder is gone.
+    async fn last_words(&self, agent: &Agent) {
+        let path = format!("/v1/logs?brick={}&limit={LAST_LINES}", self.brick);
+        let told = agent.lines(&path, |line| {
+            if let Ok(record) = serde_json::from_str::<Value>(line) {
+                eprintln!("  {}", plain(record["msg"].as_str().unwrap_or_default()));
+            }
+            true
+        });
+        // No agent, no lines: `up` has said why it ended.
+        let _ = told.await;
     }
 
     /// Stops it and deletes the folder, unless it is to be kept.
