@@ -13,7 +13,8 @@ use crate::board::{Role, Slot};
 use crate::events::{Event, EventKind, Events};
 use crate::folder::Folder;
 use crate::launch::{Spec, find_program, install_hint};
-use crate::ports::{Assigner, OTLP, fnv, is_free};
+use crate::linux::claim::Claims;
+use crate::ports::{Assigner, OTLP, fnv};
 use crate::state::Store;
 use crate::{Error, Options};
 
@@ -35,6 +36,8 @@ pub(crate) struct Ground {
     pub(crate) admin: SocketAddr,
     pub(crate) inherited: Vec<(String, String)>,
     pub(crate) store: Store,
+    /// Ports that no other agent may choose.
+    pub(crate) claims: Claims,
 }
 
 /// The processes that should run, and the bricks that are left out with the reason.
@@ -227,11 +230,13 @@ impl Ground {
         }
         let mut ports = held.clone();
         for slot in slots {
-            let kept = held.get(&slot).filter(|port| running(&slot) || is_free(**port));
+            let kept = held
+                .get(&slot)
+                .filter(|port| self.can_have(**port, running(&slot)));
             if kept.is_some() {
                 continue;
             }
-            let port = assigner.assign(&slot)?;
+            let port = assigner.assign(&slot, |port| self.can_have(port, false))?;
             if let Some(old) = ports.insert(slot.clone(), port) {
                 plan.warnings.push(format!(
                     "port {old} of {slot} was taken by somebody else: it is {port} now"
@@ -240,12 +245,14 @@ impl Ground {
             }
         }
         let telemetry_runs = running("telemetry/1");
-        let kept = held.get("otlp").filter(|port| telemetry_runs || is_free(**port));
+        let kept = held
+            .get("otlp")
+            .filter(|port| self.can_have(**port, telemetry_runs));
         if kept.is_none() {
-            let port = if is_free(OTLP) {
+            let port = if self.can_have(OTLP, false) {
                 OTLP
             } else {
-                assigner.assign("otlp")?
+                assigner.assign("otlp", |port| self.can_have(port, false))?
             };
             if port != OTLP {
                 let owner = crate::linux::ports::owner(crate::ports::loopback(OTLP));
@@ -260,6 +267,15 @@ impl Ground {
         }
         self.store.update(|state| state.ports = ports);
         Ok(())
+    }
+
+    /// Whether a port is this system's: its own process holds it, or nobody does and no other agent means to.
+    fn can_have(&self, port: u16, held: bool) -> bool {
+        if held {
+            // Also for the moments in which that process is replaced.
+            self.claims.take(port);
+        }
+        held || self.claims.free(port)
     }
 
     pub(crate) fn port(&self, slot: &str) -> u16 {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use crate::Error;
+use crate::linux::claim::Claims;
 use crate::linux::ports::{ephemeral_range, owner};
 use crate::state::Store;
 
@@ -71,8 +72,8 @@ impl Assigner {
         }
     }
 
-    /// A port that nobody listens on.
-    pub(crate) fn assign(&mut self, what: &str) -> Result<u16, Error> {
+    /// A port that is free, as `is_free` says.
+    pub(crate) fn assign(&mut self, what: &str, is_free: impl Fn(u16) -> bool) -> Result<u16, Error> {
         let around = (self.start..=TO).chain(FROM..self.start);
         let outside = |port: &u16| !(self.ephemeral.0..=self.ephemeral.1).contains(port);
         let free = around
@@ -94,17 +95,18 @@ impl Assigner {
 pub(crate) struct Ports {
     dir: PathBuf,
     store: Store,
+    claims: Claims,
 }
 
 impl Ports {
-    pub(crate) fn new(dir: PathBuf, store: Store) -> Self {
-        Self { dir, store }
+    pub(crate) fn new(dir: PathBuf, store: Store, claims: Claims) -> Self {
+        Self { dir, store, claims }
     }
 
     /// A port that no slot has and nobody listens on.
     pub(crate) fn fresh(&self, slot: &str) -> Result<u16, Error> {
         let held: Vec<u16> = self.store.read(|state| state.ports.values().copied().collect());
-        Assigner::new(&self.dir, held).assign(slot)
+        Assigner::new(&self.dir, held).assign(slot, |port| self.claims.free(port))
     }
 
     /// Another port for a slot whose port somebody took, with what to say about it; none where it is free.
@@ -137,22 +139,29 @@ mod tests {
     #[test]
     fn ports_are_free_distinct_and_outside_the_ephemeral_range() {
         let mut assigner = Assigner::new(Path::new("/a"), []);
-        let first = assigner.assign("order/1").unwrap();
-        let second = assigner.assign("order/2").unwrap();
+        let first = assigner.assign("order/1", is_free).unwrap();
+        let second = assigner.assign("order/2", is_free).unwrap();
         assert_ne!(first, second);
         for port in [first, second] {
             assert!((FROM..=TO).contains(&port) && is_free(port));
         }
         let mut full = Assigner::new(Path::new("/a"), []);
         full.ephemeral = (1, u16::MAX);
-        assert!(matches!(full.assign("x"), Err(Error::NoPort { .. })));
+        assert!(matches!(full.assign("x", is_free), Err(Error::NoPort { .. })));
     }
 
     #[test]
     fn a_port_that_somebody_took_is_passed_over() {
-        let first = Assigner::new(Path::new("/taken"), []).assign("a").unwrap();
+        let first = Assigner::new(Path::new("/taken"), [])
+            .assign("a", is_free)
+            .unwrap();
         let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, first)).unwrap();
-        assert_ne!(Assigner::new(Path::new("/taken"), []).assign("a").unwrap(), first);
+        assert_ne!(
+            Assigner::new(Path::new("/taken"), [])
+                .assign("a", is_free)
+                .unwrap(),
+            first
+        );
     }
 
     #[test]
@@ -164,7 +173,7 @@ mod tests {
             crate::state::State::default(),
             events,
         );
-        let ports = Ports::new(dir.path().to_owned(), store.clone());
+        let ports = Ports::new(dir.path().to_owned(), store.clone(), Claims::default());
         let port = ports.fresh("order/1").unwrap();
         assert_eq!(ports.instead_of("order/1", port).unwrap(), None);
         let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();

@@ -26,6 +26,7 @@ use crate::events::{Event, EventKind, Events};
 use crate::fleet::Fleet;
 use crate::folder::{Folder, Lock};
 use crate::launch::{Listeners, inherited};
+use crate::linux::claim::Claims;
 use crate::linux::session::sweep;
 use crate::logs::Logs;
 use crate::logs::offsets::Offsets;
@@ -84,7 +85,9 @@ impl Service {
         let events = Events::new();
         let store = Store::new(folder.state_file(), state, events.clone());
         let revision = revision::read(options.dir.clone()).await;
+        let claims = Claims::default();
         let ground = Ground {
+            claims: claims.clone(),
             edge: address(&listeners.edge, edge),
             admin: address(&listeners.admin, admin),
             inherited: inherited(&options.env),
@@ -101,7 +104,7 @@ impl Service {
         let (down, down_asked) = brick_core::drain::channel();
         let (moved_to, moved) = mpsc::channel(MOVES_MAX);
         let context = Arc::new(Context {
-            ports: Ports::new(ground.options.dir.clone(), store.clone()),
+            ports: Ports::new(ground.options.dir.clone(), store.clone(), claims),
             moved: moved_to,
             board: Board::new(),
             events: events.clone(),
