@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use brick_core::ExitCode;
+use mortar_agent::events::{Event, EventKind};
 use serde_json::Value;
 
 use super::tell::Teller;
@@ -32,22 +33,43 @@ pub(super) async fn run(dir: &Path, up: &cli::Up, output: Output) -> Outcome {
     let mut child = spawn(agent.dir(), up, &log)?;
     wait_for_socket(&agent, &mut child, &log).await?;
     let mut teller = Teller::new(output);
-    let mut ready = false;
+    let mut last = None;
     agent
         .lines("/v1/events?follow=true", |line| {
-            let Ok(event) = serde_json::from_str::<mortar_agent::events::Event>(line) else {
+            let Ok(event) = serde_json::from_str::<Event>(line) else {
                 return true;
             };
-            ready = event.kind == mortar_agent::events::EventKind::AllReady;
             teller.tell(&event);
-            !ready
+            let decided = event.kind == EventKind::AllReady || is_unhealthy(event.kind);
+            if decided {
+                last = Some(event);
+            }
+            !decided
         })
         .await?;
     teller.end();
-    if !ready {
-        return Err(ended(&log));
+    match last {
+        None => Err(ended(&log)),
+        Some(event) if is_unhealthy(event.kind) => Err(unhealthy(&event)),
+        Some(_) => tell_addresses(&agent, output).await,
     }
-    tell_addresses(&agent, output).await
+}
+
+/// Whether an instance had its chance and is not ready.
+fn is_unhealthy(kind: EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::NeverReady | EventKind::CrashLoop | EventKind::Failed
+    )
+}
+
+/// The system is left running, so that it can be looked at.
+fn unhealthy(event: &Event) -> Failure {
+    let brick = event.brick.as_ref().map(ToString::to_string).unwrap_or_default();
+    let message = format!("not all became ready: {}", event.msg);
+    Failure::new(ExitCode::Unhealthy, message).hint(format!(
+        "the system goes on: `brick status` and `brick logs {brick}` show how it is, `brick down` stops it"
+    ))
 }
 
 fn spawn(dir: &Path, up: &cli::Up, log: &Path) -> Outcome<Child> {
