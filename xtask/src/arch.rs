@@ -31,7 +31,7 @@ const HEAVY: [(&str, &[&str]); 7] = [
     ("prost", &["brick-telemetry", "mortar-telemetry", "mortar-agent"]),
     ("jsonwebtoken", &["brick-auth", "mortar-identity", "brick-test"]),
     ("argon2", &["shop"]),
-    ("rust-embed", &["mortar-console"]),
+    ("rust-embed", &["mortar-console", "brick-cli"]),
     ("clap", &["brick-cli", "xtask"]),
 ];
 
@@ -41,7 +41,8 @@ struct Edge {
     from: String,
     to: String,
     dev: bool,
-    features: Vec<String>,
+    /// Whether it says more than that the workspace has it.
+    own: bool,
 }
 
 /// Reads the workspace and prints what breaks a rule; whether nothing does.
@@ -97,25 +98,21 @@ fn folders(metadata: &Metadata) -> Vec<String> {
 fn edges(root: &Path, metadata: &Metadata) -> Result<Vec<Edge>> {
     let mut edges = Vec::new();
     for package in &metadata.packages {
-        let manifest = std::fs::read_to_string(&package.manifest_path)
+        let text = std::fs::read_to_string(&package.manifest_path)
             .with_context(|| format!("cannot read {}", package.manifest_path))?;
-        let own_features = manifest
-            .lines()
-            .any(|line| line.contains("features") && line.contains("workspace"));
-        let inherits = !manifest.lines().any(|line| {
-            let line = line.trim();
-            line.contains("version = \"") && line.contains('{') || own_version(line)
-        });
-        if own_features || !inherits {
-            let path = package
-                .manifest_path
-                .strip_prefix(root)
-                .unwrap_or(&package.manifest_path);
+        let manifest: toml::Table = text
+            .parse()
+            .with_context(|| format!("cannot parse {}", package.manifest_path))?;
+        let path = package
+            .manifest_path
+            .strip_prefix(root)
+            .unwrap_or(&package.manifest_path);
+        for name in not_inherited(&manifest) {
             edges.push(Edge {
-                from: package.name.to_string(),
-                to: path.to_string(),
+                from: path.to_string(),
+                to: name,
                 dev: false,
-                features: vec!["own".to_owned()],
+                own: true,
             });
         }
         for dependency in &package.dependencies {
@@ -123,23 +120,37 @@ fn edges(root: &Path, metadata: &Metadata) -> Result<Vec<Edge>> {
                 from: package.name.to_string(),
                 to: dependency.name.clone(),
                 dev: dependency.kind == DependencyKind::Development,
-                features: Vec::new(),
+                own: false,
             });
         }
     }
     Ok(edges)
 }
 
-/// A dependency line with a version of its own, `serde = "1"`.
-fn own_version(line: &str) -> bool {
-    let Some((key, value)) = line.split_once('=') else {
-        return false;
+/// Dependencies, of any kind and target, that say more than `workspace = true`.
+fn not_inherited(manifest: &toml::Table) -> Vec<String> {
+    let mut tables = vec![manifest];
+    let targets = manifest.get("target").and_then(toml::Value::as_table);
+    tables.extend(
+        targets
+            .into_iter()
+            .flat_map(|targets| targets.values().filter_map(toml::Value::as_table)),
+    );
+    let kinds = ["dependencies", "dev-dependencies", "build-dependencies"];
+    let dependencies = tables
+        .iter()
+        .flat_map(|table| kinds.iter().filter_map(|kind| table.get(*kind)?.as_table()))
+        .flatten();
+    let inherits = |value: &toml::Value| {
+        let table = value.as_table();
+        table.is_some_and(|table| {
+            table.len() == 1 && table.get("workspace").and_then(toml::Value::as_bool) == Some(true)
+        })
     };
-    let value = value.trim().trim_start_matches('"');
-    !matches!(
-        key.trim(),
-        "name" | "description" | "path" | "edition" | "license" | "version" | "harness"
-    ) && value.starts_with(|c: char| c.is_ascii_digit())
+    dependencies
+        .filter(|(_, value)| !inherits(value))
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 /// What breaks a rule, one line each.
@@ -147,8 +158,8 @@ fn check(edges: &[Edge], ours: &BTreeSet<String>) -> Vec<String> {
     let mut findings = Vec::new();
     for edge in edges {
         let Edge { from, to, .. } = edge;
-        if !edge.features.is_empty() {
-            findings.push(format!("{to}: write `x.workspace = true` and nothing else; versions and features stand in the workspace"));
+        if edge.own {
+            findings.push(format!("{from}: write `{to}.workspace = true` and nothing else; versions and features stand in the workspace"));
         } else if ours.contains(to) {
             findings.extend(forbidden(edge).map(|why| format!("{from} must not depend on {to}: {why}")));
         } else if let Some((_, allowed)) = HEAVY.iter().find(|(name, _)| name == to)
@@ -216,7 +227,7 @@ mod tests {
             from: from.to_owned(),
             to: to.to_owned(),
             dev,
-            features: Vec::new(),
+            own: false,
         };
         check(&[edge], &ours.map(ToOwned::to_owned).collect()).len()
     }
@@ -251,9 +262,29 @@ mod tests {
     }
 
     #[test]
-    fn a_version_of_ones_own_is_seen() {
-        assert!(own_version("serde = \"1.0\""));
-        assert!(!own_version("serde.workspace = true"));
-        assert!(!own_version("name = \"brick-core\""));
+    fn what_is_not_inherited_is_seen_in_every_kind_of_table() {
+        let manifest = r#"
+            [package]
+            version = "0.1.0"
+            [features]
+            fast = ["dep:serde"]
+            [dependencies]
+            anyhow.workspace = true
+            serde = { workspace = true, features = ["derive"] }
+            toml = "1"
+            bytes = { path = "../bytes" }
+            [dev-dependencies]
+            rand = { version = "0.10" }
+            [dependencies.clap]
+            workspace = true
+            optional = true
+            [target.'cfg(unix)'.build-dependencies]
+            rustix = "1"
+            tokio = { workspace = true }
+        "#;
+        let found = not_inherited(&manifest.parse().unwrap());
+        let mut found: Vec<&str> = found.iter().map(String::as_str).collect();
+        found.sort_unstable();
+        assert_eq!(found, ["bytes", "clap", "rand", "rustix", "serde", "toml"]);
     }
 }

@@ -1,11 +1,13 @@
-//! The project's own commands: `cargo xtask setup|test|tidy|arch|docs|bench`.
+//! The project's own commands: `cargo xtask setup|test|tidy|arch|docs|bench|deny|fuzz`.
 //!
 //! `test` is what a newcomer and CI both run: it installs what it can, runs every kind of test, and ends with one
 //! line that counts them.
 
 mod arch;
 mod bench;
+mod deny;
 mod docs;
+mod fuzz;
 mod setup;
 mod test;
 mod tidy;
@@ -37,6 +39,10 @@ enum Command {
     Docs(docs::Options),
     /// Measure the budgets and compare
     Bench(bench::Options),
+    /// Check licences, bans, sources and known vulnerabilities of the dependencies
+    Deny(deny::Options),
+    /// Fuzz the parsers of foreign bytes
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +54,8 @@ fn main() -> ExitCode {
         Command::Arch => arch::run(&root),
         Command::Docs(options) => docs::run(&root, &options),
         Command::Bench(options) => bench::run(&root, &options),
+        Command::Deny(options) => deny::run(&root, &options),
+        Command::Fuzz(options) => fuzz::run(&root, &options),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -12,16 +12,31 @@ struct Need {
     what_for: &'static str,
 }
 
-const NEEDS: [Need; 3] = [
+const NEEDS: [Need; 6] = [
     Need {
         program: "python3",
         package: "python3",
         what_for: "the shop's recommendation brick",
     },
     Need {
+        program: "curl",
+        package: "curl",
+        what_for: "the commands that the documents tell a reader to type",
+    },
+    Need {
+        program: "unshare",
+        package: "util-linux",
+        what_for: "the full disk of the acceptance tests",
+    },
+    Need {
         program: "node",
         package: "nodejs",
         what_for: "the browser tests",
+    },
+    Need {
+        program: "npm",
+        package: "npm",
+        what_for: "the packages of the browser tests",
     },
     Need {
         program: "chromium",
@@ -44,14 +59,8 @@ pub(crate) fn run(root: &Path) -> Result<Vec<String>> {
                 .args(&packages),
         );
     }
-    for need in NEEDS {
-        if !present(need.program) {
-            missing.push(format!(
-                "{} is not installed ({}); Debian: apt-get install {}",
-                need.program, need.what_for, need.package
-            ));
-        }
-    }
+    let lacking = NEEDS.iter().filter(|need| !present(need.program));
+    missing.extend(lacking.map(|need| told(need, is_root())));
     let browser = root.join("tests/browser");
     if browser.join("package-lock.json").exists() && !browser.join("node_modules").exists() && present("npm")
     {
@@ -61,13 +70,30 @@ pub(crate) fn run(root: &Path) -> Result<Vec<String>> {
                 .args(["ci", "--no-audit", "--no-fund"])
                 .current_dir(&browser),
         ) {
-            missing.push("the browser tests' packages could not be installed: `npm ci` failed".to_owned());
+            missing.push(format!(
+                "the browser tests' packages could not be installed; run `npm ci` in {} to see why",
+                browser.display()
+            ));
         }
     }
     for line in &missing {
-        println!("setup: {line}");
+        println!("setup: MISSING: {line}");
     }
     Ok(missing)
+}
+
+/// What a missing program is needed for, and what to do.
+fn told(need: &Need, root: bool) -> String {
+    let Need {
+        program,
+        package,
+        what_for,
+    } = need;
+    let how = match root {
+        true => format!("apt-get could not install it: put `{program}` on PATH"),
+        false => format!("Debian: sudo apt-get install {package}; elsewhere put `{program}` on PATH"),
+    };
+    format!("{program} is not installed, {what_for} cannot run without it; {how}")
 }
 
 /// Whether a program is found on the path.
@@ -87,4 +113,22 @@ fn quiet(command: &mut Command) -> bool {
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     command.status().is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_with_what_it_is_for_and_what_to_do() {
+        for need in &NEEDS {
+            for root in [true, false] {
+                let line = told(need, root);
+                for part in [need.program, need.what_for, "PATH"] {
+                    assert!(line.contains(part), "{line}");
+                }
+            }
+            assert!(told(need, false).contains(&format!("apt-get install {}", need.package)));
+        }
+    }
 }

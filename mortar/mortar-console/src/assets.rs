@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../../console"]
+#[folder = "../../console"]
 struct Assets;
 
 /// Nothing from elsewhere, nothing inline; Trusted Types are not asked for because no page writes HTML.

@@ -13,7 +13,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Tone};
 
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/templates"]
+#[folder = "templates"]
 struct Templates;
 
 /// The one OTLP exporter in Python there is: the shop's.

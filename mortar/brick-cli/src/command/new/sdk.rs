@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use rust_embed::RustEmbed;
 
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../../brick"]
+#[folder = "../../brick"]
 struct Crates;
 
 const WORKSPACE: &str = include_str!("../../../../../Cargo.toml");
