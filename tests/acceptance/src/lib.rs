@@ -3,13 +3,17 @@
 //! Every test gets its own copy of a system, its own ports and its own `.brickwork`; dropping a [`System`] takes all
 //! its processes down.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+pub mod pages;
+pub mod process;
+pub mod session;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use brick_wire::Client;
+use process::Process;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -64,10 +68,9 @@ pub struct Folder {
 /// A system that runs.
 #[derive(Debug)]
 pub struct System {
+    // Before the folder: what runs in it is stopped before it goes.
+    agent: Process,
     folder: Folder,
-    agent: Child,
-    /// What the agent wrote to stderr so far.
-    pub told: Arc<Mutex<String>>,
     /// Address of the edge.
     pub edge: String,
     /// Address of the console with its one-time code.
@@ -114,44 +117,45 @@ impl Folder {
         })
     }
 
+    /// Writes the manifest anew.
+    pub fn rewrite(&self, manifest: &str) {
+        std::fs::write(self.path().join("brick.toml"), manifest).expect("the manifest is written");
+    }
+
+    /// `brick up` on free ports, without building.
+    pub fn up_command(&self) -> Command {
+        brick(
+            self.path(),
+            &["up", "--no-build", "--edge", "127.0.0.1:0", "--console", "0"],
+        )
+    }
+
     /// Starts the system on free ports without building, and waits until it says that it is ready.
     pub fn up(self) -> System {
-        let (agent, told, stdout) = spawn_up(self.path());
+        let command = self.up_command();
+        self.up_by(command)
+    }
+
+    /// Starts the system by this command, and waits until it says that it is ready.
+    pub fn up_by(self, command: Command) -> System {
         let mut system = System {
+            agent: Process::spawn(command),
             folder: self,
-            agent,
-            told,
             edge: String::new(),
             console: String::new(),
         };
-        system.read_addresses(stdout);
+        system.read_addresses();
         system
     }
 }
 
-fn spawn_up(dir: &Path) -> (Child, Arc<Mutex<String>>, BufReader<std::process::ChildStdout>) {
-    let mut command = brick(
-        dir,
-        &["up", "--no-build", "--edge", "127.0.0.1:0", "--console", "0"],
-    );
-    let mut agent = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("brick can be run");
-    let told = Arc::new(Mutex::new(String::new()));
-    let stdout = BufReader::new(agent.stdout.take().expect("stdout is piped"));
-    let mut stderr = agent.stderr.take().expect("stderr is piped");
-    let sink = Arc::clone(&told);
-    std::thread::spawn(move || {
-        let mut buffer = [0_u8; 4096];
-        while let Ok(count @ 1..) = stderr.read(&mut buffer) {
-            sink.lock()
-                .expect("nobody panics here")
-                .push_str(&String::from_utf8_lossy(&buffer[..count]));
+impl Drop for Folder {
+    /// Nothing outlives its folder, also where a test failed with a detached system.
+    fn drop(&mut self) {
+        if self.path().join(".brickwork/agent.sock").exists() {
+            let _ = brick(self.path(), &["down"]).output();
         }
-    });
-    (agent, told, stdout)
+    }
 }
 
 impl System {
@@ -160,32 +164,56 @@ impl System {
         &self.folder
     }
 
-    /// Process id of the agent.
-    pub fn agent_pid(&self) -> u32 {
-        self.agent.id()
+    /// The agent, as the process that `brick up` is.
+    pub fn agent(&mut self) -> &mut Process {
+        &mut self.agent
     }
 
-    fn read_addresses(&mut self, stdout: BufReader<std::process::ChildStdout>) {
-        let mut lines = stdout.lines();
+    fn read_addresses(&mut self) {
+        let deadline = Instant::now() + LIMIT;
         while self.edge.is_empty() || self.console.is_empty() {
-            let Some(Ok(line)) = lines.next() else {
-                panic!(
-                    "`brick up` ended before it was ready:\n{}",
-                    self.told.lock().expect("nobody panics here")
-                );
-            };
-            match line.split_whitespace().collect::<Vec<_>>()[..] {
-                ["edge", address] => self.edge = address.to_owned(),
-                ["console", address] => self.console = address.to_owned(),
-                _ => {}
+            let ended = self.agent.ended().is_some();
+            let told = self.agent.stdout();
+            let whole = told.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            for line in whole.lines() {
+                match line.split_whitespace().collect::<Vec<_>>()[..] {
+                    ["edge", address] => self.edge = address.to_owned(),
+                    ["console", address] => self.console = address.to_owned(),
+                    _ => {}
+                }
             }
+            let late = Instant::now() > deadline;
+            assert!(
+                !(late || ended) || !self.console.is_empty(),
+                "`brick up` was not ready in time:\n{}",
+                self.agent.told()
+            );
+            std::thread::sleep(Duration::from_millis(5));
         }
-        std::thread::spawn(move || lines.for_each(drop));
+    }
+
+    /// A GET of JSON from a path of the admin listener, as the operator.
+    pub async fn admin(&self, path: &str) -> Value {
+        let agent = Client::unix(self.folder.path().join(".brickwork/agent.sock"));
+        let call = agent.post("http://agent/v1/token").json_body(&json!({}));
+        let token: Value = call.json().await.expect("the agent issues a token");
+        let of = |key: &str| token[key].as_str().unwrap_or_default().to_owned();
+        let client = Client::new();
+        let call = client.get(format!("{}{path}", of("admin_url")));
+        let answer = call.bearer(&of("token")).bytes_max(64 * 1024 * 1024).json().await;
+        answer.unwrap_or_else(|error| panic!("{path} does not answer: {error}"))
     }
 
     /// `brick ps`.
     pub fn ps(&self) -> Vec<Value> {
         self.folder.json(&["ps"]).as_array().cloned().unwrap_or_default()
+    }
+
+    /// The process of each instance.
+    pub fn pids(&self) -> BTreeMap<String, u64> {
+        let rows = self.ps().into_iter();
+        rows.filter_map(|row| Some((row["instance"].as_str()?.to_owned(), row["pid"].as_u64()?)))
+            .collect()
     }
 
     /// The row of one instance.
@@ -196,20 +224,23 @@ impl System {
             .unwrap_or_default()
     }
 
-    /// Kills the agent alone, as a crash would, and starts a new one in the same folder.
-    pub fn crash_and_restart_agent(&mut self) {
-        self.agent.kill().expect("the agent can be killed");
-        self.agent.wait().expect("the agent is reaped");
-        let (agent, told, stdout) = spawn_up(self.folder.path());
-        (self.agent, self.told) = (agent, told);
+    /// Kills the agent alone, as a crash would.
+    pub fn crash_agent(&mut self) {
+        self.agent.signal(rustix::process::Signal::KILL);
+        self.agent.wait();
+    }
+
+    /// Starts a new agent in the same folder, after the end of the one before.
+    pub fn restart_agent(&mut self) {
+        self.agent = Process::spawn(self.folder.up_command());
         (self.edge, self.console) = (String::new(), String::new());
-        self.read_addresses(stdout);
+        self.read_addresses();
     }
 
     /// Sends SIGTERM to the agent and waits until it has stopped everything.
     pub fn stop(&mut self) {
-        signal(self.agent.id(), rustix::process::Signal::TERM);
-        let _ = self.agent.wait();
+        self.agent.signal(rustix::process::Signal::TERM);
+        self.agent.wait();
     }
 
     /// Signs a new customer up through the edge; answers their token.
@@ -253,14 +284,6 @@ impl System {
     }
 }
 
-impl Drop for System {
-    fn drop(&mut self) {
-        if matches!(self.agent.try_wait(), Ok(None)) {
-            self.stop();
-        }
-    }
-}
-
 /// Sends a signal to a process.
 pub fn signal(pid: u32, signal: rustix::process::Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
@@ -277,6 +300,7 @@ pub fn alive(pid: u64) -> bool {
         .is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with('Z'))
 }
 
+/// Copies a folder without what runs and builds left in it.
 fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from)
         .expect("the system's folder can be read")

@@ -1,6 +1,10 @@
 //! One binary for all of them: the real `brick`, the real shop, real processes.
 
+mod changes;
+mod documents;
 mod faults;
+mod logs;
 mod refusals;
+mod small;
 mod suites;
 mod walk;

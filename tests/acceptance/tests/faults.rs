@@ -62,18 +62,10 @@ async fn the_edge_serves_while_control_and_telemetry_are_dead() {
 #[tokio::test]
 async fn a_new_agent_adopts_what_still_runs() {
     let mut system = Folder::copy_of("shop").up();
-    let pids = |system: &System| {
-        let rows = system.ps();
-        let mut pids: Vec<(String, u64)> = rows
-            .iter()
-            .filter_map(|row| Some((row["instance"].as_str()?.to_owned(), row["pid"].as_u64()?)))
-            .collect();
-        pids.sort();
-        pids
-    };
-    let before = pids(&system);
-    system.crash_and_restart_agent();
-    assert_eq!(pids(&system), before);
+    let before = system.pids();
+    system.crash_agent();
+    system.restart_agent();
+    assert_eq!(system.pids(), before);
     let answer = Client::new()
         .get(format!("{}/api/products?limit=1", system.edge))
         .send()
