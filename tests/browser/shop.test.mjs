@@ -13,16 +13,21 @@ const storefront = {
   addToCart: (page) => page.getByRole('button', { name: /Add .*to cart/i }).first(),
   cartPage: '/cart',
   placeOrder: (page) => page.getByRole('button', { name: 'Place order' }),
+  unfinished: '<td>placing</td>',
+  ordersOf: (page) => page.locator('tbody tr'),
   thanks: (page) => page.getByText(/^Status placed, parcel/).first(),
 };
 /** A customer that the shop's seeder makes. */
 const CUSTOMER = { email: process.env.SHOP_EMAIL ?? 'customer1@example.org', password: process.env.SHOP_PASSWORD ?? 'correct horse' };
+/** Another, who has bought nothing yet. */
+const UNLUCKY = { email: 'customer2@example.org', password: 'correct horse' };
 const CROSSED = ['gateway', 'storefront', 'order', 'customer', 'product', 'payment', 'shipping'];
 
 let shop;
 let browser;
 before(async () => {
-  shop = await startShop();
+  // A machine under load may need longer than the shop's own limit between a payment's stop and its going on.
+  shop = await startShop((manifest) => manifest.replace('[limits."order -> payment"]\ntimeout = "2s"', '[limits."order -> payment"]\ntimeout = "20s"'));
   browser = await launch();
 });
 after(async () => {
@@ -30,13 +35,19 @@ after(async () => {
   await shop?.stop();
 });
 
-async function buy() {
+/** A page with one thing in the cart, about to be bought. */
+async function atTheTill(customer) {
   const page = await open(browser, shop.edge + storefront.signInPage);
-  await storefront.email(page).fill(CUSTOMER.email);
-  await storefront.password(page).fill(CUSTOMER.password);
+  await storefront.email(page).fill(customer.email);
+  await storefront.password(page).fill(customer.password);
   await storefront.signIn(page).click();
   await storefront.addToCart(page).click();
   await page.goto(shop.edge + storefront.cartPage);
+  return page;
+}
+
+async function buy() {
+  const page = await atTheTill(CUSTOMER);
   await storefront.placeOrder(page).click();
   await storefront.thanks(page).waitFor();
   assert.deepEqual(page.foreign, [], 'the shop asks nobody else');
@@ -156,3 +167,37 @@ test('in the console a brick is scaled, rolled, and one of its instances killed,
   assert.deepEqual([page.foreign, page.trouble], [[], []]);
   await page.context().close();
 });
+
+test('storefronts killed during a checkout: the browser goes on, buys once and stays signed in', async () => {
+  const page = await atTheTill(UNLUCKY);
+  const before = await shop.instances('storefront');
+  // While payment stands still, the checkout is on its way through storefront and order.
+  const [payment] = await shop.instances('payment');
+  process.kill(payment.pid, 'SIGSTOP');
+  try {
+    const cut = page.waitForEvent('response', { predicate: (answer) => answer.url().endsWith('/checkout') && answer.status() >= 500 });
+    await storefront.placeOrder(page).click();
+    await onItsWay(page);
+    for (const { pid } of before) process.kill(pid, 'SIGKILL');
+    await cut;
+  } finally {
+    process.kill(payment.pid, 'SIGCONT');
+  }
+  await storefront.thanks(page).waitFor({ timeout: 20_000 });
+  const after = await shop.instances('storefront');
+  for (const { instance, pid } of before) assert.notEqual(after.find((row) => row.instance === instance)?.pid, pid, `${instance} was not killed`);
+  await page.goto(`${shop.edge}/orders`);
+  await page.getByRole('button', { name: 'Sign out' }).waitFor();
+  assert.equal(await storefront.ordersOf(page).count(), 1, 'one cart is one order');
+  await page.context().close();
+});
+
+/** Waits until the order brick has written the order down; it is not paid then. */
+async function onItsWay(page) {
+  const deadline = Date.now() + 2_000;
+  for (;;) {
+    const listed = await (await page.context().request.get(`${shop.edge}/orders`)).text();
+    if (listed.includes(storefront.unfinished)) return;
+    if (Date.now() > deadline) assert.fail(`the order is not on its way:\n${listed}`);
+  }
+}
