@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use brick_model::load::template;
 use brick_model::{Expect, Step};
+use brick_telemetry::context::SpanContext;
 use brick_wire::{Client, Response};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -24,6 +25,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Headers whose values are credentials: they are sent, never shown.
 const SECRET: [&str; 4] = ["authorization", "cookie", "set-cookie", "x-brick-identity"];
 
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// Values that steps saved, by name.
 pub(crate) type Values = HashMap<String, String>;
 
@@ -33,6 +36,8 @@ pub(crate) struct Steps {
     target: String,
     client: Client,
     headers: HeaderMap,
+    /// Whether each request begins a trace, where nobody on the way does.
+    begins_traces: bool,
 }
 
 /// What one step did.
@@ -105,10 +110,17 @@ impl Exchange {
         Some(format!("{}: {}", self.what, miss.kind))
     }
 
-    /// The trace that the answer names.
+    /// The trace that the answer names, else the one that the request began.
     pub(crate) fn trace_id(&self) -> Option<&str> {
-        let value = self.answer.as_ref()?.headers.get("x-trace-id")?;
-        value.to_str().ok()
+        let told = self
+            .answer
+            .as_ref()
+            .and_then(|answer| answer.headers.get("x-trace-id"));
+        let begun = || self.request.as_ref()?.headers.get(&TRACEPARENT)?.to_str().ok();
+        match told {
+            Some(told) => told.to_str().ok(),
+            None => begun()?.split('-').nth(1),
+        }
     }
 }
 
@@ -119,7 +131,14 @@ impl Steps {
             target: target.trim_end_matches('/').to_owned(),
             client: Client::new(),
             headers: HeaderMap::new(),
+            begins_traces: false,
         }
+    }
+
+    /// Begins a trace with each request: there is no edge that would.
+    pub(crate) fn begin_traces(mut self) -> Self {
+        self.begins_traces = true;
+        self
     }
 
     /// Sends a header with every request.
@@ -176,6 +195,9 @@ impl Steps {
     fn prepare(&self, step: &Step, values: &Values) -> Result<Sent, String> {
         let (method, target) = step.request().ok_or("a step names no request")?;
         let mut headers = self.headers.clone();
+        if self.begins_traces {
+            headers.insert(TRACEPARENT, header(&SpanContext::root().traceparent())?);
+        }
         let body = step.body.as_deref().map(|body| fill(body, values)).transpose()?;
         if body.is_some() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

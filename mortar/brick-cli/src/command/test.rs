@@ -73,10 +73,12 @@ fn told(ran: &[Ran], test: &cli::Test, output: Output) -> Outcome {
     }
     let failed = ran.iter().filter(|ran| !ran.passed).count();
     if failed > 0 {
-        return Err(Failure::failed(format!(
-            "{failed} of {} suites failed",
-            ran.len()
-        )));
+        let hint = match ran.iter().any(|ran| ran.brick.is_some()) {
+            true => "`--keep` leaves the brick and its mocks running, to look into",
+            false => "what failed is above, with its trace: `brick trace show ID`",
+        };
+        let message = format!("{failed} of {} suites failed", ran.len());
+        return Err(Failure::failed(message).hint(hint));
     }
     Ok(())
 }

@@ -94,7 +94,8 @@ impl Target {
         };
         let steps = steps.header(IDENTITY, token)?;
         if self.alone {
-            steps.header(BAGGAGE, &format!("brick.synthetic={suite}"))
+            let steps = steps.header(BAGGAGE, &format!("brick.synthetic={suite}"))?;
+            Ok(steps.begin_traces())
         } else {
             steps.header(SYNTHETIC, suite)
         }
