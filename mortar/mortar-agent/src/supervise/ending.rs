@@ -106,6 +106,10 @@ impl Supervisor {
         let slot = &self.spec.slot;
         self.context.board.update(slot, |row| {
             (row.pid, row.incarnation, row.adopted) = (None, None, false);
+            if row.state == InstanceState::Ready {
+                // What is dead is not ready, not for the moment either until it is said when it starts again.
+                row.state = InstanceState::Unready;
+            }
             (row.healthy, row.answered, row.registered) = (false, false, false);
         });
         let exit = self.sweep(running).await;
