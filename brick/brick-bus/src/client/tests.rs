@@ -115,7 +115,7 @@ async fn a_lost_stream_is_resumed_where_it_stopped() {
     task.await.unwrap();
     let asked = script.asked.lock().unwrap();
     let bearer = Some("Bearer t0ken".to_owned());
-    let query = "resource=config/order&resource=limits/order-%3E%2A".to_owned();
+    let query = "resource=config%2Forder&resource=limits%2Forder-%3E%2A".to_owned();
     assert_eq!(asked[0], (None, bearer.clone(), query.clone()));
     assert_eq!(asked[1], (Some("e1-2".to_owned()), bearer, query));
 }
