@@ -119,10 +119,10 @@ fn each_target(line: &str, mut to: impl FnMut(&str) -> Option<String>) -> String
     while let Some(at) = rest.find(['`', ']']) {
         let (before, after) = rest.split_at(at);
         out.push_str(before);
-        if after.starts_with('`') {
+        if let Some(tail) = after.strip_prefix('`') {
             code = !code;
             out.push('`');
-            rest = &after[1..];
+            rest = tail;
         } else if let (false, Some((target, tail))) = (code, target(after)) {
             let title = target.find(" \"").unwrap_or(target.len());
             let (target, title) = target.split_at(title);

@@ -67,9 +67,12 @@ pub(crate) async fn run(agent: &Agent, wish: &cli::Map, output: Output) -> Outco
     Ok(())
 }
 
-/// What the manifest declares, with what spans have seen.
-fn join(system: &Value, graph: &Value) -> Map {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+fn list(value: &Value) -> Vec<Value> {
+    value.as_array().cloned().unwrap_or_default()
+}
+
+/// What the manifest declares: kinds of nodes by name, and who may call whom.
+fn declared(system: &Value) -> (BTreeMap<String, String>, BTreeSet<(String, String)>) {
     let mut kinds: BTreeMap<String, String> = BTreeMap::new();
     let mut links: BTreeSet<(String, String)> = BTreeSet::new();
     for route in list(&system["routes"]) {
@@ -78,16 +81,19 @@ fn join(system: &Value, graph: &Value) -> Map {
     }
     for brick in list(&system["bricks"]) {
         let name = text(&brick["name"]);
-        links.extend(
-            list(&brick["needs"])
-                .iter()
-                .map(|need| (name.clone(), text(need))),
-        );
+        let needs = list(&brick["needs"]);
+        links.extend(needs.iter().map(|need| (name.clone(), text(need))));
         kinds.insert(name, "brick".to_owned());
     }
     for external in list(&system["externals"]) {
         kinds.insert(text(&external["name"]), "external".to_owned());
     }
+    (kinds, links)
+}
+
+/// What the manifest declares, with what spans have seen.
+fn join(system: &Value, graph: &Value) -> Map {
+    let (mut kinds, links) = declared(system);
     let mut rates: BTreeMap<String, (f64, f64)> = BTreeMap::new();
     for node in list(&graph["nodes"]) {
         let name = node_name(&node);

@@ -151,8 +151,9 @@ async fn leases(admin: &Admin, ps: &[Value]) -> Vec<Finding> {
             findings.push(Finding::wrong(
                 CHECK,
                 format!(
-                    "the lease of {} ran out; control keeps it only because it still answers",
-                    format!("{}/{}", text(&item["brick"]), text(&item["slot"]))
+                    "the lease of {}/{} ran out; control keeps it only because it still answers",
+                    text(&item["brick"]),
+                    text(&item["slot"])
                 ),
                 "the agent renews leases: brick up adopts what still runs",
             ));
