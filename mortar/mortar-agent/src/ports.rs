@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::Error;
 use crate::linux::claim::Claims;
@@ -96,17 +98,33 @@ pub(crate) struct Ports {
     dir: PathBuf,
     store: Store,
     claims: Claims,
+    /// The last one that was handed out: the next comes after it, so that a port that was just left stays empty. Who has
+    /// not heard of the move yet then finds nobody there, not another brick.
+    last: Arc<AtomicU16>,
 }
 
 impl Ports {
     pub(crate) fn new(dir: PathBuf, store: Store, claims: Claims) -> Self {
-        Self { dir, store, claims }
+        let last = store.read(|state| state.ports.values().copied().filter(|port| *port <= TO).max());
+        Self {
+            dir,
+            store,
+            claims,
+            last: Arc::new(AtomicU16::new(last.unwrap_or(0))),
+        }
     }
 
     /// A port that no slot has and nobody listens on.
     pub(crate) fn fresh(&self, slot: &str) -> Result<u16, Error> {
         let held: Vec<u16> = self.store.read(|state| state.ports.values().copied().collect());
-        Assigner::new(&self.dir, held).assign(slot, |port| self.claims.free(port))
+        let mut assigner = Assigner::new(&self.dir, held);
+        let next = self.last.load(Ordering::Relaxed) + 1;
+        if (FROM..=TO).contains(&next) {
+            assigner.start = next;
+        }
+        let port = assigner.assign(slot, |port| self.claims.free(port))?;
+        self.last.store(port, Ordering::Relaxed);
+        Ok(port)
     }
 
     /// Another port for a slot whose port somebody took, with what to say about it; none where it is free.
@@ -175,6 +193,11 @@ mod tests {
         );
         let ports = Ports::new(dir.path().to_owned(), store.clone(), Claims::default());
         let port = ports.fresh("order/1").unwrap();
+        assert_ne!(
+            ports.fresh("order/1").unwrap(),
+            port,
+            "one that was just left stays empty"
+        );
         assert_eq!(ports.instead_of("order/1", port).unwrap(), None);
         let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
         let (fresh, msg) = ports.instead_of("order/1", port).unwrap().unwrap();
