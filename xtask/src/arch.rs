@@ -1,7 +1,10 @@
 //! `cargo xtask arch`: the dependency rules of ARCHITECTURE.md, read from cargo's own metadata.
 //!
 //! Crates may import leftwards only; the platform's roles never import each other; systems stand on the facade; heavy
-//! crates live in one place; members add no features, so that no crate is compiled twice.
+//! crates live in one place; members add no features, and every part asks for the same ones of what the SDK stands on,
+//! so that no crate is compiled twice.
+
+mod features;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -55,6 +58,7 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
     let mut findings = folders(&metadata);
     let edges = edges(root, &metadata)?;
     findings.extend(check(&edges, &names(&metadata)));
+    findings.extend(features::run(root)?);
     for finding in &findings {
         println!("arch: {finding}");
     }

@@ -13,6 +13,7 @@ use brickwork::openapi::{Document, Operation};
 use brickwork::{Access, Brick, Caller, Error, Json, Path, Problem, axum};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tracing::Instrument as _;
 
 use self::password::Passwords;
 use self::store::{Attempt, Store};
@@ -109,7 +110,10 @@ pub(crate) async fn app(brick: Brick) -> Result<Access, Error> {
     let passwords = Passwords::new(2);
     let seed_customers = settings.get().seed_customers;
     let store = Store::open(&brick, settings).await?;
-    store.seed(seed_customers, &passwords).await?;
+    store
+        .seed(seed_customers, &passwords)
+        .instrument(tracing::info_span!("seed"))
+        .await?;
     let app = App {
         brick,
         store,

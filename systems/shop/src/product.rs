@@ -10,6 +10,7 @@ use brickwork::openapi::{Document, Operation};
 use brickwork::{Access, Brick, Json, Path, Problem, Query, axum};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tracing::Instrument as _;
 
 use self::store::Store;
 
@@ -140,6 +141,7 @@ pub(crate) async fn app(brick: Brick) -> Result<Access, brickwork::Error> {
     let store = Store::open(&brick).await?;
     store
         .seed(seed::products(settings.seed_products, settings.seed_quantity))
+        .instrument(tracing::info_span!("seed"))
         .await?;
     let public = Router::new()
         .route("/api/products", get(search))

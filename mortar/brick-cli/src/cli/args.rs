@@ -288,10 +288,13 @@ pub(crate) struct Map {
 /// `brick token`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Token {
-    /// Issue a user token and print it
+    /// Issue a token and print it
     Issue {
-        /// User id that the token stands for
+        /// Who the token speaks for: a user's id, or a name for the tool that will hold it
         subject: String,
+        /// Whom it is for; unless said the platform for the subject `operator`, else the bricks on behalf of a user
+        #[arg(long, value_enum)]
+        audience: Option<Audience>,
         /// A scope that it carries (may be given more than once)
         #[arg(long, value_name = "SCOPE")]
         scope: Vec<String>,
@@ -299,6 +302,16 @@ pub(crate) enum Token {
         #[arg(long, value_name = "DURATION")]
         ttl: Option<Span>,
     },
+}
+
+/// Whom a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Audience {
+    /// The bricks, on behalf of a user
+    User,
+    /// The platform: scopes `admin`, `bus`, `synthetic`, `call:*`
+    Platform,
 }
 
 /// `brick serve`

@@ -8,8 +8,16 @@ use crate::failure::Outcome;
 use crate::output::Output;
 
 pub(crate) async fn run(agent: &Agent, token: cli::Token, output: Output) -> Outcome {
-    let cli::Token::Issue { subject, scope, ttl } = token;
+    let cli::Token::Issue {
+        subject,
+        audience,
+        scope,
+        ttl,
+    } = token;
     let mut body = json!({ "subject": subject, "scopes": scope });
+    if let Some(audience) = audience {
+        body["audience"] = json!(audience);
+    }
     if let Some(ttl) = ttl {
         body["ttl_s"] = json!(ttl.0.as_secs());
     }

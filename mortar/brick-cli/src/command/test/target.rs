@@ -56,8 +56,8 @@ impl Target {
         if environment.production && token.is_none() {
             let message =
                 format!("{TOKEN} is not set, and what is not marked synthetic is not sent to production");
-            let hint = "`brick token issue` in that environment gives one: \
-                        --audience platform --scope synthetic";
+            let hint = "an operator of that environment gets one with `brick token issue tests --audience platform \
+                        --scope synthetic`";
             return Err(Failure::new(ExitCode::Refused, message).hint(hint));
         }
         if !environment.edge.starts_with(TLS) {
