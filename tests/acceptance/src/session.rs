@@ -3,6 +3,7 @@
 //! The rules by which a command is run are those of CONTRIBUTING.md, "Commands in documents"; a command that none of
 //! them covers is a failure.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -134,6 +135,10 @@ impl Session {
             ["brick", what, ..] => {
                 self.needs_system().await?;
                 let follows = words.contains(&"-f") || words.contains(&"--follow");
+                let text = &*match what {
+                    "roll" if self.runs_a_copy() => Cow::Owned(format!("{text} --no-build")),
+                    _ => Cow::Borrowed(text),
+                };
                 if follows || (what == "top" && !words.contains(&"--once")) {
                     self.first_words_of(text).await
                 } else if LOOKS.contains(&what) {
@@ -175,6 +180,14 @@ impl Session {
             code: Some(0),
             ..Done::default()
         })
+    }
+
+    /// Whether what runs is a copy of one of our systems: cargo builds those in the workspace alone.
+    fn runs_a_copy(&self) -> bool {
+        let copies = self.root.path().join("systems");
+        self.system
+            .as_ref()
+            .is_some_and(|running| running.dir.starts_with(copies))
     }
 
     /// The shop, where a page looks at a system without having started one.
