@@ -1,28 +1,15 @@
 // The Bricks screen in a real browser, on the mock.
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, test } from 'node:test';
+import { test } from 'node:test';
 import { audit } from './lib/axe.mjs';
-import { launch, screenshot, visit as visitAt } from './lib/browser.mjs';
+import { screenshot } from './lib/browser.mjs';
 import { NASTY, WEIRD } from './lib/data.mjs';
-import { startMock } from './lib/mock.mjs';
+import { browser, mock, visit } from './lib/console.mjs';
 import { visible } from '../../console/app/visible.js';
 import { figuresOf, groupsOf, instancesOf, rowsOf, startOf } from '../../console/app/bricks/model.js';
 
 const PATH = '/console/bricks';
 
-let mock;
-let browser;
-before(async () => {
-  mock = await startMock();
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  await mock?.stop();
-});
-beforeEach(() => mock.reset());
-
-const visit = (path, steps, options) => visitAt(browser, mock.url + path, steps, options);
 const rows = (page) => page.locator('.brick-row');
 const row = (page, name) => rows(page).filter({ has: page.locator('.name', { hasText: new RegExp(`^${name}$`) }) });
 const panel = (page) => page.getByRole('complementary');

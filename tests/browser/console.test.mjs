@@ -1,38 +1,13 @@
 // Both screens in a real browser, on the mock.
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, test } from 'node:test';
+import { test } from 'node:test';
 import { audit } from './lib/axe.mjs';
-import { launch, open } from './lib/browser.mjs';
+import { open } from './lib/browser.mjs';
 import { NASTY, PURCHASE } from './lib/data.mjs';
-import { SLOW, startMock } from './lib/mock.mjs';
+import { browser, mock, visit } from './lib/console.mjs';
+import { SLOW } from './lib/mock.mjs';
 
 const TRACE = `/console/traces/${PURCHASE}`;
-
-let mock;
-let browser;
-before(async () => {
-  mock = await startMock();
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  await mock?.stop();
-});
-beforeEach(() => {
-  mock.reset();
-});
-
-/** Opens a page of the console, runs the steps, and checks that nothing went wrong and nothing left the origin. */
-async function visit(path, steps, options) {
-  const page = await open(browser, mock.url + path, options);
-  try {
-    await steps(page);
-    assert.deepEqual(page.foreign, [], 'a request left the origin');
-    assert.deepEqual(page.trouble, [], 'the page reported errors');
-  } finally {
-    await page.context().close();
-  }
-}
 
 const chosen = (page) => page.locator('.row.chosen .what').innerText();
 

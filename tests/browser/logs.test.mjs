@@ -1,38 +1,14 @@
 // The Logs screen in a real browser, on the mock.
 import assert from 'node:assert/strict';
 import { availableParallelism, loadavg } from 'node:os';
-import { after, before, beforeEach, test } from 'node:test';
-import { launch, open } from './lib/browser.mjs';
+import { test } from 'node:test';
+import { open } from './lib/browser.mjs';
 import { NASTY, PURCHASE } from './lib/data.mjs';
-import { startMock } from './lib/mock.mjs';
+import { browser, mock, visit as visitAt } from './lib/console.mjs';
 
 const PATH = '/console/logs';
 
-let mock;
-let browser;
-before(async () => {
-  mock = await startMock();
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  await mock?.stop();
-});
-beforeEach(() => {
-  Object.assign(mock.world, { signedIn: true, idle: false, nasty: false, perSecond: 0, batched: true, sent: 0, keep: false, lines: null });
-});
-
-/** Opens the screen, runs the steps, and checks that nothing went wrong and nothing left the origin. */
-async function visit(path, steps, { quiet, ...options } = {}) {
-  const page = await open(browser, mock.url + path, options);
-  try {
-    await page.locator('.log-row').first().waitFor();
-    await steps(page);
-    assert.deepEqual([page.foreign, page.trouble.filter((told) => !quiet?.test(told))], [[], []]);
-  } finally {
-    await page.context().close();
-  }
-}
+const visit = (path, steps, options) => visitAt(path, steps, { first: '.log-row', ...options });
 
 const bar = (page) => page.locator('.log-bar');
 const live = (page) => page.locator('.log-bar .line', { hasText: 'Live' }).waitFor();

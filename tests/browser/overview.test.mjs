@@ -1,40 +1,15 @@
 // The Overview in a real browser, on the mock: platform, neighbourhood, groups, the ways from a fault to its cause.
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, test } from 'node:test';
-import { launch, open } from './lib/browser.mjs';
+import { test } from 'node:test';
 import { SYSTEM, WEIRD, graph, instances } from './lib/data.mjs';
-import { startMock } from './lib/mock.mjs';
+import { browser, mock, visit as visitAt } from './lib/console.mjs';
 import * as wide from './lib/wide.mjs';
 import { draw, neighbourhood } from '../../console/app/overview/group.js';
 import { grid } from '../../console/app/overview/grid.js';
 import { visible } from '../../console/app/visible.js';
 import { instancesOf, mapOf, systemOf } from '../../console/app/overview/model.js';
 
-let mock;
-let browser;
-before(async () => {
-  mock = await startMock();
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  await mock?.stop();
-});
-beforeEach(() => {
-  Object.assign(mock.world, { signedIn: true, idle: false, nasty: false, down: [], slow: false, platform: false, wide: false });
-});
-
-/** Opens a page, runs the steps, and checks that nothing went wrong and nothing left the origin. */
-async function visit(path, steps, options) {
-  const page = await open(browser, mock.url + path, options);
-  try {
-    await page.locator('.map .node').first().waitFor();
-    await steps(page);
-    assert.deepEqual([page.foreign, page.trouble], [[], []]);
-  } finally {
-    await page.context().close();
-  }
-}
+const visit = (path, steps, options) => visitAt(path, steps, { first: '.map .node', ...options });
 
 const panel = (page) => page.getByRole('complementary', { name: 'Selection' });
 const shop = () => mapOf(systemOf(SYSTEM), instancesOf(instances()), graph(60, 0, { platform: true }));

@@ -1,25 +1,12 @@
 // What is around every screen: navigation, keys, palette, the state of the line, what to do when something breaks.
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, test } from 'node:test';
+import { test } from 'node:test';
 import { audit } from './lib/axe.mjs';
-import { launch, open, screenshot, visit as visitAt } from './lib/browser.mjs';
+import { open, screenshot } from './lib/browser.mjs';
 import { NASTY, PURCHASE, WEIRD } from './lib/data.mjs';
-import { startMock } from './lib/mock.mjs';
+import { browser, mock, visit } from './lib/console.mjs';
 import { match, ranked } from '../../console/app/palette/match.js';
 
-let mock;
-let browser;
-before(async () => {
-  mock = await startMock();
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  await mock?.stop();
-});
-beforeEach(() => mock.reset());
-
-const visit = (path, steps, options) => visitAt(browser, mock.url + path, steps, options);
 const live = (page) => page.locator('.line[data-state=live]').waitFor();
 const palette = (page) => page.getByRole('dialog', { name: 'Go to anything' });
 const options = (page) => palette(page).getByRole('option');

@@ -1,39 +1,15 @@
 // Traces in a real browser, on the mock: facets, heat map, critical path, comparison, traces that grow, huge ones.
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, test } from 'node:test';
-import { launch, open } from './lib/browser.mjs';
+import { test } from 'node:test';
+import { open } from './lib/browser.mjs';
 import { NASTY, PURCHASE, purchase } from './lib/data.mjs';
-import { GROWING, SLOW, startMock } from './lib/mock.mjs';
+import { browser, mock, visit } from './lib/console.mjs';
+import { GROWING, SLOW } from './lib/mock.mjs';
 import { criticalOf } from '../../console/app/trace/critical.js';
 import { compare, differs } from '../../console/app/trace/compare.js';
 import { pack, traceOf, unpack } from '../../console/app/trace/model.js';
 
 const TRACE = `/console/traces/${PURCHASE}`;
-
-let mock;
-let browser;
-before(async () => {
-  mock = await startMock();
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  await mock?.stop();
-});
-beforeEach(() => {
-  Object.assign(mock.world, { signedIn: true, idle: false, nasty: false, spans: 0 });
-});
-
-/** Opens a page, runs the steps, and checks that nothing went wrong and nothing left the origin. */
-async function visit(path, steps, options) {
-  const page = await open(browser, mock.url + path, options);
-  try {
-    await steps(page);
-    assert.deepEqual([page.foreign, page.trouble], [[], []]);
-  } finally {
-    await page.context().close();
-  }
-}
 
 const caption = (page) => page.locator('.heatmap figcaption');
 const readPacked = (raw) => unpack(pack(traceOf(raw)).message);

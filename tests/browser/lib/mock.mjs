@@ -15,15 +15,21 @@ const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; ch
 /** The policy of mortar-console/src/assets.rs; a test compares the two. */
 export const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
+/** What the mock is like unless a test says otherwise. */
+const BEGINNING = {
+  signedIn: true, idle: false, nasty: false, failed: false, many: false, slow: false, platform: false, wide: false,
+  spans: 0, perSecond: 0, batched: true, sent: 0, keep: false, lines: null,
+};
+
 /** Starts the mock; `world` may be changed while it runs. */
 export async function startMock(port = 0) {
-  const world = { signedIn: true, down: [], idle: false, nasty: false, spans: 0, failed: false, many: false, agent: null, tabs: new Set(), tails: new Set(), perSecond: 0, batched: true, sent: 0 };
-  world.agent = startAgent(world);
+  const world = { agent: null, tabs: new Set(), tails: new Set() };
   /** Puts everything back, with these changes: what each test begins with. */
   const reset = (changes = {}) => {
-    Object.assign(world, { signedIn: true, down: [], idle: false, nasty: false, failed: false, spans: 0, many: false }, changes);
+    Object.assign(world, BEGINNING, { down: [] }, changes);
     world.agent = startAgent(world);
   };
+  reset();
   const server = createServer((request, response) => void answer(world, request, response));
   server.on('upgrade', (request, socket) => upgrade(world, request, socket));
   await new Promise((done) => server.listen(port, '127.0.0.1', done));
