@@ -14,16 +14,17 @@ const PARTS: [&str; 2] = ["brick-cli", "shop"];
 /// What they share.
 const SHARED: &str = "brickwork";
 
-/// The features of each crate, `serde v1.0.0` to `default,derive`; a crate may be built for the host too.
+/// The features of each crate, `serde v1.0.0` to `default,derive`; macros may have the same crate with others.
 type Features = BTreeMap<String, BTreeSet<String>>;
 
 /// What is built differently, one line each.
 pub(super) fn run(root: &Path) -> Result<Vec<String>> {
-    let shared = tree(root, &["--package", SHARED, "--edges", "normal,build"])?;
-    let whole = tree(root, &["--workspace", "--edges", "all"])?;
+    // What build scripts use is built for the host, with features of its own.
+    let shared = tree(root, &["--package", SHARED, "--edges", "normal"])?;
+    let whole = tree(root, &["--workspace", "--edges", "normal,dev"])?;
     let mut findings = Vec::new();
     for part in PARTS {
-        let alone = tree(root, &["--package", part, "--edges", "normal,build"])?;
+        let alone = tree(root, &["--package", part, "--edges", "normal"])?;
         findings.extend(differences(part, &alone, &whole, &shared));
     }
     Ok(findings)
