@@ -1,5 +1,6 @@
 // The log lines of the whole system: what comes, live, and what was. What is asked for stands in the URL.
 import { batch, classes, html, useEffect, useMemo, useRef, useState } from './html.js';
+import { copyText } from './clipboard.js';
 import { compact, count, plural, time } from './format.js';
 import { get } from './api.js';
 import { change, navigate, params } from './route.js';
@@ -168,7 +169,7 @@ function List({ lines, painted, prepended, following, chosen, marked, label, bar
   };
   const copy = async () => {
     if (!chosen) return;
-    setCopied(await navigator.clipboard.writeText(asText(chosen)).then(() => 'Copied', () => 'Not allowed by the browser'));
+    setCopied(await copyText(asText(chosen)));
   };
   const context = () => chosen?.id && change({ context: chosen.id, at: chosen.id, around: '' });
   useLineKeys({

@@ -1,5 +1,6 @@
 // One trace: what it was at the top, the waterfall with its logs below, the chosen span beside it.
 import { classes, html, useMemo, useState } from './html.js';
+import { copyText } from './clipboard.js';
 import { count, dateTime, duration, plural } from './format.js';
 import { colourOf } from './colour.js';
 import { change, params } from './route.js';
@@ -72,14 +73,7 @@ function Summary({ trace, id, growing, partly, onReload }) {
 /** @param {{ text: string }} props */
 function Copy({ text }) {
   const [told, setTold] = useState('');
-  const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      setTold('Copied');
-    } catch {
-      setTold('Not allowed by the browser');
-    }
-  };
+  const copy = async () => setTold(await copyText(text));
   return html`<button type="button" class="button" onClick=${copy}>Copy id</button><span class="small muted" role="status">${told}</span>`;
 }
 

@@ -16,7 +16,7 @@ mod suites;
 mod versions;
 
 /// Names that a brick cannot take: they are the platform's own.
-pub(crate) const RESERVED: [&str; 8] = [
+pub const RESERVED: [&str; 8] = [
     "control",
     "gateway",
     "telemetry",

@@ -18,6 +18,7 @@ mod schema;
 pub mod size;
 pub mod suite;
 
+pub use check::RESERVED;
 pub use diagnostic::{Diagnostic, Invalid};
 pub use link::{LimitKey, Link};
 pub use load::{Expect, Load, Step};

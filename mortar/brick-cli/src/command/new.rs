@@ -5,6 +5,7 @@ mod sdk;
 use std::path::{Path, PathBuf};
 
 use brick_core::{BrickName, ExitCode};
+use brick_model::RESERVED;
 use rust_embed::RustEmbed;
 use serde_json::json;
 
@@ -19,17 +20,6 @@ struct Templates;
 /// The one OTLP exporter in Python there is: the shop's.
 const OTLP_PY: &str = include_str!("../../../../systems/shop/recommendation/otlp.py");
 
-/// Names that the platform has for itself.
-const PLATFORM: [&str; 8] = [
-    "control",
-    "gateway",
-    "telemetry",
-    "broker",
-    "agent",
-    "edge",
-    "proxy",
-    "console",
-];
 /// Names that cargo or a language would take for something else.
 const TAKEN: [&str; 24] = [
     "alloc",
@@ -106,7 +96,7 @@ fn check(text: &str) -> Outcome<BrickName> {
     }
     match BrickName::new(text) {
         Err(error) => refuse(format!("\"{text}\" cannot be the name of a system: {error}")),
-        Ok(_) if PLATFORM.contains(&text) => refuse(format!("\"{text}\" is a name of the platform's own")),
+        Ok(_) if RESERVED.contains(&text) => refuse(format!("\"{text}\" is a name of the platform's own")),
         Ok(_) if TAKEN.contains(&text) => refuse(format!(
             "\"{text}\" means something else to cargo or to a language"
         )),
@@ -130,7 +120,7 @@ fn nearest(text: &str) -> Option<String> {
     }
     name.truncate(40);
     let name = name.trim_end_matches('-').to_owned();
-    if PLATFORM.contains(&name.as_str()) || TAKEN.contains(&name.as_str()) {
+    if RESERVED.contains(&name.as_str()) || TAKEN.contains(&name.as_str()) {
         return Some(format!("my-{name}"));
     }
     BrickName::new(&name).is_ok().then_some(name)
