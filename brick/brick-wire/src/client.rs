@@ -1,6 +1,10 @@
-//! The bounded HTTP client, over TCP or over a Unix socket.
+//! The bounded HTTP client, over TCP, over a Unix socket, or over what somebody else opens.
 
+mod dial;
+
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -15,6 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
+pub use self::dial::{Dial, Dialling, Stream};
 use crate::Problem;
 
 /// Largest answer that is read whole, in bytes, unless the caller says otherwise.
@@ -31,6 +36,7 @@ pub struct Client {
 #[derive(Debug, Clone)]
 enum Link {
     Tcp(Pool<HttpConnector, Full<Bytes>>),
+    Dialled(Pool<dial::Dialler, Full<Bytes>>),
     Unix(PathBuf),
 }
 
@@ -140,13 +146,15 @@ impl Client {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(Duration::from_secs(2)));
-        let pool = Pool::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(30))
-            .pool_max_idle_per_host(8)
-            .build(connector);
         Self {
-            link: Link::Tcp(pool),
+            link: Link::Tcp(pool().build(connector)),
+        }
+    }
+
+    /// Over connections that `dial` opens, TLS say; pooled like those over TCP.
+    pub fn dialled(dial: Arc<dyn Dial>) -> Self {
+        Self {
+            link: Link::Dialled(pool().build(dial::Dialler(dial))),
         }
     }
 
@@ -194,7 +202,11 @@ impl Client {
             Link::Tcp(pool) => pool
                 .request(request)
                 .await
-                .map_err(|e| unreachable(root_cause(e))),
+                .map_err(|e| unreachable(cause(&e).into())),
+            Link::Dialled(pool) => pool
+                .request(request)
+                .await
+                .map_err(|e| unreachable(cause(&e).into())),
             Link::Unix(path) => {
                 let stream = UnixStream::connect(path)
                     .await
@@ -212,9 +224,29 @@ impl Client {
     }
 }
 
-/// The pool wraps what went wrong twice; the innermost cause is the one that helps.
-fn root_cause(error: hyper_util::client::legacy::Error) -> Box<dyn std::error::Error + Send + Sync> {
-    brick_core::chain(&error).into()
+fn pool() -> hyper_util::client::legacy::Builder {
+    let mut builder = Pool::builder(TokioExecutor::new());
+    builder
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(Duration::from_secs(30))
+        .pool_max_idle_per_host(8);
+    builder
+}
+
+/// What went wrong, in one line, and of which kind the operating system or the dialler says it is. The pool's own words
+/// around it ("client error (Connect)") say nothing to a reader.
+fn cause(error: &hyper_util::client::legacy::Error) -> io::Error {
+    let wrapped = std::error::Error::source(error);
+    let text = wrapped.map_or_else(|| error.to_string(), brick_core::chain);
+    let mut kind = io::ErrorKind::Other;
+    let mut next = wrapped;
+    while let Some(cause) = next {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            kind = io.kind();
+        }
+        next = cause.source();
+    }
+    io::Error::new(kind, text)
 }
 
 impl Call<'_> {
@@ -448,6 +480,14 @@ impl Error {
     /// Whether nobody answered (as against an answer that says no).
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Timeout { .. })
+    }
+
+    /// What kind of failure kept the call from being answered, as far as the operating system or the dialler said.
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::Unreachable { source, .. } => source.downcast_ref::<io::Error>().map(io::Error::kind),
+            _ => None,
+        }
     }
 }
 

@@ -46,7 +46,47 @@ async fn a_closed_port_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
-    assert!(Client::new().get(url).send().await.unwrap_err().is_unreachable());
+    let error = Client::new().get(url).send().await.unwrap_err();
+    assert!(error.is_unreachable());
+    assert_eq!(error.io_kind(), Some(io::ErrorKind::ConnectionRefused));
+}
+
+/// Goes to one address, whatever is asked for.
+#[derive(Debug)]
+struct Elsewhere(String);
+
+impl Dial for Elsewhere {
+    fn dial(&self, uri: Uri) -> Dialling {
+        let address = self.0.clone();
+        Box::pin(async move {
+            if uri.host() != Some("brick.example") {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "that is somebody else",
+                ));
+            }
+            let stream = tokio::net::TcpStream::connect(address).await?;
+            Ok(Box::new(stream) as Box<dyn Stream>)
+        })
+    }
+}
+
+#[tokio::test]
+async fn somebody_else_may_open_the_connections() {
+    let url = answer_once("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let address = url
+        .trim_start_matches("http://")
+        .trim_end_matches("/x")
+        .to_owned();
+    let client = Client::dialled(Arc::new(Elsewhere(address)));
+    let answer = client.get("https://brick.example/x").send().await.unwrap();
+    assert_eq!(answer.body, "ok");
+    let error = client.get("https://other.example/x").send().await.unwrap_err();
+    assert_eq!(error.io_kind(), Some(io::ErrorKind::InvalidData));
+    assert_eq!(
+        brick_core::chain(&error),
+        "cannot reach https://other.example/x: that is somebody else"
+    );
 }
 
 #[tokio::test]
