@@ -9,7 +9,7 @@ use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use mortar_proxy::route::Error;
-use mortar_proxy::{Access, Answer, Gate, Route, Routes, Target};
+use mortar_proxy::{Access, Answer, Gate, Passing, Route, Routes, Target, Verdict};
 
 use crate::{Options, cookie, token};
 
@@ -91,7 +91,15 @@ impl AdminGate {
 }
 
 impl Gate for AdminGate {
-    fn admit(&self, head: &mut Parts, route: &Route) -> Result<(), Answer> {
+    type Note = ();
+
+    fn admit(&self, passing: &mut Passing<'_>, (): &mut ()) -> Result<Verdict, Answer> {
+        self.pass(passing.head, passing.route).map(|()| Verdict::Forward)
+    }
+}
+
+impl AdminGate {
+    fn pass(&self, head: &mut Parts, route: &Route) -> Result<(), Answer> {
         self.check_host(head)?;
         self.check_origin(head)?;
         let shown = cookie::take(&mut head.headers);

@@ -1,8 +1,7 @@
 //! The edge's rules: user tokens where a route asks for them, whatever host the client names.
 
 use brick_auth::Verifier;
-use http::request::Parts;
-use mortar_proxy::{Access, Answer, Gate, Route};
+use mortar_proxy::{Access, Answer, Gate, Passing, Verdict};
 
 use crate::{cookie, synthetic, token};
 
@@ -20,17 +19,20 @@ impl EdgeGate {
 }
 
 impl Gate for EdgeGate {
-    fn admit(&self, head: &mut Parts, route: &Route) -> Result<(), Answer> {
+    type Note = ();
+
+    fn admit(&self, passing: &mut Passing<'_>, (): &mut ()) -> Result<Verdict, Answer> {
+        let head = &mut *passing.head;
         cookie::take(&mut head.headers);
         if let Some(synthetic) = synthetic::claimed(&head.headers, &self.verifier) {
             head.extensions.insert(synthetic);
         }
-        match route.access {
-            Access::Public => Ok(()),
+        match passing.route.access {
+            Access::Public => Ok(Verdict::Forward),
             Access::User => {
                 let text = token::bearer(&head.headers).map_err(|e| token::refused(&e))?;
                 self.verifier.user(text).map_err(|e| token::refused(&e))?;
-                Ok(())
+                Ok(Verdict::Forward)
             }
             Access::Operator => Err(token::scope_missing("admin")),
         }

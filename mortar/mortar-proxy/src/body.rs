@@ -1,8 +1,9 @@
 //! Bodies on their way through, both concrete types: nothing is boxed, nothing is copied, and a slow reader slows
-//! the writer.
+//! the writer. Only a [`Filter`], which some routes ask for, is boxed.
+
+mod request;
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use brick_discovery::balancer::Guard;
@@ -12,8 +13,10 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use crate::exchange::Exchange;
-use crate::link::{Fault, Link};
+use crate::headers;
 use crate::pool::Lease;
+
+pub(crate) use request::RequestBody;
 
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -32,25 +35,20 @@ pub enum Error {
     Broken(#[source] hyper::Error),
 }
 
-/// The body of a request on its way to an instance.
-#[derive(Debug, Default)]
-pub(crate) enum RequestBody {
-    /// None.
-    #[default]
-    Empty,
-    /// Streamed, counted.
-    Stream {
-        incoming: Incoming,
-        /// Bytes that the route still takes.
-        left: u64,
-        link: Arc<Link>,
-    },
+/// Sees a body pass, piece by piece, and may change it. One that is dropped without [`Filter::end`] saw a part only.
+pub trait Filter: Send + std::fmt::Debug + 'static {
+    /// What goes on in the place of this piece; it may be empty.
+    fn piece(&mut self, piece: Bytes) -> Bytes;
+
+    /// The body is complete: what is still to go on. Of a request's body nothing more can.
+    fn end(&mut self) -> Bytes;
 }
 
 /// The body of an answer.
 #[derive(Debug)]
 pub struct Body {
     kind: Kind,
+    filter: Option<Box<dyn Filter>>,
     /// Recorded when the body is gone, however it went.
     exchange: Option<Box<Exchange>>,
 }
@@ -90,102 +88,49 @@ impl std::fmt::Debug for Stopping {
     }
 }
 
-impl RequestBody {
-    /// Takes over the body of a request.
-    pub(crate) fn new(incoming: Incoming, bytes_max: u64, link: &Arc<Link>) -> Self {
-        if incoming.is_end_stream() {
-            link.set_uploading(false);
-            return Self::Empty;
-        }
-        link.set_uploading(true);
-        Self::Stream {
-            incoming,
-            left: bytes_max,
-            link: Arc::clone(link),
-        }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        matches!(self, Self::Empty)
-    }
-}
-
-impl http_body::Body for RequestBody {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Self::Stream { incoming, left, link } = self.get_mut() else {
-            return Poll::Ready(None);
-        };
-        loop {
-            return Poll::Ready(match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
-                None => {
-                    link.set_uploading(false);
-                    None
-                }
-                Some(Ok(frame)) => {
-                    // Trailers may be discarded (RFC 9110 §6.5.1), and are.
-                    let Ok(data) = frame.into_data() else { continue };
-                    match left.checked_sub(data.len() as u64) {
-                        Some(rest) => {
-                            *left = rest;
-                            if incoming.is_end_stream() {
-                                link.set_uploading(false);
-                            }
-                            Some(Ok(Frame::data(data)))
-                        }
-                        None => {
-                            link.set_fault(Fault::TooLarge);
-                            Some(Err(Error::TooLarge))
-                        }
-                    }
-                }
-                Some(Err(error)) => {
-                    link.set_fault(Fault::Gone);
-                    Some(Err(Error::Broken(error)))
-                }
-            });
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Stream { incoming, .. } => incoming.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Stream { incoming, .. } => incoming.size_hint(),
-        }
-    }
-}
-
 impl Body {
     /// None.
-    pub(crate) fn empty(exchange: Box<Exchange>) -> Self {
-        Self {
-            kind: Kind::Empty,
-            exchange: Some(exchange),
-        }
+    pub fn empty() -> Self {
+        Self::of(Kind::Empty)
     }
 
     /// One piece.
-    pub(crate) fn whole(bytes: Bytes, exchange: Box<Exchange>) -> Self {
-        Self {
-            kind: Kind::Whole(bytes),
-            exchange: Some(exchange),
-        }
+    pub fn whole(bytes: Bytes) -> Self {
+        Self::of(if bytes.is_empty() {
+            Kind::Empty
+        } else {
+            Kind::Whole(bytes)
+        })
+    }
+
+    /// Lets every piece pass a filter. Where it changes how many bytes there are, `Content-Length` is the caller's to
+    /// remove.
+    #[must_use]
+    pub fn filtered(mut self, filter: Box<dyn Filter>) -> Self {
+        let inner = self.filter.take();
+        self.filter = Some(match inner {
+            Some(inner) => Box::new(Both(inner, filter)),
+            None => filter,
+        });
+        self
     }
 
     /// What comes from an instance.
-    pub(crate) fn stream(stream: Stream, exchange: Box<Exchange>) -> Self {
+    pub(crate) fn stream(stream: Stream) -> Self {
+        Self::of(Kind::Stream(stream))
+    }
+
+    /// The exchange is recorded when the body is gone.
+    pub(crate) fn recorded(mut self, exchange: Box<Exchange>) -> Self {
+        self.exchange = Some(exchange);
+        self
+    }
+
+    fn of(kind: Kind) -> Self {
         Self {
-            kind: Kind::Stream(stream),
-            exchange: Some(exchange),
+            kind,
+            filter: None,
+            exchange: None,
         }
     }
 
@@ -198,25 +143,47 @@ impl Body {
             });
         }
         self.kind = Kind::Empty;
+        self.filter = None;
         Poll::Ready(Some(Err(error)))
+    }
+
+    fn pass(&mut self, data: Bytes) -> Bytes {
+        let data = match &mut self.filter {
+            Some(filter) => filter.piece(data),
+            None => data,
+        };
+        if let Some(exchange) = &mut self.exchange {
+            exchange.count(data.len());
+        }
+        data
+    }
+
+    /// Nothing more comes: what the filter still has.
+    fn end(&mut self) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.kind = Kind::Empty;
+        let Some(mut filter) = self.filter.take() else {
+            return Poll::Ready(None);
+        };
+        let last = filter.end();
+        if last.is_empty() {
+            return Poll::Ready(None);
+        }
+        if let Some(exchange) = &mut self.exchange {
+            exchange.count(last.len());
+        }
+        Poll::Ready(Some(Ok(Frame::data(last))))
     }
 }
 
 impl Stream {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        loop {
-            match Pin::new(&mut self.incoming).poll_frame(cx) {
-                Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Ready(Some(Ok(frame))) => {
-                    if let Ok(data) = frame.into_data() {
-                        return Poll::Ready(Some(Ok(data)));
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(Error::Broken(error)))),
-                Poll::Pending => {
-                    let error = ready!(self.limit.poll(cx));
-                    return Poll::Ready(Some(Err(error)));
-                }
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(Error::Broken(error)))),
+            Poll::Pending => {
+                let error = ready!(self.limit.poll(cx));
+                Poll::Ready(Some(Err(error)))
             }
         }
     }
@@ -248,44 +215,49 @@ impl http_body::Body for Body {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
-        let data = match &mut this.kind {
-            Kind::Empty => return Poll::Ready(None),
-            Kind::Whole(bytes) => {
-                let bytes = std::mem::take(bytes);
-                this.kind = Kind::Empty;
-                bytes
-            }
-            Kind::Stream(stream) => match ready!(stream.poll(cx)) {
-                Some(Ok(data)) => data,
-                Some(Err(Error::Stopping)) => {
+        loop {
+            let data = match &mut this.kind {
+                Kind::Empty => return this.end(),
+                Kind::Whole(bytes) => {
+                    let bytes = std::mem::take(bytes);
+                    this.kind = Kind::Empty;
+                    bytes
+                }
+                Kind::Stream(stream) => match ready!(stream.poll(cx)) {
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(data) => data,
+                        // Behind a filter they would come before its last bytes.
+                        Err(_) if this.filter.is_some() => continue,
+                        Err(frame) => return Poll::Ready(Some(Ok(headers::trailers(frame)))),
+                    },
                     // An event stream ends here, properly: the client connects again elsewhere.
-                    this.kind = Kind::Empty;
-                    return Poll::Ready(None);
-                }
-                Some(Err(error)) => return this.fail(error),
-                None => {
-                    stream.give_back();
-                    this.kind = Kind::Empty;
-                    return Poll::Ready(None);
-                }
-            },
-        };
-        if let Some(exchange) = &mut this.exchange {
-            exchange.count(data.len());
+                    Some(Err(Error::Stopping)) => return this.end(),
+                    Some(Err(error)) => return this.fail(error),
+                    None => {
+                        stream.give_back();
+                        return this.end();
+                    }
+                },
+            };
+            let data = this.pass(data);
+            if !data.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
         }
-        Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Empty => true,
-            Kind::Whole(bytes) => bytes.is_empty(),
-            Kind::Stream(stream) => stream.incoming.is_end_stream(),
-        }
+        self.filter.is_none()
+            && match &self.kind {
+                Kind::Empty => true,
+                Kind::Whole(_) => false,
+                Kind::Stream(stream) => stream.incoming.is_end_stream(),
+            }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
+            _ if self.filter.is_some() => SizeHint::default(),
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Stream(stream) => stream.incoming.size_hint(),
@@ -304,5 +276,30 @@ impl Drop for Body {
             }
             _ => {}
         }
+    }
+}
+
+/// One filter behind the other.
+#[derive(Debug)]
+struct Both(Box<dyn Filter>, Box<dyn Filter>);
+
+impl Filter for Both {
+    fn piece(&mut self, piece: Bytes) -> Bytes {
+        let piece = self.0.piece(piece);
+        if piece.is_empty() {
+            piece
+        } else {
+            self.1.piece(piece)
+        }
+    }
+
+    fn end(&mut self) -> Bytes {
+        let last = self.0.end();
+        let mut out = Vec::new();
+        if !last.is_empty() {
+            out.extend_from_slice(&self.1.piece(last));
+        }
+        out.extend_from_slice(&self.1.end());
+        out.into()
     }
 }

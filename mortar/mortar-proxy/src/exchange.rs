@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use brick_telemetry::context::{SYNTHETIC, SpanContext, SpanId};
+use brick_telemetry::context::{SpanContext, SpanId};
 use brick_telemetry::span::{Kind, SpanRecord, Status, Value, unix_ns_now};
-use http::header::HeaderValue;
 use http::{HeaderMap, Method, StatusCode, Uri};
+
+use crate::call::{Call, mark, ns};
 
 use crate::gate::Synthetic;
 use crate::headers::{self, TRACEPARENT};
 use crate::link::Link;
-use crate::proxy::Shared;
-use crate::route::Route;
+use crate::proxy::Local;
+use crate::route::{Route, Target};
 use crate::stats::method_name;
 
 /// nginx's name for a client that went away before its answer; never sent.
@@ -21,7 +22,7 @@ const CLIENT_CLOSED: u16 = 499;
 
 /// One exchange under way. Recorded when it is dropped.
 pub(crate) struct Exchange {
-    shared: Arc<Shared>,
+    local: Arc<Local>,
     link: Arc<Link>,
     begun: Instant,
     begun_unix_ns: u64,
@@ -30,22 +31,14 @@ pub(crate) struct Exchange {
     method: Method,
     uri: Uri,
     route: Option<Arc<Route>>,
+    /// Where it goes instead of to the route's target.
+    target: Option<Arc<str>>,
     status: StatusCode,
     error: Option<&'static str>,
     bytes_out: u64,
-    client: Option<Client>,
+    call: Option<Call>,
     /// The acceptance suite that it belongs to.
     synthetic: Option<Synthetic>,
-}
-
-/// The call to an instance.
-struct Client {
-    context: SpanContext,
-    begun: Instant,
-    begun_unix_ns: u64,
-    status: Option<StatusCode>,
-    took: Option<Duration>,
-    instance: String,
 }
 
 impl std::fmt::Debug for Exchange {
@@ -60,7 +53,7 @@ impl std::fmt::Debug for Exchange {
 impl Exchange {
     /// Begins: continues the caller's trace, or starts one.
     pub(crate) fn begin(
-        shared: &Arc<Shared>,
+        local: &Arc<Local>,
         link: &Arc<Link>,
         method: &Method,
         uri: &Uri,
@@ -78,7 +71,7 @@ impl Exchange {
             None => SpanContext::root(),
         };
         Box::new(Self {
-            shared: Arc::clone(shared),
+            local: Arc::clone(local),
             link: Arc::clone(link),
             begun: Instant::now(),
             begun_unix_ns: unix_ns_now(),
@@ -87,10 +80,11 @@ impl Exchange {
             method: method.clone(),
             uri: uri.clone(),
             route: None,
+            target: None,
             status: StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST),
             error: None,
             bytes_out: 0,
-            client: None,
+            call: None,
             synthetic: None,
         })
     }
@@ -128,29 +122,21 @@ impl Exchange {
     }
 
     /// The call to an instance begins: its span is what the instance is told.
-    pub(crate) fn call(&mut self, headers: &mut HeaderMap) {
-        let client = Client {
-            context: self.context.child(),
-            begun: Instant::now(),
-            begun_unix_ns: unix_ns_now(),
-            status: None,
-            took: None,
-            instance: String::new(),
-        };
-        if let Ok(value) = HeaderValue::try_from(client.context.traceparent()) {
-            headers.insert(TRACEPARENT, value);
-        }
+    pub(crate) fn call(&mut self, headers: &mut HeaderMap) -> &mut Call {
+        let call = Call::begin(&self.context);
+        call.propagate(headers);
         headers::trace_state(headers, self.parent.is_some());
-        self.client = Some(client);
+        self.call.insert(call)
     }
 
-    /// The instance answered, or failed to.
-    pub(crate) fn call_done(&mut self, status: Option<StatusCode>, addr: std::net::SocketAddr) {
-        if let Some(client) = &mut self.client {
-            client.status = status;
-            client.took = Some(client.begun.elapsed());
-            client.instance = addr.to_string();
-        }
+    /// The span of the exchange.
+    pub(crate) fn context(&self) -> SpanContext {
+        self.context
+    }
+
+    /// The request goes elsewhere than its route leads.
+    pub(crate) fn set_target(&mut self, target: &Target) {
+        self.target = Some(target.name().into());
     }
 
     fn server_span(&self, took: Duration) -> SpanRecord {
@@ -164,7 +150,7 @@ impl Exchange {
         span.start_unix_ns = self.begun_unix_ns;
         span.end_unix_ns = self.begun_unix_ns + ns(took);
         span.attributes.reserve(6);
-        self.mark(&mut span);
+        mark(&mut span, self.synthetic.as_ref());
         span.attributes
             .push(("http.request.method".into(), Value::Text(method.into())));
         span.attributes
@@ -185,54 +171,6 @@ impl Exchange {
         span
     }
 
-    fn client_span(&self, client: &Client, route: &Route) -> SpanRecord {
-        let method = method_name(&self.method);
-        let target = route.target.name().to_owned();
-        let mut span = SpanRecord::start(client.context, Some(self.context.span_id), method);
-        span.kind = Kind::Client;
-        span.start_unix_ns = client.begun_unix_ns;
-        span.end_unix_ns = client.begun_unix_ns + ns(client.took.unwrap_or_else(|| client.begun.elapsed()));
-        span.attributes.reserve(6);
-        self.mark(&mut span);
-        span.attributes
-            .push(("http.request.method".into(), Value::Text(method.into())));
-        span.attributes
-            .push(("server.address".into(), Value::Text(target.clone().into())));
-        span.attributes
-            .push(("peer.service".into(), Value::Text(target.into())));
-        match client.status {
-            Some(status) => {
-                span.attributes.push((
-                    "http.response.status_code".into(),
-                    Value::Int(i64::from(status.as_u16())),
-                ));
-                // A 4xx is the visitor's mistake; on the map it must not count against the brick.
-                if status.is_server_error() {
-                    span.attributes.push((
-                        "error.type".into(),
-                        Value::Text(status.as_str().to_owned().into()),
-                    ));
-                    span.status = Status::Error("".into());
-                }
-            }
-            None => {
-                let error = self.error.unwrap_or("client_gone");
-                span.attributes
-                    .push(("error.type".into(), Value::Text(error.into())));
-                span.status = Status::Error(error.into());
-            }
-        }
-        span
-    }
-
-    /// Says that the span is of a suite, where it is.
-    fn mark(&self, span: &mut SpanRecord) {
-        if let Some(Synthetic(suite)) = &self.synthetic {
-            let suite = Value::Text(suite.to_string().into());
-            span.attributes.push((SYNTHETIC.into(), suite));
-        }
-    }
-
     /// What a server span calls an error: what went wrong here or behind, never the client's mistake.
     fn failure(&self) -> Option<&'static str> {
         if self.error == Some("client_gone") || self.error == Some("stopping") {
@@ -250,11 +188,15 @@ impl Exchange {
         let (method, path, status) = (method_name(&self.method), self.uri.path(), self.status.as_u16());
         let (trace_id, span_id) = (self.context.trace_id, self.context.span_id);
         let route = self.route.as_ref().map_or("", |route| &*route.pattern);
-        let to = self.route.as_ref().map_or("", |route| route.target.name());
-        let instance = self.client.as_ref().map_or("", |client| &*client.instance);
+        let to = self.target_name().map_or("", |name| name);
+        let instance = self
+            .call
+            .as_ref()
+            .and_then(Call::instance)
+            .map(tracing::field::display);
         let (error, bytes) = (self.error.unwrap_or(""), self.bytes_out);
         let synthetic = self.synthetic.as_ref().map(|Synthetic(suite)| &**suite);
-        let notable = self.failure().is_some() || took >= self.shared.slow;
+        let notable = self.failure().is_some() || took >= self.local.shared.slow;
         if notable {
             tracing::info!(target: "gateway.access", %trace_id, %span_id, method, path, route, to, instance, status, duration_ms, bytes, error, synthetic, peer = %self.link.peer, "request");
         } else {
@@ -262,44 +204,47 @@ impl Exchange {
         }
     }
 
+    /// Name of where it went.
+    fn target_name(&self) -> Option<&Arc<str>> {
+        let other = self.target.as_ref();
+        other.or_else(|| Some(&self.route.as_ref()?.target_name))
+    }
+
     fn is_traced(&self) -> bool {
         let path = self.uri.path();
         let own =
             path == "/metrics" || path == "/info" || path.starts_with("/health") || path.starts_with("/bus/");
-        self.shared.trace && !own
+        self.local.shared.trace && !own
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
         let took = self.begun.elapsed();
-        let stats = &self.shared.stats;
+        let stats = &self.local.stats;
         let pattern = self
             .route
             .as_ref()
-            .map_or(&self.shared.no_route, |route| &route.pattern);
+            .map_or(&self.local.shared.no_route, |route| &route.pattern);
         let synthetic = self.synthetic.is_some();
         stats
             .server
             .add(&self.method, self.status, pattern, synthetic, took);
         stats.bytes_out.fetch_add(self.bytes_out, Ordering::Relaxed);
-        if let (Some(client), Some(route)) = (&self.client, &self.route) {
-            let took = client.took.unwrap_or_else(|| client.begun.elapsed());
-            let status = client.status.unwrap_or(StatusCode::BAD_GATEWAY);
-            let target = &route.target_name;
-            stats.client.add(&self.method, status, target, synthetic, took);
-            if self.is_traced() {
-                self.shared.spans.record(self.client_span(client, route));
+        let is_traced = self.is_traced();
+        if let (Some(call), Some(target)) = (&self.call, self.target_name()) {
+            stats
+                .client
+                .add(&self.method, call.status(), target, synthetic, call.took());
+            if is_traced {
+                let span = call.span(&self.method, target, self.error, self.synthetic.as_ref());
+                self.local.shared.spans.record(span);
             }
         }
-        if self.is_traced() {
-            self.shared.spans.record(self.server_span(took));
+        if is_traced {
+            self.local.shared.spans.record(self.server_span(took));
         }
         self.log(took);
         self.link.complete();
     }
-}
-
-fn ns(took: Duration) -> u64 {
-    u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)
 }

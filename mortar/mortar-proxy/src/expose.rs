@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use brick_telemetry::metrics::{Encoder, Kind, Registry};
 
 use crate::gate::Gate;
-use crate::proxy::{Proxy, Shared};
-use crate::stats::Family;
+use crate::proxy::{Part, Proxy, Shared};
+use crate::stats::{self, Family};
 
-type Figure = fn(&Shared) -> u64;
+type Counter = fn(&Part) -> u64;
+type Gauge = fn(&Shared) -> u64;
 
-const COUNTERS: [(&str, &str, Figure); 6] = [
+const COUNTERS: [(&str, &str, Counter); 6] = [
     (
         "gateway_connections_refused_total",
         "connections over the cap",
@@ -40,12 +41,12 @@ const COUNTERS: [(&str, &str, Figure); 6] = [
     ),
 ];
 
-const GAUGES: [(&str, &str, Figure); 3] = [
+const GAUGES: [(&str, &str, Gauge); 3] = [
     ("gateway_connections", "open client connections", |s| {
         s.slots.open() as u64
     }),
     ("gateway_upstream_idle", "idle connections to instances", |s| {
-        s.pool.figures().2
+        s.parts().iter().map(|part| part.pool.figures().2).sum()
     }),
     ("gateway_routes", "routes served", |s| {
         s.routes.load().len() as u64
@@ -54,26 +55,31 @@ const GAUGES: [(&str, &str, Figure); 3] = [
 
 /// Exposes the figures of both proxies of a gateway.
 pub fn expose<A: Gate, B: Gate>(registry: &Registry, edge: &Proxy<A>, admin: &Proxy<B>) {
-    let proxies = [Arc::clone(&edge.shared), Arc::clone(&admin.shared)];
+    let proxies = [Arc::clone(&edge.local.shared), Arc::clone(&admin.local.shared)];
     registry.collect(move |out| {
         let server = (
             "http_server_request_duration_seconds",
             "requests answered",
             "http_route",
         );
-        durations(out, server, &proxies, |proxy| &proxy.stats.server);
+        durations(out, server, &proxies, |part| &part.stats.server);
         let client = (
             "http_client_request_duration_seconds",
             "calls to instances, until the head of their answer",
             "server_address",
         );
-        durations(out, client, &proxies, |proxy| &proxy.stats.client);
-        for (figures, kind) in [(&COUNTERS[..], Kind::Counter), (&GAUGES[..], Kind::Gauge)] {
-            for (name, help, figure) in figures {
-                let mut family = out.family(name, kind, help);
-                for proxy in &proxies {
-                    family.sample(&[("listener", &proxy.name)], figure(proxy) as f64);
-                }
+        durations(out, client, &proxies, |part| &part.stats.client);
+        for (name, help, figure) in &COUNTERS {
+            let mut family = out.family(name, Kind::Counter, help);
+            for proxy in &proxies {
+                let sum: u64 = proxy.parts().iter().map(|part| figure(part)).sum();
+                family.sample(&[("listener", &proxy.name)], sum as f64);
+            }
+        }
+        for (name, help, figure) in &GAUGES {
+            let mut family = out.family(name, Kind::Gauge, help);
+            for proxy in &proxies {
+                family.sample(&[("listener", &proxy.name)], figure(proxy) as f64);
             }
         }
         let dropped = proxies.first().map_or(0, |proxy| proxy.spans.dropped());
@@ -89,11 +95,12 @@ fn durations(
     out: &mut Encoder,
     (name, help, label): (&str, &str, &str),
     proxies: &[Arc<Shared>],
-    family: fn(&Shared) -> &Family,
+    family: fn(&Part) -> &Family,
 ) {
     let mut writer = out.family(name, Kind::Histogram, help);
     for proxy in proxies {
-        for (key, durations) in family(proxy).sum() {
+        let parts = proxy.parts();
+        for (key, durations) in stats::sum(parts.iter().map(|part| family(part))) {
             let status = key.status.to_string();
             let mut labels = vec![
                 ("listener", &*proxy.name),

@@ -16,11 +16,11 @@ use hyper::body::Incoming;
 
 use crate::answer::Answer;
 use crate::body::RequestBody;
-use crate::exchange::Exchange;
+use crate::call::Call;
 use crate::link::{Fault, Link};
-use crate::pool::Lease;
-use crate::proxy::Shared;
-use crate::route::{Picked, Route};
+use crate::pool::{Lease, Pool};
+use crate::proxy::Local;
+use crate::route::{Picked, Target};
 
 /// Instances that may refuse a connection before the request is given up.
 const CONNECTS_MAX: usize = 3;
@@ -34,7 +34,17 @@ pub(crate) struct Reply {
     pub(crate) lease: Lease,
     /// Counts as in flight until the body ended.
     pub(crate) load: Option<Guard>,
-    pub(crate) timeout: Duration,
+}
+
+/// Where a request is to go, and within which bounds.
+pub(crate) struct Errand<'a> {
+    pub(crate) local: &'a Arc<Local>,
+    /// The client's connection; none where the gateway itself asks.
+    pub(crate) link: Option<&'a Link>,
+    pub(crate) target: &'a Target,
+    /// Time limit of the whole exchange.
+    pub(crate) limit: Duration,
+    pub(crate) body_bytes_max: u64,
 }
 
 /// What is needed to send the same request again.
@@ -42,6 +52,7 @@ struct Copy {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    body: RequestBody,
 }
 
 /// Why an attempt gave no answer.
@@ -64,39 +75,39 @@ struct Tried {
 
 /// Sends the request; at most three instances, at most one repetition.
 pub(crate) async fn send(
-    shared: &Shared,
-    link: &Link,
-    route: &Arc<Route>,
+    errand: &Errand<'_>,
     parts: &mut Parts,
     body: RequestBody,
-    exchange: &mut Exchange,
+    call: &mut Call,
 ) -> Result<Reply, Answer> {
-    let mut copy = (body.is_empty() && is_idempotent(&parts.method)).then(|| Copy {
+    let replay = body.replay().filter(|_| is_idempotent(&parts.method));
+    let mut copy = replay.map(|body| Copy {
         method: parts.method.clone(),
         uri: parts.uri.clone(),
         headers: parts.headers.clone(),
+        body,
     });
     let headers = std::mem::take(&mut parts.headers);
     let mut request = build(parts.method.clone(), parts.uri.clone(), headers, body);
     let mut tried = Tried::default();
     loop {
-        let Picked { addr, instance } = pick(route, &mut tried)?;
+        let Picked { addr, instance } = pick(errand.target, &mut tried)?;
         let (incarnation, load) = instance.unzip();
-        let mut lease = match lease(shared, addr).await {
+        let mut lease = match lease(&errand.local.pool, addr).await {
             Ok(lease) => lease,
             Err(error) => {
-                exchange.call_done(None, addr);
-                tracing::debug!(to = route.target.name(), %addr, %error, "an instance refused the connection");
+                call.done(None, addr);
+                tracing::debug!(to = errand.target.name(), %addr, %error, "an instance refused the connection");
                 if let Some(load) = load {
                     load.connect_failed();
                 }
-                refused(shared, route, &mut tried, incarnation)?;
+                refused(errand, &mut tried, incarnation)?;
                 continue;
             }
         };
         let begun = Instant::now();
         let outcome = attempt(&mut lease, request).await;
-        exchange.call_done(outcome.as_ref().ok().map(Response::status), addr);
+        call.done(outcome.as_ref().ok().map(Response::status), addr);
         if let Some(load) = &load {
             let good = matches!(&outcome, Ok(response) if !response.status().is_server_error());
             if !matches!(outcome, Err(Failed::Unsent(_))) {
@@ -109,57 +120,58 @@ pub(crate) async fn send(
                     response,
                     lease,
                     load,
-                    timeout: route.timeout,
                 });
             }
             Err(Failed::Unsent(unsent)) if tried.stale < STALE_MAX => {
                 tried.stale += 1;
                 request = *unsent;
             }
-            Err(Failed::Unsent(_)) => return Err(reset(route)),
+            Err(Failed::Unsent(_)) => return Err(reset(errand.target)),
             Err(Failed::Died(error)) => {
-                fault(link, route)?;
-                tracing::debug!(to = route.target.name(), %addr, %error, "a connection died before its answer");
+                fault(errand)?;
+                tracing::debug!(to = errand.target.name(), %addr, %error, "a connection died before its answer");
                 let Some(copy) = copy.take() else {
-                    return Err(reset(route));
+                    return Err(reset(errand.target));
                 };
                 tried.avoid.extend(incarnation);
                 tried.died = true;
-                request = build(copy.method, copy.uri, copy.headers, RequestBody::Empty);
+                request = build(copy.method, copy.uri, copy.headers, copy.body);
             }
         }
-        shared.stats.retries.fetch_add(1, Ordering::Relaxed);
+        errand.local.stats.retries.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// 413.
-pub(crate) fn too_large(route: &Route) -> Answer {
+pub(crate) fn too_large(bytes_max: u64) -> Answer {
     Answer::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "body_too_large",
-        format!(
-            "the request body is larger than the {} bytes that this route takes",
-            route.body_bytes_max
-        ),
+        format!("the request body is larger than the {bytes_max} bytes that this route takes"),
     )
     .closing()
 }
 
 /// 504, or 408 where it is the client that is slow.
-pub(crate) fn timed_out(link: &Link, route: &Route) -> Answer {
-    let limit_ms = route.timeout.as_millis();
-    if link.is_uploading() {
+pub(crate) fn timed_out(errand: &Errand<'_>) -> Answer {
+    late(errand.link, errand.target, errand.limit)
+}
+
+/// The same for who is waited for before the request is sent.
+pub(crate) fn late(link: Option<&Link>, target: &Target, limit: Duration) -> Answer {
+    let limit_ms = limit.as_millis();
+    if link.is_some_and(Link::is_uploading) {
         let detail = format!("the request body did not arrive within {limit_ms} ms");
         return Answer::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail).closing();
     }
-    let detail = format!("{} did not answer within {limit_ms} ms", route.target.name());
+    let detail = format!("{} did not answer within {limit_ms} ms", target.name());
     Answer::new(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", detail)
 }
 
-async fn lease(shared: &Shared, addr: SocketAddr) -> std::io::Result<Lease> {
-    match shared.pool.take(addr) {
+async fn lease(pool: &Arc<Pool>, addr: SocketAddr) -> std::io::Result<Lease> {
+    match pool.take(addr) {
         Some(lease) => Ok(lease),
-        None => shared.pool.connect(addr).await,
+        None => pool.connect(addr).await,
     }
 }
 
@@ -173,47 +185,39 @@ async fn attempt(lease: &mut Lease, request: Request<RequestBody>) -> Result<Res
     }
 }
 
-fn pick(route: &Route, tried: &mut Tried) -> Result<Picked, Answer> {
-    if let Some(picked) = route.target.pick(&tried.avoid) {
+fn pick(target: &Target, tried: &mut Tried) -> Result<Picked, Answer> {
+    if let Some(picked) = target.pick(&tried.avoid) {
         return Ok(picked);
     }
     if std::mem::take(&mut tried.died) {
         tried.avoid.pop();
-        if let Some(picked) = route.target.pick(&tried.avoid) {
+        if let Some(picked) = target.pick(&tried.avoid) {
             return Ok(picked);
         }
     }
     Err(if tried.refused > 0 {
-        unreachable(route)
+        unreachable(target)
     } else {
-        Answer::unavailable(
-            "no_instance",
-            format!("no instance of {} is up", route.target.name()),
-        )
+        Answer::unavailable("no_instance", format!("no instance of {} is up", target.name()))
     })
 }
 
-fn refused(
-    shared: &Shared,
-    route: &Route,
-    tried: &mut Tried,
-    incarnation: Option<Incarnation>,
-) -> Result<(), Answer> {
+fn refused(errand: &Errand<'_>, tried: &mut Tried, incarnation: Option<Incarnation>) -> Result<(), Answer> {
     tried.refused += 1;
     tried.died = false;
     if tried.refused >= CONNECTS_MAX || incarnation.is_none() {
-        return Err(unreachable(route));
+        return Err(unreachable(errand.target));
     }
     tried.avoid.extend(incarnation);
-    shared.stats.retries.fetch_add(1, Ordering::Relaxed);
+    errand.local.stats.retries.fetch_add(1, Ordering::Relaxed);
     Ok(())
 }
 
 /// The connection may have died because the request's own body ended early; then the client is told that.
-fn fault(link: &Link, route: &Route) -> Result<(), Answer> {
-    match link.fault() {
+fn fault(errand: &Errand<'_>) -> Result<(), Answer> {
+    match errand.link.map_or(Fault::None, Link::fault) {
         Fault::None => Ok(()),
-        Fault::TooLarge => Err(too_large(route)),
+        Fault::TooLarge => Err(too_large(errand.body_bytes_max)),
         Fault::Framing => Err(Answer::new(
             StatusCode::BAD_REQUEST,
             "invalid_chunk",
@@ -229,18 +233,18 @@ fn fault(link: &Link, route: &Route) -> Result<(), Answer> {
     }
 }
 
-fn unreachable(route: &Route) -> Answer {
+fn unreachable(target: &Target) -> Answer {
     Answer::unavailable(
         "upstream_unreachable",
-        format!("no instance of {} takes connections", route.target.name()),
+        format!("no instance of {} takes connections", target.name()),
     )
 }
 
-fn reset(route: &Route) -> Answer {
+pub(crate) fn reset(target: &Target) -> Answer {
     Answer::new(
         StatusCode::BAD_GATEWAY,
         "upstream_reset",
-        format!("{} closed the connection before it answered", route.target.name()),
+        format!("{} closed the connection before it answered", target.name()),
     )
 }
 

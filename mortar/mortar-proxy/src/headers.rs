@@ -4,13 +4,15 @@ use std::io::Write as _;
 use std::net::IpAddr;
 
 use brick_telemetry::context::{Baggage, SYNTHETIC, TraceState};
+use bytes::Bytes;
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Uri, uri::Scheme};
+use http_body::Frame;
 
-use crate::gate::Synthetic;
+use crate::gate::{Client, Synthetic};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -54,6 +56,9 @@ const OURS: [HeaderName; 7] = [
     EXPECT,
 ];
 
+/// Fields on which framing, routing or authentication rest.
+const MEANING: [HeaderName; 4] = [CONTENT_LENGTH, HOST, AUTHORIZATION, COOKIE];
+
 /// Whether a request asks for WebSocket (RFC 6455 §4.1).
 pub(crate) fn asks_websocket(headers: &HeaderMap) -> bool {
     let upgrade = headers
@@ -68,7 +73,7 @@ pub(crate) fn remove_hop(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = names(headers)
             .filter_map(|name| name.parse().ok())
-            .filter(|name| ![CONTENT_LENGTH, HOST, AUTHORIZATION, COOKIE].contains(name))
+            .filter(|name| !MEANING.contains(name))
             .collect();
         for name in named {
             headers.remove(name);
@@ -89,7 +94,7 @@ fn names(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 
 /// What an instance is told of the outer side, whatever the client claimed. Comes after [`remove_hop`], so that
 /// `Connection` cannot strip it.
-pub(crate) fn forward(headers: &mut HeaderMap, uri: &Uri, peer: IpAddr, identity: Option<HeaderValue>) {
+pub(crate) fn forward(headers: &mut HeaderMap, uri: &Uri, client: &Client, identity: Option<HeaderValue>) {
     for name in OURS {
         headers.remove(name);
     }
@@ -104,8 +109,8 @@ pub(crate) fn forward(headers: &mut HeaderMap, uri: &Uri, peer: IpAddr, identity
         Some(host) => headers.insert(X_FORWARDED_HOST, host),
         None => headers.remove(X_FORWARDED_HOST),
     };
-    headers.insert(X_FORWARDED_FOR, address(peer));
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(X_FORWARDED_FOR, address(client.ip));
+    headers.insert(X_FORWARDED_PROTO, scheme(client));
     if let Some(identity) = identity {
         headers.insert(X_BRICK_IDENTITY, identity);
     }
@@ -145,10 +150,28 @@ pub(crate) fn trace_state(headers: &mut HeaderMap, is_continued: bool) {
     }
 }
 
+/// Trailers without what would change framing, routing or authentication (RFC 9110 §6.5.1).
+pub(crate) fn trailers(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        for name in HOP.iter().chain(&OURS).chain(&MEANING) {
+            trailers.remove(name);
+        }
+    }
+    frame
+}
+
 /// Asks the next hop for the upgrade that the route lets through.
 pub(crate) fn upgrade(headers: &mut HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, WEBSOCKET);
+}
+
+fn scheme(client: &Client) -> HeaderValue {
+    if client.scheme == Scheme::HTTPS {
+        HeaderValue::from_static("https")
+    } else {
+        HeaderValue::from_static("http")
+    }
 }
 
 fn address(peer: IpAddr) -> HeaderValue {
@@ -217,7 +240,10 @@ mod tests {
         forward(
             &mut map,
             &"/".parse().unwrap(),
-            "10.0.0.1".parse().unwrap(),
+            &Client {
+                ip: "10.0.0.1".parse().unwrap(),
+                scheme: Scheme::HTTP,
+            },
             Some("own".parse().unwrap()),
         );
         assert_eq!(map["x-forwarded-for"], "10.0.0.1");

@@ -16,6 +16,8 @@ pub mod route;
 
 mod answer;
 mod body;
+mod call;
+mod caller;
 mod exchange;
 mod expose;
 mod forward;
@@ -28,9 +30,10 @@ mod stats;
 mod tunnel;
 
 pub use answer::Answer;
-pub use body::{Body, Error as BodyError};
+pub use body::{Body, Error as BodyError, Filter};
+pub use caller::Caller;
 pub use expose::expose;
-pub use gate::{Gate, SYNTHETIC_HEADER, Synthetic};
+pub use gate::{Client, Gate, Later, Passing, SYNTHETIC_HEADER, Synthetic, Verdict};
 pub use guard::Bounds;
 pub use proxy::{Options, Proxy};
 pub use route::{Access, Compiler, Route, Routes, Target};

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use futures_util::task::AtomicWaker;
 
+use crate::gate::Client;
 use crate::listener::Slot;
 
 /// One client connection.
@@ -13,6 +14,8 @@ use crate::listener::Slot;
 pub(crate) struct Link {
     /// Who is at the other end.
     pub(crate) peer: SocketAddr,
+    /// Who asks, unless a trusted hop says otherwise.
+    pub(crate) client: Client,
     /// Answers that were given completely, or given up.
     completed: AtomicU64,
     /// What became of an upgrade: see the constants.
@@ -46,9 +49,10 @@ pub(crate) enum Fault {
 }
 
 impl Link {
-    pub(crate) fn new(peer: SocketAddr, slot: Slot) -> Arc<Self> {
+    pub(crate) fn new(peer: SocketAddr, client: Client, slot: Slot) -> Arc<Self> {
         Arc::new(Self {
             peer,
+            client,
             completed: AtomicU64::new(0),
             upgrade: AtomicU8::new(UNDECIDED),
             fault: AtomicU8::new(0),

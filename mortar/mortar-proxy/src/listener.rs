@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use brick_core::Drain;
-use http::StatusCode;
+use http::{StatusCode, uri::Scheme};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use crate::answer;
-use crate::gate::Gate;
+use crate::gate::{Client, Gate};
 use crate::guard::{Bounds, Guard};
 use crate::link::Link;
 use crate::proxy::Proxy;
@@ -101,19 +101,19 @@ pub async fn serve<G: Gate>(listener: TcpListener, proxy: Proxy<G>, options: Opt
             Ok((stream, peer)) => admit(stream, peer, &proxy, &options, &drain, &killed),
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(listener = proxy.shared.name, %error, "cannot accept connections; trying again");
+                tracing::warn!(listener = proxy.local.shared.name, %error, "cannot accept connections; trying again");
                 tokio::time::sleep(ACCEPT_BACKOFF).await;
             }
         }
     }
     drop(listener);
-    if tokio::time::timeout(options.drain_timeout, proxy.shared.slots.empty())
+    if tokio::time::timeout(options.drain_timeout, proxy.local.shared.slots.empty())
         .await
         .is_err()
     {
-        let open = proxy.shared.slots.open();
+        let open = proxy.local.shared.slots.open();
         tracing::warn!(
-            listener = proxy.shared.name,
+            listener = proxy.local.shared.name,
             open,
             "connections were cut: they did not finish in time"
         );
@@ -137,18 +137,22 @@ fn admit<G: Gate>(
     drain: &Drain,
     killed: &Drain,
 ) {
-    let Some(slot) = proxy.shared.slots.take(options.connections_max) else {
+    let Some(slot) = proxy.local.shared.slots.take(options.connections_max) else {
         proxy
-            .shared
+            .local
             .stats
             .connections_refused
             .fetch_add(1, Ordering::Relaxed);
-        refuse(stream, Arc::clone(&proxy.shared.slots));
+        refuse(stream, Arc::clone(&proxy.local.shared.slots));
         return;
     };
     // Without NODELAY it works too, slower.
     let _ = stream.set_nodelay(true);
-    let link = Link::new(peer, slot);
+    let client = Client {
+        ip: peer.ip(),
+        scheme: Scheme::HTTP,
+    };
+    let link = Link::new(peer, client, slot);
     let (proxy, bounds) = (proxy.clone(), options.bounds);
     let (drain, killed) = (drain.clone(), killed.clone());
     tokio::spawn(async move {

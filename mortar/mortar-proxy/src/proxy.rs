@@ -1,14 +1,15 @@
 //! The proxy itself: one request in, one answer out, by the routes of this moment.
 
+mod state;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
 use brick_auth::OwnToken;
 use brick_core::Drain;
-use brick_telemetry::{SpanSink, Telemetry};
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use brick_telemetry::Telemetry;
+use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
@@ -17,15 +18,14 @@ use hyper::upgrade::OnUpgrade;
 use crate::answer::Answer;
 use crate::body::{Body, Limit, RequestBody, Stopping, Stream};
 use crate::exchange::Exchange;
-use crate::forward::{self, Reply};
-use crate::gate::{Gate, Synthetic};
+use crate::forward::{self, Errand, Reply};
+use crate::gate::{Gate, Passing, Synthetic, Verdict};
 use crate::headers;
 use crate::link::Link;
-use crate::listener::Slots;
-use crate::pool::Pool;
 use crate::route::{self, Route, Routes};
-use crate::stats::Stats;
 use crate::tunnel;
+
+pub(crate) use state::{Local, Part, Shared};
 
 /// How a proxy behaves.
 #[derive(Debug, Clone)]
@@ -38,99 +38,72 @@ pub struct Options {
     pub trace: bool,
 }
 
-/// A proxy: routes, pool, figures. Cheap to clone.
+/// A proxy: routes, pool, figures. Cheap to clone; a clone shares all of it, [`Self::worker`] gives one with
+/// connections and figures of its own.
 #[derive(Debug)]
 pub struct Proxy<G> {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) local: Arc<Local>,
     gate: Arc<G>,
 }
 
-/// What the parts of a proxy share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) name: String,
-    pub(crate) slow: Duration,
-    pub(crate) trace: bool,
-    pub(crate) routes: ArcSwap<Routes>,
-    pub(crate) pool: Arc<Pool>,
-    pub(crate) stats: Stats,
-    pub(crate) slots: Arc<Slots>,
-    pub(crate) spans: SpanSink,
-    /// What `http.route` says of requests without one.
-    pub(crate) no_route: Arc<str>,
-    identity: Identity,
-    pub(crate) drain: Drain,
+/// How far a request came.
+enum Outcome {
+    /// An instance answered.
+    Reply(Box<Reply>, Duration),
+    /// The gate did.
+    Answer(Response<Body>),
 }
 
-/// The process's own token as a header value that is made once per token.
-#[derive(Debug)]
-struct Identity {
-    token: OwnToken,
-    cached: ArcSwapOption<(Arc<str>, HeaderValue)>,
+/// What is kept of a request for its answer.
+struct Kept<N> {
+    note: N,
+    route: Option<Arc<Route>>,
+    accept: Option<HeaderValue>,
 }
 
 impl<G> Clone for Proxy<G> {
     fn clone(&self) -> Self {
         Self {
-            shared: Arc::clone(&self.shared),
+            local: Arc::clone(&self.local),
             gate: Arc::clone(&self.gate),
         }
-    }
-}
-
-impl Identity {
-    fn value(&self) -> Option<HeaderValue> {
-        let token = self.token.get()?;
-        if let Some(cached) = &*self.cached.load()
-            && Arc::ptr_eq(&cached.0, &token)
-        {
-            return Some(cached.1.clone());
-        }
-        let mut value = HeaderValue::from_str(&token).ok()?;
-        value.set_sensitive(true);
-        self.cached.store(Some(Arc::new((token, value.clone()))));
-        Some(value)
     }
 }
 
 impl<G: Gate> Proxy<G> {
     /// A proxy without routes; they come with [`Self::replace`].
     pub fn new(options: Options, gate: G, telemetry: &Telemetry, token: OwnToken, drain: Drain) -> Self {
-        let shared = Arc::new(Shared {
-            name: options.name,
-            slow: options.slow,
-            trace: options.trace,
-            routes: ArcSwap::default(),
-            pool: Arc::default(),
-            stats: Stats::default(),
-            slots: Arc::default(),
-            spans: telemetry.spans().clone(),
-            no_route: "".into(),
-            identity: Identity {
-                token,
-                cached: ArcSwapOption::empty(),
-            },
-            drain,
-        });
+        let shared = Shared::new(options, telemetry.spans().clone(), token, drain);
         Self {
-            shared,
+            local: shared.local(),
             gate: Arc::new(gate),
+        }
+    }
+
+    /// The same proxy for another thread: routes and gate are shared, connections and figures are its own.
+    #[must_use]
+    pub fn worker(&self) -> Self {
+        Self {
+            local: self.local.shared.local(),
+            gate: Arc::clone(&self.gate),
         }
     }
 
     /// Serves these routes from now on; requests under way keep theirs.
     pub fn replace(&self, routes: Routes) {
-        self.shared.routes.store(Arc::new(routes));
+        self.local.shared.routes.store(Arc::new(routes));
     }
 
     /// How many routes are served.
     pub fn routes(&self) -> usize {
-        self.shared.routes.load().len()
+        self.local.shared.routes.load().len()
     }
 
     /// Closes idle connections that are too old. Called now and then.
     pub fn sweep(&self) {
-        self.shared.pool.sweep();
+        for part in self.local.shared.parts() {
+            part.pool.sweep();
+        }
     }
 
     pub(crate) async fn serve(
@@ -139,53 +112,116 @@ impl<G: Gate> Proxy<G> {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
         let (mut parts, incoming) = request.into_parts();
-        let mut exchange = Exchange::begin(&self.shared, &link, &parts.method, &parts.uri, &parts.headers);
+        let mut exchange = Exchange::begin(&self.local, &link, &parts.method, &parts.uri, &parts.headers);
         let had_upgrade = parts.headers.contains_key(http::header::UPGRADE);
         let unread = !incoming.is_end_stream();
-        let outcome = self.exchange(&link, &mut parts, incoming, &mut exchange).await;
-        let granted =
-            matches!(&outcome, Ok(reply) if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS);
+        let mut kept = Kept {
+            note: G::Note::default(),
+            route: None,
+            accept: parts.headers.get(ACCEPT).cloned(),
+        };
+        let outcome = self
+            .exchange(&link, &mut parts, incoming, &mut exchange, &mut kept)
+            .await;
+        let granted = matches!(&outcome, Ok(Outcome::Reply(reply, _)) if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS);
         let mut response = match outcome {
-            Ok(reply) if granted => self.tunnel(&link, &mut parts, reply, exchange),
-            Ok(reply) => self.answer(reply, exchange),
+            Ok(Outcome::Reply(reply, _)) if granted => self.tunnel(&link, &mut parts, *reply, &mut exchange),
+            Ok(Outcome::Reply(reply, limit)) => {
+                let response = self.answer(*reply, limit, &mut exchange);
+                self.gate.respond(kept.route.as_ref(), kept.note, response)
+            }
+            Ok(Outcome::Answer(response)) => {
+                if unread {
+                    link.set_linger();
+                }
+                exchange.answered(response.status(), None);
+                self.gate.respond(kept.route.as_ref(), kept.note, response)
+            }
             Err(answer) => {
                 if unread {
                     link.set_linger();
                 }
                 exchange.answered(answer.status, Some(answer.code));
-                let (head, document) = answer.into_parts(&exchange.trace_id());
-                Response::from_parts(head, Body::whole(document, exchange))
+                let response = self.problem(answer, kept.accept.as_ref(), &exchange);
+                self.gate.respond(kept.route.as_ref(), kept.note, response)
             }
         };
+        if !granted {
+            exchange.answered(response.status(), None);
+        }
         if had_upgrade {
             link.decide(granted);
         }
-        if self.shared.drain.is_requested() && !granted {
+        if self.local.shared.drain.is_requested() && !granted {
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(response)
+        Ok(response.map(|body| body.recorded(exchange)))
     }
 
-    /// Everything up to the head of the instance's answer, or the answer that there is none.
+    /// Everything up to the head of the answer, or why there is none.
     async fn exchange(
         &self,
         link: &Arc<Link>,
         parts: &mut Parts,
         incoming: Incoming,
         exchange: &mut Exchange,
-    ) -> Result<Reply, Answer> {
+        kept: &mut Kept<G::Note>,
+    ) -> Result<Outcome, Answer> {
         let route = self.route(parts)?;
         exchange.set_route(&route);
-        self.gate.admit(parts, &route)?;
+        kept.route = Some(Arc::clone(&route));
+        let mut passing = Passing {
+            head: parts,
+            route: &route,
+            client: &link.client,
+            target: None,
+            filter: None,
+            local: &self.local,
+            within: exchange.context(),
+        };
+        let verdict = self.gate.admit(&mut passing, &mut kept.note)?;
+        let Passing { target, filter, .. } = passing;
+        if let Some(response) = wait(verdict, link, &route, exchange).await? {
+            return Ok(Outcome::Answer(response));
+        }
+        if let Some(target) = &target {
+            exchange.set_target(target);
+        }
         let declared = parts.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok());
         if declared
             .and_then(|v| v.parse::<u64>().ok())
             .is_some_and(|n| n > route.body_bytes_max)
         {
-            return Err(forward::too_large(&route));
+            return Err(forward::too_large(route.body_bytes_max));
         }
+        self.rewrite(link, parts, &route, exchange)?;
+        let left = route.timeout.saturating_sub(exchange.begun().elapsed());
+        let errand = Errand {
+            local: &self.local,
+            link: Some(link),
+            target: target.as_ref().unwrap_or(&route.target),
+            limit: route.timeout,
+            body_bytes_max: route.body_bytes_max,
+        };
+        let body = RequestBody::new(incoming, route.body_bytes_max, link, filter);
+        let call = exchange.call(&mut parts.headers);
+        let sent = forward::send(&errand, parts, body, call);
+        match tokio::time::timeout(left, sent).await {
+            Ok(reply) => Ok(Outcome::Reply(Box::new(reply?), route.timeout)),
+            Err(_) => Err(forward::timed_out(&errand)),
+        }
+    }
+
+    /// Fields as the instance gets them.
+    fn rewrite(
+        &self,
+        link: &Link,
+        parts: &mut Parts,
+        route: &Route,
+        exchange: &mut Exchange,
+    ) -> Result<(), Answer> {
         let websocket = headers::asks_websocket(&parts.headers);
         if websocket && !route.websocket {
             return Err(Answer::new(
@@ -201,23 +237,16 @@ impl<G: Gate> Proxy<G> {
         headers::forward(
             &mut parts.headers,
             &parts.uri,
-            link.peer.ip(),
-            self.shared.identity.value(),
+            &link.client,
+            self.local.shared.identity(),
         );
         let synthetic = parts.extensions.remove::<Synthetic>();
         headers::baggage(&mut parts.headers, synthetic.as_ref());
         exchange.set_synthetic(synthetic);
-        exchange.call(&mut parts.headers);
         if websocket {
             headers::upgrade(&mut parts.headers);
         }
-        let body = RequestBody::new(incoming, route.body_bytes_max, link);
-        let left = route.timeout.saturating_sub(exchange.begun().elapsed());
-        let sent = forward::send(&self.shared, link, &route, parts, body, exchange);
-        match tokio::time::timeout(left, sent).await {
-            Ok(reply) => reply,
-            Err(_) => Err(forward::timed_out(link, &route)),
-        }
+        Ok(())
     }
 
     fn route(&self, parts: &Parts) -> Result<Arc<Route>, Answer> {
@@ -237,7 +266,7 @@ impl<G: Gate> Proxy<G> {
                 "expected a path without dot segments, backslashes and broken percent-encodings",
             ));
         };
-        let routes = self.shared.routes.load();
+        let routes = self.local.shared.routes.load();
         match routes.find(&canonical) {
             Some(route) => Ok(Arc::clone(route)),
             None if routes.is_empty() => Err(Answer::unavailable(
@@ -255,7 +284,21 @@ impl<G: Gate> Proxy<G> {
         }
     }
 
-    fn answer(&self, reply: Reply, mut exchange: Box<Exchange>) -> Response<Body> {
+    fn problem(&self, answer: Answer, accept: Option<&HeaderValue>, exchange: &Exchange) -> Response<Body> {
+        let trace_id = exchange.trace_id();
+        let page = self.gate.page(accept, &answer, &trace_id);
+        let (mut head, document) = answer.into_parts(&trace_id);
+        let document = match page {
+            Some((kind, page)) => {
+                head.headers.insert(CONTENT_TYPE, kind);
+                page
+            }
+            None => document,
+        };
+        Response::from_parts(head, Body::whole(document))
+    }
+
+    fn answer(&self, reply: Reply, limit: Duration, exchange: &mut Exchange) -> Response<Body> {
         let (mut head, incoming) = reply.response.into_parts();
         headers::remove_hop(&mut head.headers);
         head.version = Version::HTTP_11;
@@ -265,10 +308,10 @@ impl<G: Gate> Proxy<G> {
             .get(CONTENT_TYPE)
             .is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
         let limit = if is_events {
-            let drain = self.shared.drain.clone();
+            let drain = self.local.shared.drain.clone();
             Limit::Drain(Stopping(Box::pin(async move { drain.requested().await })))
         } else {
-            Limit::Deadline((exchange.begun() + reply.timeout).into(), None)
+            Limit::Deadline((exchange.begun() + limit).into(), None)
         };
         let mut stream = Stream {
             incoming,
@@ -279,7 +322,7 @@ impl<G: Gate> Proxy<G> {
         if stream.incoming.is_end_stream() {
             stream.give_back();
         }
-        Response::from_parts(head, Body::stream(stream, exchange))
+        Response::from_parts(head, Body::stream(stream))
     }
 
     fn tunnel(
@@ -287,18 +330,40 @@ impl<G: Gate> Proxy<G> {
         link: &Arc<Link>,
         parts: &mut Parts,
         reply: Reply,
-        mut exchange: Box<Exchange>,
+        exchange: &mut Exchange,
     ) -> Response<Body> {
         let mut response = reply.response;
         let upstream = hyper::upgrade::on(&mut response);
         if let Some(client) = parts.extensions.remove::<OnUpgrade>() {
-            let (link, drain) = (Arc::clone(link), self.shared.drain.clone());
+            let (link, drain) = (Arc::clone(link), self.local.shared.drain.clone());
             tokio::spawn(async move { tunnel::run(client, upstream, drain, link).await });
         }
         let (mut head, _) = response.into_parts();
         headers::remove_hop(&mut head.headers);
         headers::upgrade(&mut head.headers);
         exchange.answered(head.status, None);
-        Response::from_parts(head, Body::empty(exchange))
+        Response::from_parts(head, Body::empty())
+    }
+}
+
+/// The answer that the gate has, now or later; none where the request goes on.
+async fn wait(
+    mut verdict: Verdict,
+    link: &Link,
+    route: &Route,
+    exchange: &Exchange,
+) -> Result<Option<Response<Body>>, Answer> {
+    loop {
+        verdict = match verdict {
+            Verdict::Forward => return Ok(None),
+            Verdict::Answer(response) => return Ok(Some(response)),
+            Verdict::Later(later) => {
+                let left = route.timeout.saturating_sub(exchange.begun().elapsed());
+                match tokio::time::timeout(left, later).await {
+                    Ok(verdict) => verdict?,
+                    Err(_) => return Err(forward::late(Some(link), &route.target, route.timeout)),
+                }
+            }
+        };
     }
 }

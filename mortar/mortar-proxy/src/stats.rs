@@ -1,20 +1,18 @@
-//! Counters of the hot path: each thread adds to its own shard, a scrape sums them.
+//! Counters of the hot path: each worker adds to its own, a scrape sums them.
 //!
 //! Durations go into log-linear buckets, nine to a power of ten from 100 µs to 90 s, so that the error of any quantile
 //! is below one tenth of its decade; what is exported are the 1-2-5 bounds among them, which are exact.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use brick_telemetry::metrics::Snapshot;
 use http::{Method, StatusCode};
 use parking_lot::Mutex;
 
-const SHARDS: usize = 16;
-/// Series of one shard; what is beyond is counted together.
+/// Series of one worker; what is beyond is counted together.
 const SERIES_MAX: usize = 1_000;
 const DECADES: usize = 6;
 const STEPS: usize = 9;
@@ -55,10 +53,10 @@ pub(crate) struct Durations {
     sum_ns: u128,
 }
 
-/// One family of series.
-#[derive(Debug)]
+/// One family of series, of one worker.
+#[derive(Debug, Default)]
 pub(crate) struct Family {
-    shards: [Mutex<HashMap<Key, Durations>>; SHARDS],
+    series: Mutex<HashMap<Key, Durations>>,
     overflow: AtomicU64,
 }
 
@@ -70,15 +68,6 @@ pub(crate) struct Stats {
     pub(crate) connections_refused: AtomicU64,
     pub(crate) retries: AtomicU64,
     pub(crate) bytes_out: AtomicU64,
-}
-
-impl Default for Family {
-    fn default() -> Self {
-        Self {
-            shards: std::array::from_fn(|_| Mutex::default()),
-            overflow: AtomicU64::new(0),
-        }
-    }
 }
 
 impl Default for Durations {
@@ -142,8 +131,8 @@ impl Family {
             what: Arc::clone(what),
             synthetic,
         };
-        let mut shard = self.shards[shard()].lock();
-        if shard.len() >= SERIES_MAX && !shard.contains_key(&key) {
+        let mut series = self.series.lock();
+        if series.len() >= SERIES_MAX && !series.contains_key(&key) {
             self.overflow.fetch_add(1, Ordering::Relaxed);
             let other = Key {
                 method: "_OTHER",
@@ -151,28 +140,28 @@ impl Family {
                 what: "_overflow".into(),
                 synthetic,
             };
-            shard.entry(other).or_default().add(took);
+            series.entry(other).or_default().add(took);
             return;
         }
-        shard.entry(key).or_default().add(took);
-    }
-
-    /// All shards together, in order.
-    pub(crate) fn sum(&self) -> Vec<(Key, Durations)> {
-        let mut all: HashMap<Key, Durations> = HashMap::new();
-        for shard in &self.shards {
-            for (key, durations) in shard.lock().iter() {
-                all.entry(key.clone()).or_default().merge(durations);
-            }
-        }
-        let mut all: Vec<_> = all.into_iter().collect();
-        all.sort_by(|(a, _), (b, _)| a.cmp(b));
-        all
+        series.entry(key).or_default().add(took);
     }
 
     pub(crate) fn overflow(&self) -> u64 {
         self.overflow.load(Ordering::Relaxed)
     }
+}
+
+/// The families of all workers together, in order.
+pub(crate) fn sum<'f>(families: impl Iterator<Item = &'f Family>) -> Vec<(Key, Durations)> {
+    let mut all: HashMap<Key, Durations> = HashMap::new();
+    for family in families {
+        for (key, durations) in family.series.lock().iter() {
+            all.entry(key.clone()).or_default().merge(durations);
+        }
+    }
+    let mut all: Vec<_> = all.into_iter().collect();
+    all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    all
 }
 
 /// The method as semantic conventions have it: the known ones, `_OTHER` for the rest.
@@ -189,15 +178,6 @@ pub(crate) fn method_name(method: &Method) -> &'static str {
         "CONNECT" => "CONNECT",
         _ => "_OTHER",
     }
-}
-
-/// Threads take shards in turn.
-fn shard() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static MINE: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
-    }
-    MINE.get()
 }
 
 #[cfg(test)]
@@ -220,7 +200,7 @@ mod tests {
         for thread in threads {
             thread.join().unwrap();
         }
-        let sum = family.sum();
+        let sum = sum([&*family].into_iter());
         assert_eq!(sum.len(), 1);
         let snapshot = sum[0].1.snapshot();
         let at = |bound: f64| {
@@ -250,6 +230,6 @@ mod tests {
             );
         }
         assert_eq!(family.overflow(), 5);
-        assert_eq!(family.sum().len(), SERIES_MAX + 1);
+        assert_eq!(sum([&family].into_iter()).len(), SERIES_MAX + 1);
     }
 }
