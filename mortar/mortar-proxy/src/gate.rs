@@ -74,7 +74,7 @@ pub enum Verdict {
     /// It goes to an instance.
     Forward,
     /// This is its answer.
-    Answer(Response<Body>),
+    Answer(Box<Response<Body>>),
     /// Something has to be waited for; the time counts against the route's limit.
     Later(Later),
 }

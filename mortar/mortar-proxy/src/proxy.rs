@@ -51,7 +51,7 @@ enum Outcome {
     /// An instance answered.
     Reply(Box<Reply>, Duration),
     /// The gate did.
-    Answer(Response<Body>),
+    Answer(Box<Response<Body>>),
 }
 
 /// What is kept of a request for its answer.
@@ -135,7 +135,7 @@ impl<G: Gate> Proxy<G> {
                     link.set_linger();
                 }
                 exchange.answered(response.status(), None);
-                self.gate.respond(kept.route.as_ref(), kept.note, response)
+                self.gate.respond(kept.route.as_ref(), kept.note, *response)
             }
             Err(answer) => {
                 if unread {
@@ -352,7 +352,7 @@ async fn wait(
     link: &Link,
     route: &Route,
     exchange: &Exchange,
-) -> Result<Option<Response<Body>>, Answer> {
+) -> Result<Option<Box<Response<Body>>>, Answer> {
     loop {
         verdict = match verdict {
             Verdict::Forward => return Ok(None),
