@@ -10,7 +10,9 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+mod dataplane;
 mod startup;
+mod system;
 
 /// What to measure and how to show it.
 #[derive(Debug, Args)]
@@ -29,6 +31,8 @@ pub(crate) struct Options {
 enum Name {
     /// Platform and shop: time to ready, memory under load, size of the binary
     Startup,
+    /// Gateway against nginx, haproxy and Envoy: CPU per request, memory, p99; wants `--profile dist` built
+    Dataplane,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -37,10 +41,10 @@ enum Format {
     Json,
 }
 
-/// One measured figure; less is better for all that have a goal.
+/// One measured figure; less is better for all that have a goal, which is of the ratio where a peer was measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Row {
-    measure: &'static str,
+    measure: String,
     unit: &'static str,
     ours: f64,
     peer: Option<String>,
@@ -52,7 +56,7 @@ struct Row {
 
 impl Row {
     /// A figure without a peer, with the most that it may be.
-    fn at_most(measure: &'static str, unit: &'static str, ours: f64, goal: f64) -> Self {
+    fn at_most(measure: impl Into<String>, unit: &'static str, ours: f64, goal: f64) -> Self {
         Self {
             goal: Some(goal),
             met: Some(ours <= goal),
@@ -60,10 +64,30 @@ impl Row {
         }
     }
 
-    /// A figure without a peer and without a goal.
-    fn plain(measure: &'static str, unit: &'static str, ours: f64) -> Self {
+    /// A figure beside that of a peer, with the most that the ratio may be.
+    fn against(
+        measure: String,
+        unit: &'static str,
+        ours: f64,
+        peer: &str,
+        peer_value: f64,
+        ratio_max: Option<f64>,
+    ) -> Self {
+        let ratio = ours / peer_value;
         Self {
-            measure,
+            peer: Some(peer.to_owned()),
+            peer_value: Some(peer_value),
+            ratio: Some(ratio),
+            goal: ratio_max,
+            met: ratio_max.map(|most| ratio <= most),
+            ..Self::plain(measure, unit, ours)
+        }
+    }
+
+    /// A figure without a peer and without a goal.
+    fn plain(measure: impl Into<String>, unit: &'static str, ours: f64) -> Self {
+        Self {
+            measure: measure.into(),
             unit,
             ours,
             peer: None,
@@ -79,6 +103,7 @@ impl Row {
 pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
     let rows = match options.name {
         Name::Startup => startup::measure(root, options.quick)?,
+        Name::Dataplane => dataplane::measure(root, options.quick)?,
     };
     match options.format {
         Format::Json => println!("{}", serde_json::to_string_pretty(&rows)?),
@@ -103,7 +128,7 @@ fn table(rows: &[Row]) -> String {
     let mut lines = vec![head];
     lines.extend(rows.iter().map(|row| {
         [
-            row.measure.to_owned(),
+            row.measure.clone(),
             row.unit.to_owned(),
             number(Some(row.ours)),
             row.peer.clone().unwrap_or_else(|| "-".to_owned()),
