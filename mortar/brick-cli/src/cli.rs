@@ -2,6 +2,7 @@
 
 mod args;
 mod groups;
+mod misuse;
 #[cfg(test)]
 mod reference;
 
@@ -13,6 +14,7 @@ pub(crate) use self::args::{
     Down, Lang, Load, Logs, Map, MetricFn, Metrics, New, Run, Screen, Serve, Switch, Template, Test, Token,
     Top, Trace, TraceForm, Up,
 };
+pub(crate) use self::misuse::Misuse;
 use crate::output::{Color, Format};
 
 /// One SDK, one small binary: runs a whole microservice system on this machine.
@@ -183,10 +185,13 @@ pub(crate) fn command() -> clap::Command {
     groups::arrange(Cli::command())
 }
 
-/// Reads the process's arguments; help, version and wrong usage end the process as clap does.
-pub(crate) fn parse() -> Cli {
-    let matches = command().get_matches();
-    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+/// Reads the process's arguments. What is asked of the command line itself (help, version) comes as a misuse too.
+pub(crate) fn parse() -> Result<Cli, Misuse> {
+    let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    let parsed = command()
+        .try_get_matches_from(&arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.map_err(|error| Misuse::new(error, &arguments))
 }
 
 fn parse_scale(text: &str) -> Result<(String, u32), String> {

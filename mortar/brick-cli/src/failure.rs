@@ -1,9 +1,14 @@
 //! How a command fails: an exit code, one line of what and why, and what to do about it.
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 
 use brick_core::ExitCode;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::output::{Output, Tone};
 
 /// A failed command.
 #[derive(Debug)]
@@ -14,6 +19,12 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// What to do, where there is something to do.
     pub(crate) hint: Option<String>,
+    /// Whether it may pass by itself: nobody listens at the moment, or there is nobody behind who answers.
+    pub(crate) passes: bool,
+    /// Status and code of the problem that the platform answered, where it was that.
+    pub(crate) problem: Option<(u16, String)>,
+    /// Everything that is wrong, each with its place, where there is more than one line to say.
+    pub(crate) findings: Option<Value>,
 }
 
 /// What commands return.
@@ -26,6 +37,9 @@ impl Failure {
             code,
             message: message.into(),
             hint: None,
+            passes: false,
+            problem: None,
+            findings: None,
         }
     }
 
@@ -58,6 +72,33 @@ impl Failure {
         })
     }
 
+    /// Tells it on stderr: for people, or as one JSON document on one line, the last one.
+    pub(crate) fn tell(&self, output: Output) {
+        if output.format.is_data() {
+            eprintln!("{}", self.document());
+            return;
+        }
+        eprintln!("{} {self}", output.err(Tone::Bad, "error:"));
+        eprintln!("{} {}", output.err(Tone::Dim, " hint:"), self.advice());
+    }
+
+    /// The failure as data; `brick help formats` describes it.
+    pub(crate) fn document(&self) -> Value {
+        let mut error = json!({
+            "kind": kind(self.code),
+            "message": self.message,
+            "hint": self.advice(),
+            "exit_code": self.code as u8,
+        });
+        if let Some((status, code)) = &self.problem {
+            error["problem"] = json!({ "status": status, "code": code });
+        }
+        if let Some(findings) = &self.findings {
+            error["errors"] = findings.clone();
+        }
+        json!({ "error": error })
+    }
+
     /// Adds what to do.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -73,10 +114,43 @@ impl From<brick_wire::Error> for Failure {
         } else {
             ExitCode::Failed
         };
-        match &error {
-            brick_wire::Error::Status { problem, .. } => Self::new(code, problem.summary().to_owned()),
+        let passes = passes(&error);
+        let failure = match &error {
+            brick_wire::Error::Status { status, problem, .. } => Self {
+                problem: Some((status.as_u16(), problem.code.clone())),
+                ..Self::new(code, problem.summary().to_owned())
+            },
             other => Self::new(code, brick_core::chain(other)),
-        }
+        };
+        Self { passes, ..failure }
+    }
+}
+
+/// Whether it may pass by itself.
+pub(crate) fn passes(error: &brick_wire::Error) -> bool {
+    let refused = matches!(
+        error.io_kind(),
+        Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+    );
+    refused || error.status().is_some_and(is_away)
+}
+
+/// Whether a status says that there is nobody behind who answers, for now.
+pub(crate) fn is_away(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE)
+}
+
+/// An exit code as a word.
+fn kind(code: ExitCode) -> &'static str {
+    match code {
+        ExitCode::Ok => "ok",
+        ExitCode::Failed => "failed",
+        ExitCode::Usage => "usage",
+        ExitCode::Invalid => "invalid",
+        ExitCode::Refused => "refused",
+        ExitCode::Unreachable => "unreachable",
+        ExitCode::Unhealthy => "unhealthy",
+        ExitCode::Interrupted => "interrupted",
     }
 }
 

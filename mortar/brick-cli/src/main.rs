@@ -8,16 +8,21 @@ mod cli;
 mod command;
 mod failure;
 mod output;
+mod patience;
 mod serve;
+mod tls;
 
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
 use crate::failure::{Failure, Outcome};
-use crate::output::{Ask, Format, Output, Tone};
+use crate::output::{Ask, Format, Output};
 
 fn main() -> ExitCode {
-    let cli = cli::parse();
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(misuse) => return misuse.tell(),
+    };
     let output = output(&cli.global);
     let command = &cli.command;
     let diagram = matches!(cli.global.format, Format::Mermaid | Format::Dot);
@@ -30,8 +35,7 @@ fn main() -> ExitCode {
     let Err(failure) = outcome else {
         return ExitCode::SUCCESS;
     };
-    eprintln!("{} {failure}", output.err(Tone::Bad, "error:"));
-    eprintln!("{} {}", output.err(Tone::Dim, " hint:"), failure.advice());
+    failure.tell(output);
     ExitCode::from(failure.code as u8)
 }
 

@@ -23,6 +23,13 @@ pub(crate) enum Format {
     Dot,
 }
 
+impl Format {
+    /// Whether a program reads it.
+    pub(crate) fn is_data(self) -> bool {
+        matches!(self, Self::Json | Self::Ndjson)
+    }
+}
+
 /// When to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
@@ -43,6 +50,8 @@ pub(crate) struct Output {
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
     pub(crate) ask: Ask,
+    /// Whether a program reads stderr too, which then holds nothing but an error.
+    pub(crate) data_alone: bool,
 }
 
 /// Whether a command that destroys something asks before.
@@ -81,6 +90,7 @@ impl Output {
             quiet,
             verbose: false,
             ask: Ask::Terminal,
+            data_alone: format.is_data() && !std::io::stderr().is_terminal(),
         }
     }
 
@@ -132,9 +142,21 @@ impl Output {
 
     /// A line of progress on stderr.
     pub(crate) fn progress(&self, text: &str) {
-        if !self.quiet {
+        if !self.is_quiet() {
             let _ = writeln!(std::io::stderr().lock(), "{text}");
         }
+    }
+
+    /// Something on stderr that people must see, progress or not; in data it has a place of its own.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.data_alone {
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// Whether progress is told to nobody.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet || self.data_alone
     }
 
     /// Text in a tone for stdout.

@@ -4,10 +4,13 @@
 
 #[path = "cli/platform.rs"]
 mod platform;
+#[path = "cli/run.rs"]
+mod program;
 
 use std::path::{Path, PathBuf};
 
-use crate::platform::{Ended, Platform, run};
+use crate::platform::Platform;
+use crate::program::{Ended, run};
 
 fn expected(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/expected/{name}.txt"))
@@ -41,7 +44,7 @@ fn agree(differences: &[String]) {
 }
 
 /// Name of the expectation and arguments of the command.
-const CASES: [(&str, &[&str]); 38] = [
+const CASES: [(&str, &[&str]); 40] = [
     ("ps", &["ps"]),
     ("ps-json", &["ps", "--format", "json"]),
     ("ps-ndjson", &["ps", "--format", "ndjson"]),
@@ -56,11 +59,13 @@ const CASES: [(&str, &[&str]); 38] = [
     ("scale", &["scale", "order=3"]),
     ("scale-version", &["scale", "payment@v2=1", "--format", "json"]),
     ("scale-unknown", &["scale", "nobody=3"]),
+    ("scale-unknown-json", &["scale", "nobody=3", "--format", "json"]),
     ("kill", &["kill", "order/1"]),
     ("kill-json", &["kill", "order/1", "--format", "json"]),
     ("roll", &["roll", "order"]),
     ("roll-json", &["roll", "order", "--no-build", "--format", "json"]),
     ("roll-refused", &["roll", "payment"]),
+    ("roll-refused-json", &["roll", "payment", "--format", "ndjson"]),
     (
         "run",
         &["run", "order", "--", "sh", "-c", "echo $BRICK_NAME; exit 7"],
@@ -201,6 +206,78 @@ async fn without_a_system_commands_say_so_with_exit_code_5() {
     }
 }
 
+/// Each command of the program with arguments that it takes, one at least for each that can fail.
+const FAILING: [&[&str]; 27] = [
+    &["new", "No Name"],
+    &["up", "nowhere"],
+    &["down"],
+    &["ps"],
+    &["ps", "--follow"],
+    &["logs"],
+    &["logs", "--follow"],
+    &["status"],
+    &["open", "--print"],
+    &["scale", "order=2"],
+    &["roll", "order"],
+    &["kill", "order/1"],
+    &["run", "order", "--", "env"],
+    &["check"],
+    &["demo"],
+    &["test"],
+    &["load", "nothing"],
+    &["top", "--once"],
+    &["map"],
+    &["trace", "ls"],
+    &["trace", "show", "last"],
+    &["metrics", "ls"],
+    &["token", "issue", "ann"],
+    &["completions", "no-shell"],
+    &["man", "/dev/null/man"],
+    &["help", "nothing"],
+    &["schema", "more"],
+];
+
+#[test]
+fn every_command_that_fails_says_so_in_one_document_where_data_is_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for arguments in FAILING {
+        for format in ["json", "ndjson"] {
+            let ended = run(folder.path(), &[&["--format", format], arguments].concat());
+            let document: serde_json::Value = serde_json::from_str(&ended.stderr)
+                .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {}", ended.stderr));
+            let error = &document["error"];
+            assert_eq!(error["exit_code"], ended.code, "{arguments:?}: {document}");
+            assert_ne!(ended.code, 0, "{arguments:?}");
+            for key in ["kind", "message", "hint"] {
+                assert!(
+                    error[key].as_str().is_some_and(|text| !text.is_empty()),
+                    "{document}"
+                );
+            }
+            assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_manifest_is_part_of_the_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text =
+        "brickwork = 1\n[system]\nname = \"shop\"\n[brick.order]\nrun = \"order\"\nneeds = [\"prodct\"]\n";
+    std::fs::write(folder.path().join("brick.toml"), text).expect("a manifest");
+    let mut differences = Vec::new();
+    for (name, arguments) in [
+        ("invalid-up-json", &["up", "--format", "json"][..]),
+        ("invalid-check-json", &["check", "--format", "json"]),
+        ("invalid-check", &["check"]),
+    ] {
+        let ended = run(folder.path(), arguments);
+        assert_eq!(ended.code, 3, "{arguments:?}: {}", ended.stderr);
+        check(name, arguments, &ended, &mut differences);
+    }
+    agree(&differences);
+}
+
 #[test]
 fn wrong_usage_is_refused_with_exit_code_2_and_what_was_probably_meant() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -212,6 +289,11 @@ fn wrong_usage_is_refused_with_exit_code_2_and_what_was_probably_meant() {
         ("usage-new-name", &["new", "My Shop"]),
         ("usage-topic", &["help", "manifst"]),
         ("usage-no-command", &["run", "order"]),
+        ("usage-mistyped-json", &["statsu", "--format", "json"]),
+        ("usage-scale-json", &["--format=ndjson", "scale", "order"]),
+        ("usage-no-command-json", &["run", "order", "--format", "json"]),
+        ("usage-topic-json", &["help", "manifst", "--format", "json"]),
+        ("usage-nothing-json", &["--format", "json"]),
     ] {
         let ended = run(folder.path(), arguments);
         assert_eq!(ended.code, 2, "{arguments:?}: {}", ended.stderr);

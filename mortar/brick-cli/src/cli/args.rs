@@ -81,6 +81,9 @@ pub(crate) struct Test {
     /// Environment of the manifest to run against; `local` is the running system
     #[arg(long, value_name = "ENV", default_value = "local")]
     pub(crate) env: String,
+    /// Trust the certificate authorities in this PEM file too, where the environment's edge is https://
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
     /// Write the results as JUnit XML too
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
@@ -104,8 +107,11 @@ pub(crate) struct Load {
     #[arg(long = "for", value_name = "DURATION", default_value = "10s")]
     pub(crate) duration: Span,
     /// Send to this address instead of the running system's edge
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = base_url)]
     pub(crate) target: Option<String>,
+    /// Trust the certificate authorities in this PEM file too, where the address is https://
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 /// `brick trace`
@@ -329,4 +335,34 @@ pub(crate) enum Serve {
         #[arg(long, value_name = "FILE")]
         openapi: Option<PathBuf>,
     },
+}
+
+/// An address without the slash at its end: `http://127.0.0.1:8080`, `https://shop.example`.
+fn base_url(text: &str) -> Result<String, String> {
+    let expected = || format!("expected a base URL such as https://shop.example, found \"{text}\"");
+    let url = text.trim_end_matches('/');
+    let uri: http::Uri = url.parse().map_err(|_| expected())?;
+    match uri.scheme_str() {
+        Some("http" | "https") if uri.query().is_none() => Ok(url.to_owned()),
+        _ => Err(expected()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_url_has_a_scheme_and_no_query() {
+        let check = |text: &str, expect: Option<&str>| {
+            assert_eq!(base_url(text).ok().as_deref(), expect, "{text}");
+        };
+        check("https://shop.example/", Some("https://shop.example"));
+        check("http://127.0.0.1:8080", Some("http://127.0.0.1:8080"));
+        check("HTTPS://shop.example/eu", Some("HTTPS://shop.example/eu"));
+        check("shop.example", None);
+        check("ftp://shop.example", None);
+        check("https://shop.example/?a=1", None);
+        check("https://", None);
+    }
 }

@@ -7,10 +7,14 @@ use brick_model::{Loaded, Model};
 use serde_json::json;
 
 use crate::failure::{Failure, Outcome};
-use crate::output::{Format, Output, Tone, line};
+use crate::output::{Output, Tone, line};
 
 pub(crate) fn run(dir: &Path, output: Output) -> Outcome {
-    let loaded = load(dir, output)?;
+    let loaded = load(dir, output).inspect_err(|failure| {
+        if let Some(findings) = failure.findings.as_ref().filter(|_| output.format.is_data()) {
+            line(&json!({ "valid": false, "errors": findings }).to_string());
+        }
+    })?;
     let (bricks, routes) = (loaded.model.bricks.len(), loaded.model.routes.len());
     let answer =
         json!({ "valid": true, "system": loaded.model.system.name, "bricks": bricks, "routes": routes });
@@ -24,7 +28,8 @@ pub(crate) fn run(dir: &Path, output: Output) -> Outcome {
     Ok(())
 }
 
-/// Reads the manifest of a folder. What is wrong is shown (all of it at once), exit code 3; in JSON it is data.
+/// Reads the manifest of a folder. What is wrong is shown (all of it at once), exit code 3; in JSON it is part of
+/// the error.
 pub(crate) fn load(dir: &Path, output: Output) -> Outcome<Loaded> {
     let path = dir.join("brick.toml");
     if !path.exists() {
@@ -34,12 +39,13 @@ pub(crate) fn load(dir: &Path, output: Output) -> Outcome<Loaded> {
     }
     Model::load(&path).map_err(|invalid| {
         let count = invalid.errors().len();
-        if output.format == Format::Table {
+        if !output.format.is_data() {
             eprintln!("{}", invalid.render(output.color_err).trim_end());
-        } else {
-            line(&json!({ "valid": false, "errors": invalid.errors() }).to_string());
         }
         let message = format!("{} has {count} error(s)", path.display());
-        Failure::new(ExitCode::Invalid, message).hint("`brick schema` prints what a manifest may hold")
+        Failure {
+            findings: Some(json!(invalid.errors())),
+            ..Failure::new(ExitCode::Invalid, message).hint("`brick schema` prints what a manifest may hold")
+        }
     })
 }

@@ -16,10 +16,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::round::{Failures, Scenario};
+use super::steps::reach;
 use crate::agent::Agent;
 use crate::cli;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Tone};
+use crate::patience::Patience;
 
 /// Rounds under way at the same time; a round that finds no place counts as failed.
 const ROUNDS_MAX: usize = 2_000;
@@ -55,14 +57,17 @@ pub(crate) async fn run(agent: &Agent, load: cli::Load, output: Output) -> Outco
         return Err(Failure::usage(message).hint(format!("it has: {}", names.join(", "))));
     };
     let target = match &load.target {
-        Some(target) => target.trim_end_matches('/').to_owned(),
+        Some(target) => target.clone(),
         None => agent.get::<serde_json::Value>("/v1/status").await?["edge_url"]
             .as_str()
             .unwrap_or_default()
             .to_owned(),
     };
-    let scenario = Arc::new(Scenario::new(scenario.clone(), &target));
-    scenario.set_up(agent).await?;
+    let client = crate::tls::client(&target, load.ca.as_deref())?;
+    let patience = Patience::new(output);
+    reach("the edge", &client, &target, &patience).await?;
+    let scenario = Arc::new(Scenario::new(scenario.clone(), &target, client));
+    scenario.set_up(agent, &patience).await?;
     let report = drive(&load, scenario, output).await?;
     output.value(&report, || for_people(&report, output));
     if report.errors > 0 && report.errors * 2 >= report.rounds {

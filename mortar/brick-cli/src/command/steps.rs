@@ -8,6 +8,7 @@ mod expect;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use brick_core::ExitCode;
 use brick_model::load::template;
 use brick_model::{Expect, Step};
 use brick_telemetry::context::SpanContext;
@@ -18,10 +19,13 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::agent::Admin;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, is_away, passes};
+use crate::patience::Patience;
 
 /// Time limit of one request.
 const LIMIT: Duration = Duration::from_secs(30);
+/// How long an address may take to answer at all.
+const REACH: Duration = Duration::from_secs(5);
 /// Headers whose values are credentials: they are sent, never shown.
 const SECRET: [&str; 4] = ["authorization", "cookie", "set-cookie", "x-brick-identity"];
 
@@ -53,6 +57,8 @@ pub(crate) struct Exchange {
     pub(crate) took: Duration,
     /// What did not hold.
     pub(crate) misses: Vec<Miss>,
+    /// Whether what did not hold may pass by itself: nobody was there to answer.
+    pub(crate) passes: bool,
 }
 
 /// A request as it was sent.
@@ -125,11 +131,11 @@ impl Exchange {
 }
 
 impl Steps {
-    /// Steps that go to this base URL.
-    pub(crate) fn new(target: &str) -> Self {
+    /// Steps that go to this base URL by this client.
+    pub(crate) fn new(target: &str, client: Client) -> Self {
         Self {
             target: target.trim_end_matches('/').to_owned(),
-            client: Client::new(),
+            client,
             headers: HeaderMap::new(),
             begins_traces: false,
         }
@@ -161,6 +167,7 @@ impl Steps {
             answer: None,
             took: Duration::ZERO,
             misses: Vec::new(),
+            passes: false,
         };
         let sent = match self.prepare(step, values) {
             Ok(sent) => sent,
@@ -176,6 +183,7 @@ impl Steps {
         match answer {
             Ok(answer) => {
                 exchange.misses = expect::misses(step, &answer, values);
+                exchange.passes = !exchange.misses.is_empty() && is_away(answer.status);
                 if exchange.misses.is_empty() {
                     exchange.misses = expect::save(step, &answer, values);
                 }
@@ -186,6 +194,7 @@ impl Steps {
                 });
             }
             Err(error) => {
+                exchange.passes = passes(&error);
                 exchange.misses.push(Miss::same(brick_core::chain(&error)));
             }
         }
@@ -226,6 +235,25 @@ impl Steps {
             .payload(sent.body.clone());
         call.send().await
     }
+}
+
+/// Whether anybody answers there, whatever the answer is; exit code 6 where nobody does.
+pub(crate) async fn reach(what: &str, client: &Client, url: &str, patience: &Patience) -> Outcome {
+    let knock = async || {
+        let answer = client.get(format!("{url}/")).timeout(REACH).send().await;
+        answer.map(drop).map_err(|error| {
+            let message = format!("{what} cannot be reached: {}", brick_core::chain(&error));
+            let hint = match error.io_kind() {
+                Some(std::io::ErrorKind::InvalidData) => crate::tls::HINT,
+                _ => "is it up, and is this the address of its edge?",
+            };
+            Failure {
+                passes: passes(&error),
+                ..Failure::new(ExitCode::Unhealthy, message).hint(hint)
+            }
+        })
+    };
+    patience.until_there(knock).await
 }
 
 /// A token of a user for each scope that a step names, issued by the system itself.

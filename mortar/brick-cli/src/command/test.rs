@@ -55,7 +55,8 @@ pub(crate) async fn run(dir: &Path, test: cli::Test, output: Output) -> Outcome 
             let suites = permitted(&loaded.model, &test, picked.suites, output)?;
             let agent = Agent::of(dir);
             interruptible(async {
-                let target = Target::environment(&loaded.model, &test.env, &agent).await?;
+                let ca = test.ca.as_deref();
+                let target = Target::environment(&loaded.model, &test.env, ca, &agent, output).await?;
                 suite::all(&target, &suites, &loaded.dir, output).await
             })
             .await?

@@ -1,8 +1,5 @@
 //! The canned platform: an agent's socket and an admin listener that answer fixed documents.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
-
 use axum::extract::{Path as At, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
@@ -13,35 +10,7 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 
-/// How a command ended.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-    pub(crate) code: i32,
-}
-
-/// Runs `brick` in a folder, without a terminal and with what it may find in the environment fixed.
-pub(crate) fn run(dir: &Path, arguments: &[&str]) -> Ended {
-    let output = Command::new(env!("CARGO_BIN_EXE_brick"))
-        .args(arguments)
-        .current_dir(dir)
-        .env("COLUMNS", "100")
-        .env_remove("NO_COLOR")
-        .env_remove("DISPLAY")
-        .stdin(Stdio::null())
-        .output()
-        .expect("brick runs");
-    let text = |bytes: &[u8]| {
-        let folder = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
-        String::from_utf8_lossy(bytes).replace(&*folder.to_string_lossy(), "/FOLDER")
-    };
-    Ended {
-        stdout: text(&output.stdout),
-        stderr: text(&output.stderr),
-        code: output.status.code().unwrap_or(-1),
-    }
-}
+use crate::program::{Ended, run};
 
 /// A folder in which an agent seems to run.
 pub(crate) struct Platform {

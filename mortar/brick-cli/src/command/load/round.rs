@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use brick_model::Load;
+use brick_wire::Client;
 
 use super::super::steps::{Steps, Values, issue_tokens};
 use crate::agent::Agent;
 use crate::failure::{Failure, Outcome};
+use crate::patience::Patience;
 
 /// What failed, and how often.
 pub(super) type Failures = BTreeMap<String, u64>;
@@ -31,25 +33,33 @@ pub(super) struct Scenario {
 }
 
 impl Scenario {
-    pub(super) fn new(load: Load, target: &str) -> Self {
+    pub(super) fn new(load: Load, target: &str, client: Client) -> Self {
         Self {
             load,
-            steps: Steps::new(target),
+            steps: Steps::new(target, client),
             common: OnceLock::new(),
         }
     }
 
-    /// Does once what the rounds build on: the scenario's own set-up, and a token for each scope that a step names.
-    pub(super) async fn set_up(&self, agent: &Agent) -> Outcome {
+    /// Does once what the rounds build on: the scenario's own set-up, and a token for each scope that a step names. A
+    /// part that finds nobody there is done again, as long as patience lasts.
+    pub(super) async fn set_up(&self, agent: &Agent, patience: &Patience) -> Outcome {
         let mut values = Values::new();
         for step in &self.load.setup {
-            let exchange = self.steps.step(step, &mut values).await;
-            if let Some(failure) = exchange.failure() {
-                return Err(Failure::failed(format!("set-up: {failure}")));
-            }
+            let prepared = async || {
+                let exchange = self.steps.step(step, &mut values).await;
+                exchange.failure().map_or(Ok(()), |failure| {
+                    Err(Failure {
+                        passes: exchange.passes,
+                        ..Failure::failed(format!("set-up: {failure}"))
+                    })
+                })
+            };
+            patience.until_there(prepared).await?;
         }
         if self.load.steps.iter().any(|step| step.auth.is_some()) {
-            issue_tokens(&self.load.steps, &agent.admin().await?, &mut values).await?;
+            let tokens = async || issue_tokens(&self.load.steps, &agent.admin().await?, &mut values).await;
+            patience.until_there(tokens).await?;
         }
         let _ = self.common.set(values);
         Ok(())

@@ -87,21 +87,25 @@ impl Alone {
             .map_err(|error| Failure::failed(error.to_string()))?;
         let agent = Agent::of(self.folder.path());
         if !status.success() {
-            self.last_words(&agent).await;
+            self.last_words(&agent, output).await;
             return Err(Failure::failed(format!("{} does not start alone", self.brick)));
         }
         let rows: Vec<Value> = agent.get("/v1/ps").await?;
         let row = rows.iter().find(|row| row["brick"] == self.brick.as_str());
         let port = row.and_then(|row| row["port"].as_u64()).unwrap_or_default();
-        Target::brick(self.brick.as_str(), format!("http://127.0.0.1:{port}"), agent).await
+        let url = format!("http://127.0.0.1:{port}");
+        Target::brick(self.brick.as_str(), url, agent, output).await
     }
 
     /// What the brick said, where it came to that: afterwards its folder is gone.
-    async fn last_words(&self, agent: &Agent) {
+    async fn last_words(&self, agent: &Agent, output: Output) {
         let path = format!("/v1/logs?brick={}&limit={LAST_LINES}", self.brick);
         let told = agent.lines(&path, |line| {
             if let Ok(record) = serde_json::from_str::<Value>(line) {
-                eprintln!("  {}", plain(record["msg"].as_str().unwrap_or_default()));
+                output.note(&format!(
+                    "  {}",
+                    plain(record["msg"].as_str().unwrap_or_default())
+                ));
             }
             true
         });
@@ -128,11 +132,8 @@ impl Alone {
             && failure.code != brick_core::ExitCode::Unreachable
         {
             let folder = self.folder.keep();
-            eprintln!(
-                "{} {failure}; see {}",
-                output.err(Tone::Warn, "warning:"),
-                folder.display()
-            );
+            let warning = output.err(Tone::Warn, "warning:");
+            output.note(&format!("{warning} {failure}; see {}", folder.display()));
         }
     }
 }

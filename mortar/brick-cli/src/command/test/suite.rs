@@ -13,10 +13,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::report::{Ran, RanStep, failed_step};
-use super::target::{TLS, Target};
+use super::target::Target;
 use crate::command::steps::{Exchange, Values, issue_tokens};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Tone, plain};
+use crate::patience::Patience;
 
 /// Lines of a command's output that its failure shows.
 const TAIL_LINES: usize = 40;
@@ -75,18 +76,14 @@ async fn one(target: &Target, name: &str, suite: &Suite, dir: &Path, output: Out
 }
 
 async fn steps(target: &Target, name: &str, steps: &[Step], ran: &mut Ran, output: Output) -> Outcome {
-    if target.url.starts_with(TLS) {
-        let message = format!(
-            "{name}: steps speak plain HTTP, and the edge of {} is {}",
-            target.name, target.url
-        );
-        let hint = "name a plain address of that edge (inside its network, or forwarded), \
-                    or test with a command of your own: run = \"…\"";
-        return Err(Failure::usage(message).hint(hint));
-    }
     let mut values = Values::new();
     match &target.admin {
-        Some(admin) => issue_tokens(steps, admin, &mut values).await?,
+        Some(admin) => {
+            let patience = Patience::new(output);
+            patience
+                .until_there(async || issue_tokens(steps, admin, &mut values).await)
+                .await?;
+        }
         None if steps.iter().any(|step| step.auth.is_some()) => {
             let message = format!(
                 "{name}: a step has auth, and {} issues no tokens to this command",
@@ -105,7 +102,7 @@ async fn steps(target: &Target, name: &str, steps: &[Step], ran: &mut Ran, outpu
         if !exchange.passed() {
             let logs = logs(target, &exchange).await;
             let trace = exchange.trace_id().filter(|_| !target.alone);
-            eprintln!("{}", indent(&failed_step(&exchange, trace, &logs)));
+            output.note(&indent(&failed_step(&exchange, trace, &logs)));
             result.logs = logs;
         }
         ran.steps.push(result);
@@ -134,7 +131,7 @@ fn tell(exchange: &Exchange, output: Output) {
 }
 
 fn fail(what: &str, output: Output) {
-    eprintln!("  {} {}", output.err(Tone::Bad, "FAIL"), plain(what));
+    output.note(&format!("  {} {}", output.err(Tone::Bad, "FAIL"), plain(what)));
 }
 
 fn indent(text: &str) -> String {

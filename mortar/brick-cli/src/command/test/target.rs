@@ -4,7 +4,7 @@
 //! before it: there the mark is the baggage that the edge would have made of it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::path::Path;
 
 use brick_core::ExitCode;
 use brick_model::suite::LOCAL;
@@ -14,15 +14,13 @@ use http::HeaderName;
 use serde_json::{Value, json};
 
 use crate::agent::{Admin, Agent};
-use crate::command::steps::Steps;
+use crate::command::steps::{Steps, reach};
 use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+use crate::patience::Patience;
 
 /// Variable that holds the token for environments other than the local one.
 const TOKEN: &str = "BRICK_SYNTHETIC_TOKEN";
-/// How the address of an edge begins that only suites with a command of their own can speak to.
-pub(super) const TLS: &str = "https://";
-/// How long an environment may take to answer at all.
-const REACH: Duration = Duration::from_secs(5);
 
 const SYNTHETIC: HeaderName = HeaderName::from_static("x-brick-synthetic");
 const IDENTITY: HeaderName = HeaderName::from_static("x-brick-identity");
@@ -35,6 +33,8 @@ pub(super) struct Target {
     pub(super) name: String,
     /// Base URL that steps go to.
     pub(super) url: String,
+    /// Speaks to it.
+    client: Client,
     /// Platform token that permits the mark.
     pub(super) token: Option<String>,
     /// Issues users' tokens, where that can be asked for.
@@ -47,9 +47,15 @@ pub(super) struct Target {
 
 impl Target {
     /// The running system, or an environment of the manifest.
-    pub(super) async fn environment(model: &Model, name: &str, agent: &Agent) -> Outcome<Self> {
+    pub(super) async fn environment(
+        model: &Model,
+        name: &str,
+        ca: Option<&Path>,
+        agent: &Agent,
+        output: Output,
+    ) -> Outcome<Self> {
         if name == LOCAL {
-            return local(agent).await;
+            return local(agent, ca, output).await;
         }
         let environment = known(&model.environments, name)?;
         let token = std::env::var(TOKEN).ok().filter(|token| !token.is_empty());
@@ -60,12 +66,13 @@ impl Target {
                         --scope synthetic`";
             return Err(Failure::new(ExitCode::Refused, message).hint(hint));
         }
-        if !environment.edge.starts_with(TLS) {
-            reach(name, &environment.edge).await?;
-        }
+        let client = crate::tls::client(&environment.edge, ca)?;
+        let what = format!("the environment {name}");
+        reach(&what, &client, &environment.edge, &Patience::new(output)).await?;
         Ok(Self {
             name: name.to_owned(),
             url: environment.edge.clone(),
+            client,
             token,
             admin: None,
             agent: None,
@@ -74,12 +81,13 @@ impl Target {
     }
 
     /// A brick that answers at `url` with nothing before it, in a system of its own.
-    pub(super) async fn brick(name: &str, url: String, agent: Agent) -> Outcome<Self> {
-        let admin = agent.admin().await?;
+    pub(super) async fn brick(name: &str, url: String, agent: Agent, output: Output) -> Outcome<Self> {
+        let (admin, token) = admitted(&agent, &["call:*"], &Patience::new(output)).await?;
         Ok(Self {
             name: name.to_owned(),
             url,
-            token: Some(token(&admin, &["call:*"]).await?),
+            client: Client::new(),
+            token: Some(token),
             admin: Some(admin),
             agent: Some(agent),
             alone: true,
@@ -88,7 +96,7 @@ impl Target {
 
     /// Steps whose requests bear the mark of this suite.
     pub(super) fn steps(&self, suite: &str) -> Outcome<Steps> {
-        let steps = Steps::new(&self.url);
+        let steps = Steps::new(&self.url, self.client.clone());
         let Some(token) = &self.token else {
             return Ok(steps);
         };
@@ -102,19 +110,22 @@ impl Target {
     }
 }
 
-async fn local(agent: &Agent) -> Outcome<Target> {
+async fn local(agent: &Agent, ca: Option<&Path>, output: Output) -> Outcome<Target> {
     let unhealthy = |failure: Failure| Failure {
         code: ExitCode::Unhealthy,
         ..failure
     };
     let status: Value = agent.get("/v1/status").await.map_err(unhealthy)?;
     let url = status["edge_url"].as_str().unwrap_or_default().to_owned();
-    reach(LOCAL, &url).await?;
-    let admin = agent.admin().await?;
+    let client = crate::tls::client(&url, ca)?;
+    let patience = Patience::new(output);
+    reach("the running system", &client, &url, &patience).await?;
+    let (admin, token) = admitted(agent, &["synthetic"], &patience).await?;
     Ok(Target {
         name: LOCAL.to_owned(),
         url,
-        token: Some(token(&admin, &["synthetic"]).await?),
+        client,
+        token: Some(token),
         admin: Some(admin),
         agent: Some(Agent::of(agent.dir())),
         alone: false,
@@ -129,16 +140,14 @@ fn known<'m>(environments: &'m BTreeMap<String, Environment>, name: &str) -> Out
     })
 }
 
-/// Whether anybody answers there, whatever the answer is.
-async fn reach(name: &str, url: &str) -> Outcome {
-    let answer = Client::new().get(format!("{url}/")).timeout(REACH).send().await;
-    answer.map(drop).map_err(|error| {
-        let message = format!(
-            "the environment {name} cannot be reached: {}",
-            brick_core::chain(&error)
-        );
-        Failure::new(ExitCode::Unhealthy, message).hint("is it up, and is its edge the one in brick.toml?")
-    })
+/// The admin listener, and a platform token for the length of a run; waits for a control that is just coming back.
+async fn admitted(agent: &Agent, scopes: &[&str], patience: &Patience) -> Outcome<(Admin, String)> {
+    let both = async || {
+        let admin = agent.admin().await?;
+        let token = token(&admin, scopes).await?;
+        Ok((admin, token))
+    };
+    patience.until_there(both).await
 }
 
 /// A platform token for the length of a run.

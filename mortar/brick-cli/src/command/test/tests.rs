@@ -44,6 +44,7 @@ fn test(name: Option<&str>, env: &str) -> cli::Test {
     cli::Test {
         name: name.map(str::to_owned),
         env: env.to_owned(),
+        ca: None,
         report: None,
         keep: false,
         no_build: false,

@@ -39,7 +39,7 @@ impl Teller {
             line(&serde_json::to_string(event).unwrap_or_default());
             return;
         }
-        if self.output.quiet {
+        if self.output.is_quiet() {
             return;
         }
         match event.kind {
