@@ -22,9 +22,9 @@ pub(crate) struct Failure {
     /// Whether it may pass by itself: nobody listens at the moment, or there is nobody behind who answers.
     pub(crate) passes: bool,
     /// Status and code of the problem that the platform answered, where it was that.
-    pub(crate) problem: Option<(u16, String)>,
+    pub(crate) problem: Option<Box<(u16, String)>>,
     /// Everything that is wrong, each with its place, where there is more than one line to say.
-    pub(crate) findings: Option<Value>,
+    pub(crate) findings: Option<Box<Value>>,
 }
 
 /// What commands return.
@@ -90,10 +90,10 @@ impl Failure {
             "hint": self.advice(),
             "exit_code": self.code as u8,
         });
-        if let Some((status, code)) = &self.problem {
+        if let Some((status, code)) = self.problem.as_deref() {
             error["problem"] = json!({ "status": status, "code": code });
         }
-        if let Some(findings) = &self.findings {
+        if let Some(findings) = self.findings.as_deref() {
             error["errors"] = findings.clone();
         }
         json!({ "error": error })
@@ -117,7 +117,7 @@ impl From<brick_wire::Error> for Failure {
         let passes = passes(&error);
         let failure = match &error {
             brick_wire::Error::Status { status, problem, .. } => Self {
-                problem: Some((status.as_u16(), problem.code.clone())),
+                problem: Some(Box::new((status.as_u16(), problem.code.clone()))),
                 ..Self::new(code, problem.summary().to_owned())
             },
             other => Self::new(code, brick_core::chain(other)),

@@ -44,7 +44,7 @@ pub(crate) fn load(dir: &Path, output: Output) -> Outcome<Loaded> {
         }
         let message = format!("{} has {count} error(s)", path.display());
         Failure {
-            findings: Some(json!(invalid.errors())),
+            findings: Some(Box::new(json!(invalid.errors()))),
             ..Failure::new(ExitCode::Invalid, message).hint("`brick schema` prints what a manifest may hold")
         }
     })
