@@ -19,6 +19,8 @@ use crate::query::{logs, traces};
 use crate::record::{Level, parse_trace_id};
 use crate::store::{LogFilter, LogKey, Synthetic, TraceFilter, TraceKey};
 
+/// Longest time that a rate is taken over: nothing older is kept.
+const WINDOW_MS_MAX: u64 = 3_600_000;
 /// Records on each side of one.
 const CONTEXT_MAX: usize = 200;
 
@@ -141,6 +143,9 @@ pub(crate) struct Range {
     to: Option<Moment>,
     /// Distance of the points, `5s` or seconds; such that there are about 180 points unless said.
     step: Option<String>,
+    /// Time that rates and percentiles are taken over, `60s` or seconds, at most an hour; a step, and at least `20s`,
+    /// unless said.
+    window: Option<String>,
     /// `raw`, `rate`, `p50`, `p90` or `p99`; `raw` unless said.
     #[serde(rename = "fn")]
     function: Option<String>,
@@ -366,6 +371,16 @@ impl Range {
             Some(text) => step(text).ok_or_else(|| bad("step", "a duration such as 5s, or seconds", text))?,
             None => ((to_ms - from_ms) / 180).max(5_000),
         };
+        let window_ms = match &self.window {
+            Some(text) => step(text).filter(|ms| *ms <= WINDOW_MS_MAX).ok_or_else(|| {
+                bad(
+                    "window",
+                    "a duration such as 60s, or seconds, at most an hour",
+                    text,
+                )
+            })?,
+            None => 0,
+        };
         let function = match self.function.as_deref().unwrap_or("raw") {
             "raw" => Function::Raw,
             "rate" => Function::Rate,
@@ -388,6 +403,7 @@ impl Range {
             from_ms,
             to_ms,
             step_ms,
+            window_ms,
             function,
             by: self.by.map(split),
         })

@@ -38,6 +38,8 @@ pub struct Query {
     pub to_ms: u64,
     /// Distance of steps in milliseconds, at least 1.
     pub step_ms: u64,
+    /// Time that a rate or a quantile is taken over, in milliseconds: at least a step and four scrapes.
+    pub window_ms: u64,
     /// What to do.
     pub function: Function,
     /// Labels to sum by; an empty list sums all into one. None keeps each series apart (but for percentiles, which are
@@ -71,13 +73,14 @@ pub fn range(store: &dyn Store, query: &Query) -> api::Range {
     let steps: Vec<u64> = (query.from_ms.div_ceil(step_ms)..=query.to_ms / step_ms)
         .map(|n| n * step_ms)
         .collect();
+    let over_ms = step_ms.max(query.window_ms);
     let series = match query.function {
-        Function::Quantile(q) => quantiles(&select(store, query, &["_bucket"]), query, &steps, step_ms, q),
+        Function::Quantile(q) => quantiles(&select(store, query, &["_bucket"]), query, &steps, over_ms, q),
         Function::Rate => sums(
             &select(store, query, &["", "_total", "_count"]),
             query,
             &steps,
-            |points, at| math::rate(points, at, window(points, step_ms)),
+            |points, at| math::rate(points, at, window(points, over_ms)),
         ),
         Function::Raw => sums(
             &select(store, query, &["", "_total", "_count"]),
@@ -91,9 +94,13 @@ pub fn range(store: &dyn Store, query: &Query) -> api::Range {
 
 /// The series of the first of these names that has any. What lies before `from` counts for the first steps.
 fn select(store: &dyn Store, query: &Query, suffixes: &[&str]) -> Vec<SeriesData> {
-    let from_ms = query
-        .from_ms
-        .saturating_sub(query.step_ms.max(LOOKBACK_MS).saturating_mul(4));
+    let from_ms = query.from_ms.saturating_sub(
+        query
+            .step_ms
+            .max(LOOKBACK_MS)
+            .saturating_mul(4)
+            .max(query.window_ms),
+    );
     let find = |suffix: &&str| {
         let stem = if suffix.is_empty() {
             &query.name
@@ -110,12 +117,12 @@ fn select(store: &dyn Store, query: &Query, suffixes: &[&str]) -> Vec<SeriesData
 }
 
 /// A sender that reports less often than we scrape has a longer memory: three of its own intervals.
-fn window(points: &[(u64, f64)], step_ms: u64) -> u64 {
+fn window(points: &[(u64, f64)], over_ms: u64) -> u64 {
     let interval = match (points.first(), points.last()) {
         (Some(first), Some(last)) if points.len() > 1 => (last.0 - first.0) / (points.len() as u64 - 1),
         _ => 0,
     };
-    step_ms.max(LOOKBACK_MS).max(interval.min(300_000) * 3)
+    over_ms.max(LOOKBACK_MS).max(interval.min(300_000) * 3)
 }
 
 fn group(labels: &[(String, String)], by: Option<&Vec<String>>) -> Labels {
@@ -145,7 +152,7 @@ fn sums(
     told(groups, steps)
 }
 
-fn quantiles(series: &[SeriesData], query: &Query, steps: &[u64], step_ms: u64, q: f64) -> Vec<api::Series> {
+fn quantiles(series: &[SeriesData], query: &Query, steps: &[u64], over_ms: u64, q: f64) -> Vec<api::Series> {
     let all = Vec::new();
     let by = query.by.as_ref().unwrap_or(&all);
     // Of each group, for each step, the rate of each bucket.
@@ -157,7 +164,7 @@ fn quantiles(series: &[SeriesData], query: &Query, steps: &[u64], step_ms: u64, 
             .find(|(name, _)| name == "le")
             .and_then(|(_, text)| math::bound(text));
         let Some(bound) = bound else { continue };
-        let window_ms = window(&one.points, step_ms);
+        let window_ms = window(&one.points, over_ms);
         let buckets = groups
             .entry(group(&one.labels, Some(by)))
             .or_insert_with(|| vec![math::Buckets::default(); steps.len()]);

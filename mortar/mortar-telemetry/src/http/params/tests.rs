@@ -29,7 +29,8 @@ fn a_search_is_read_whole() {
 
 #[test]
 fn a_metric_range_is_read_whole() {
-    let text = "name=m&fn=p99&by=a,b&by=c&from=2023-11-14T22:13:20Z&to=1700000600&step=10&label=k=v";
+    let text =
+        "name=m&fn=p99&by=a,b&by=c&from=2023-11-14T22:13:20Z&to=1700000600&step=10&window=60s&label=k=v";
     let query = read::<Range>(given(text)).unwrap().into_query().unwrap();
     let expect = Query {
         name: "m".to_owned(),
@@ -37,6 +38,7 @@ fn a_metric_range_is_read_whole() {
         from_ms: 1_700_000_000_000,
         to_ms: 1_700_000_600_000,
         step_ms: 10_000,
+        window_ms: 60_000,
         function: Function::Quantile(0.99),
         by: Some(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]),
     };

@@ -35,6 +35,7 @@ fn ask(store: &Memory, name: &str, function: Function, by: Option<&[&str]>, at_s
         from_ms: at_s * 1_000,
         to_ms: at_s * 1_000,
         step_ms: 5_000,
+        window_ms: 0,
         function,
         by: by.map(|by| by.iter().map(|s| (*s).to_owned()).collect()),
     };
@@ -125,6 +126,7 @@ fn an_answer_never_has_more_points_than_the_limit() {
         from_ms: 1_000_000,
         to_ms: 4_600_000,
         step_ms: 1,
+        window_ms: 0,
         function: Function::Raw,
         by: None,
     };
@@ -134,4 +136,36 @@ fn an_answer_never_has_more_points_than_the_limit() {
         "{}",
         points.len()
     );
+}
+
+#[test]
+fn a_window_longer_than_a_step_tells_of_a_burst_that_has_passed() {
+    let counts: Vec<f64> = (0..13).map(|n| if n < 2 { 0.0 } else { 60.0 }).collect();
+    let buckets = |name, le| (name, "a", le, counts.as_slice());
+    let store = store(&[
+        buckets("d_seconds_count", None),
+        buckets("d_seconds_bucket", Some("0.1")),
+        buckets("d_seconds_bucket", Some("+Inf")),
+    ]);
+    let told = |function, window_ms| {
+        let query = Query {
+            name: "d_seconds".to_owned(),
+            labels: Vec::new(),
+            from_ms: 1_055_000,
+            to_ms: 1_060_000,
+            step_ms: 5_000,
+            window_ms,
+            function,
+            by: Some(vec!["instance".to_owned()]),
+        };
+        let series = range(&*store, &query).series;
+        series
+            .first()
+            .and_then(|one| one.points.last())
+            .map(|point| point[1])
+    };
+    assert_eq!(told(Function::Rate, 0), Some(0.0));
+    assert_eq!(told(Function::Rate, 60_000), Some(1.0));
+    assert_eq!(told(Function::Quantile(0.99), 0), None);
+    assert_eq!(told(Function::Quantile(0.99), 60_000), Some(0.099));
 }
