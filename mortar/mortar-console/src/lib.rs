@@ -11,6 +11,7 @@
 mod assets;
 mod credential;
 mod hub;
+pub mod openapi;
 mod socket;
 mod topic;
 

@@ -24,6 +24,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::credential;
 use crate::hub::{self, Frame, Hub};
+use crate::openapi::Session;
 use crate::topic::{self, Topic};
 
 /// Largest message taken from a tab, in bytes.
@@ -43,7 +44,7 @@ const SIGN_IN: &str = "run `brick open` in the system's folder for a fresh link 
 /// Whether the caller is signed in, so that the page can say so before it opens a socket.
 pub(crate) async fn session(State(hub): State<Hub>, headers: HeaderMap) -> Response {
     let answer = match operator(&hub, &headers) {
-        Ok(_) => Json(json!({"scope": "admin"})).into_response(),
+        Ok(_) => Json(Session { scope: "admin" }).into_response(),
         Err(problem) => problem.into_response(),
     };
     ([(CACHE_CONTROL, "no-store")], answer).into_response()

@@ -46,6 +46,7 @@ pub(super) async fn run() -> Outcome {
     let (control, _) = opened.map_err(|error| failed(&error))?;
 
     let document = mortar_identity::openapi::describe(mortar_control::openapi::document());
+    let document = mortar_console::openapi::describe(document);
     let access = control
         .access(identity.router().merge(console(&base, &issuer)?.router()))
         .openapi(document);

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 #[test]
-fn the_document_of_control_and_identity_is_checked_in() {
-    let document = mortar_identity::openapi::describe(mortar_control::openapi::document()).build();
+fn the_document_of_control_identity_and_console_is_checked_in() {
+    let document = mortar_identity::openapi::describe(mortar_control::openapi::document());
+    let document = mortar_console::openapi::describe(document).build();
     let text = serde_json::to_string_pretty(&document).unwrap() + "\n";
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../api/control.openapi.json");
     if std::env::var_os("UPDATE_API").is_some() {

@@ -64,7 +64,9 @@ pub(super) async fn control_with(folder: &Path, edit: impl FnOnce(&mut Options),
     let url = format!("http://{}", listener.local_addr().unwrap());
     let mut options = ServerOptions::new(telemetry.clone(), identity.verifier(), "control");
     options.drain_wait = Duration::ZERO;
-    let access = service.access(identity.router());
+    let operators = mortar_console::operators(identity.verifier());
+    let console = mortar_console::Options::new("http://127.0.0.1:1", url.as_str(), operators);
+    let access = service.access(identity.router().merge(mortar_console::router(console)));
     let server = Server::new(options);
     let serving = drain.clone();
     let tasks = vec![

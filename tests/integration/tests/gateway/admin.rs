@@ -123,13 +123,7 @@ async fn no_operation_of_the_platform_is_reached_by_strangers_or_from_other_page
     let cookie = format!("Cookie: brick_console={}\r\n", gateway.issuer.operator());
     let documents = ["control.openapi.json", "telemetry.openapi.json"];
     let documented = documents.into_iter().flat_map(operations);
-    let further = [
-        "/api/console/v1/session",
-        "/api/console/v1/ws",
-        "/metrics",
-        "/info",
-        "/openapi.json",
-    ];
+    let further = ["/metrics", "/info", "/openapi.json"];
     let further = further.map(|path| (Method::GET, path.to_owned(), false));
     for (method, path, is_public) in documented.chain(further) {
         let ask = async |host: &str, fields: &str| {
