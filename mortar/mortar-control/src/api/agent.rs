@@ -44,8 +44,11 @@ pub(crate) struct Scale {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Roll {
-    /// The brick.
+    /// The brick with all its versions, or one version of it: `payment`, `payment@v2`.
     brick: String,
+    /// Whether to leave the build out.
+    #[serde(default)]
+    no_build: bool,
 }
 
 /// Which instance to send a signal.
