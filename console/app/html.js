@@ -1,6 +1,6 @@
 // What every component is written with: Preact through htm, no build step. Text is always text: htm makes text nodes,
 // nothing in the console ever writes HTML, and what would be invisible or turn the line around is shown as what it is.
-import { h } from '../vendor/preact.js';
+import { Component, h } from '../vendor/preact.js';
 import htm from '../vendor/htm.js';
 import { visible } from './visible.js';
 
@@ -35,4 +35,28 @@ function shown(child) {
  */
 export function classes(...names) {
   return names.filter(Boolean).join(' ');
+}
+
+/**
+ * A component that is drawn again only when one of its properties is another one: for rows, of which there are many.
+ * @template P
+ * @param {(props: P) => any} view
+ * @returns {(props: P) => any}
+ */
+export function memo(view) {
+  class Memo extends Component {
+    /** @param {any} next */
+    shouldComponentUpdate(next) {
+      const held = /** @type {any} */ (this.props);
+      for (const name in next) if (next[name] !== held[name]) return true;
+      for (const name in held) if (!(name in next)) return true;
+      return false;
+    }
+
+    /** @param {any} props */
+    render(props) {
+      return h(/** @type {any} */ (view), props);
+    }
+  }
+  return /** @type {any} */ (Memo);
 }

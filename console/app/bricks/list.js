@@ -1,5 +1,5 @@
 // The list: a tree grid of bricks and their instances, of which only the rows in view are in the document.
-import { html, useEffect, useRef, useState } from '../html.js';
+import { html, useEffect, useMemo, useRef, useState } from '../html.js';
 import { reveal, useVisible } from '../trace/virtual.js';
 import { change } from '../route.js';
 import { BrickRow } from './row.js';
@@ -38,11 +38,13 @@ export function List({ rows, folded, selected, sort, descending, onFold, onSelec
   const [first, last] = useVisible(frame, rows.length, height);
   const at = rows.findIndex((row) => row.id === selected);
   useEffect(() => reveal(frame.current, at, height, HEAD), [selected, height]);
-  const toggle = (/** @type {string} */ name) => {
-    const next = new Set(folded);
+  const held = useRef(folded);
+  held.current = folded;
+  const toggle = useMemo(() => (/** @type {string} */ name) => {
+    const next = new Set(held.current);
     if (!next.delete(name)) next.add(name);
     onFold(next);
-  };
+  }, [onFold]);
   const keys = keyboard({ rows, at, folded, toggle, onSelect });
   return html`<div
     class="brick-grid"
@@ -62,12 +64,21 @@ export function List({ rows, folded, selected, sort, descending, onFold, onSelec
     <div class="spacer" role="presentation" style=${{ height: `${rows.length * height}px` }}>
       ${rows.slice(first, last).map(
         (row, i) => html`<${BrickRow}
-          key=${row.id} id=${rowId(row)} row=${row} now=${now} top=${(first + i) * height} place=${first + i + 2}
+          key=${(first + i) % places(last - first)} id=${rowId(row)} row=${row} now=${now} top=${(first + i) * height} place=${first + i + 2}
           folded=${folded.has(row.group.name)} chosen=${row.id === selected} onToggle=${toggle} onSelect=${onSelect}
         />`,
       )}
     </div>
   </div>`;
+}
+
+/**
+ * Rows are drawn into as many places as a power of two, each again and again: what leaves at one end comes back at the
+ * other, and scrolling makes and removes next to nothing.
+ * @param {number} shown
+ */
+function places(shown) {
+  return 2 ** Math.ceil(Math.log2(Math.max(shown, 64)));
 }
 
 /** @param {Row} row */
@@ -106,7 +117,7 @@ function keyboard({ rows, at, folded, toggle, onSelect }) {
     ArrowRight: () => (row?.kind === 'group' && folded.has(row.group.name) ? toggle(row.group.name) : go(at + 1)),
     ArrowLeft: () => {
       if (row?.kind === 'group' && !folded.has(row.group.name)) toggle(row.group.name);
-      else if (row?.kind === 'instance') go(parent());
+      else if (row?.kind === 'instance' || row?.kind === 'version') go(parent());
     },
     Enter: () => /** @type {HTMLElement | null} */ (document.querySelector('.bricks .panel'))?.focus(),
     Escape: () => onSelect(''),
