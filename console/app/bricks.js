@@ -6,7 +6,7 @@ import { connection, useLive } from './live.js';
 import { change, params } from './route.js';
 import { useEvents } from './bricks/events.js';
 import { useFigures } from './bricks/figures.js';
-import { groupsOf, instancesOf, rowsOf } from './bricks/model.js';
+import { groupsOf, idleVersions, instancesOf, rowsOf, versionName } from './bricks/model.js';
 import { ActionDialog } from './bricks/dialogs.js';
 import { Filter } from './bricks/filter.js';
 import { List } from './bricks/list.js';
@@ -35,8 +35,10 @@ export function Bricks() {
     [groups, text, tone, sort, dir, folded, figures],
   );
   const selected = asked.get('select') ?? '';
-  const group = groups.find((one) => `brick:${one.name}` === selected || one.instances.some((instance) => instance.slot === selected));
-  const instance = group?.instances.find((one) => one.slot === selected) ?? (group?.instances.length === 1 ? group.instances[0] : null);
+  const group = groups.find((one) => `brick:${one.name}` === selected || versionOf(one, selected) || one.instances.some((instance) => instance.slot === selected));
+  const version = group ? versionOf(group, selected) : '';
+  const only = group?.instances.length === 1 && !idleVersions(group).length ? group.instances[0] : null;
+  const instance = group?.instances.find((one) => one.slot === selected) ?? (version ? null : only);
   const keys = useMemo(() => keysOf(), []);
   useKeys('Bricks', keys);
   const stale = connection.value === 'reconnecting' || (told.error !== null && told.data !== null);
@@ -54,9 +56,9 @@ export function Bricks() {
           : html`<${Waiting} failed=${told.error !== null} />`}
         ${raw && !rows.length && html`<${Nothing} narrowed=${Boolean(text || tone)} />`}
       </section>
-      ${group && html`<${Panel} key=${instance?.slot ?? group.name} group=${group} groups=${groups} instance=${instance} figures=${figures} events=${events} onSelect=${select} />`}
+      ${group && html`<${Panel} key=${instance?.slot ?? (version || group.name)} group=${group} groups=${groups} version=${version} instance=${instance} figures=${figures} events=${events} onSelect=${select} />`}
     </div>
-    ${group && asked.get('do') && html`<${ActionDialog} key=${`${asked.get('do')} ${selected}`} kind=${asked.get('do')} group=${group} instance=${instance} onClose=${() => change({ do: '' }, { replace: true })} />`}
+    ${group && asked.get('do') && html`<${ActionDialog} key=${`${asked.get('do')} ${selected}`} kind=${asked.get('do')} group=${group} version=${version} instance=${instance} onClose=${() => change({ do: '' }, { replace: true })} />`}
   </div>`;
 }
 
@@ -65,6 +67,11 @@ function summary(groups, instances) {
   const bricks = groups.filter((group) => !group.platform).length;
   const ready = instances.filter((one) => one.state === 'ready').length;
   return `${plural(bricks, 'brick')}, ${ready} of ${plural(instances.length, 'instance')} ready`;
+}
+
+/** The version beside the base that is chosen, `payment@v2`. @param {import('./bricks/model.js').Group} group @param {string} selected */
+function versionOf(group, selected) {
+  return group.versions.find((version) => version !== group.base && versionName(group, version) === selected) ?? '';
 }
 
 /** @param {string} id */

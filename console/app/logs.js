@@ -3,7 +3,7 @@ import { batch, classes, html, useEffect, useMemo, useRef, useState } from './ht
 import { copyText } from './clipboard.js';
 import { compact, count, plural, time } from './format.js';
 import { get } from './api.js';
-import { change, navigate, params } from './route.js';
+import { address, change, navigate, params } from './route.js';
 import { contextUrl, asText, identity, isOpen } from './logs/query.js';
 import { Detail, traceAddress } from './logs/detail.js';
 import { LogFacets } from './logs/facets.js';
@@ -107,10 +107,11 @@ function Notes({ status, lines }) {
   if (status.failure) return html`<p class="hint" role="alert">${status.failure}</p>`;
   if (!status.loaded) return html`<p class="hint">Loading the newest lines…</p>`;
   if (lines > 0) return null;
-  const level = params.value.get('level');
+  const [level, brick] = [params.value.get('level'), params.value.get('brick')];
   return html`<div class="hint">${narrowed
     ? html`<p>No line matches${isOpen(params.value) ? ' yet; a new one shows here at once' : ''}. <a href="/console/logs">Clear the filters</a>, or look at more time.
-        ${level === 'error' && html` A brick that handles a failure may only warn: <button type="button" class="link accent" onClick=${() => change({ level: 'warn' })}>show warnings too</button>.`}</p>`
+        ${level === 'error' && html` A brick that handles a failure may only warn: <button type="button" class="link accent" onClick=${() => change({ level: 'warn' })}>show warnings too</button>.`}
+        ${level && brick && html` A request can fail without a word in the log: <a href=${address('/console/traces', { service: brick, errors: 1 })}>the failed traces of <bdi>${brick}</bdi></a>.`}</p>`
     : html`<p>No line yet. Whatever a brick prints shows here; <code>brick logs --follow</code> tells the same in the terminal.</p>`}</div>`;
 }
 

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { audit } from './lib/axe.mjs';
-import { screenshot } from './lib/browser.mjs';
 import { NASTY, WEIRD } from './lib/data.mjs';
 import { browser, mock, visit } from './lib/console.mjs';
 import { visible } from '../../console/app/visible.js';
@@ -26,7 +25,6 @@ test('every brick and instance is there with state, version, port, pid, restarts
     for (const expected of ['ready', 'v1', '8f3c21d', 'a', String(port), String(pid), '2 h', '/s', 'ms']) assert.ok(text.includes(expected), `${expected} in ${text}`);
     assert.match(await row(page, 'gateway').innerText(), /platform/);
     assert.equal(await row(page, 'customer').getAttribute('aria-level'), '1', 'an only instance stands for its brick');
-    await screenshot(page, 'bricks');
   }));
 
 test('words and states narrow the list, the address holds both, and nothing says how to get out', () =>
@@ -40,8 +38,8 @@ test('words and states narrow the list, the address holds both, and nothing says
     await row(page, 'customer').waitFor();
     mock.reset({ down: ['payment/1'] });
     await page.getByRole('button', { name: 'Failing 1' }).click();
-    await page.waitForFunction(() => document.querySelectorAll('.brick-row').length === 1);
-    assert.match(await rows(page).innerText(), /payment[\s\S]*crash-loop/);
+    await page.waitForFunction(() => document.querySelectorAll('.brick-row').length === 2);
+    assert.match(await row(page, 'payment/1').innerText(), /crash-loop/);
     assert.match(page.url(), /state=bad/);
   }));
 
@@ -114,7 +112,6 @@ test('scaling says what it will do and the command, then does it', () =>
     await dialog(page).getByText('Starts 2 more instances of order').waitFor();
     await dialog(page).getByRole('button', { name: 'Copy brick scale order=4' }).click();
     assert.equal(await page.evaluate(() => navigator.clipboard.readText()), 'brick scale order=4');
-    await screenshot(page, 'scale');
     await dialog(page).getByRole('button', { name: 'Scale', exact: true }).click();
     await dialog(page).getByText('2 changes: starts order/3; starts order/4.').waitFor();
     await dialog(page).getByText('order/4 is ready after 120 ms').waitFor();
@@ -122,6 +119,41 @@ test('scaling says what it will do and the command, then does it', () =>
     await row(page, 'order/4').waitFor();
     assert.deepEqual(mock.world.agent.asked, [['scale', { brick: 'order', replicas: 4 }]]);
   }));
+
+test('a version that runs nowhere is in the list, says so, and is scaled from there', () =>
+  visit(PATH, async (page) => {
+    assert.match(await row(page, 'payment@v2').innerText(), /no instance[\s\S]*v2/);
+    await page.getByRole('searchbox').fill('payment@v2');
+    await page.waitForFunction(() => document.querySelectorAll('.brick-row').length === 2);
+    await row(page, 'payment@v2').click();
+    await panel(page).getByText('Scaled up, it serves beside v1').waitFor();
+    await panel(page).getByRole('button', { name: 'Scale…' }).click();
+    assert.equal(await dialog(page).getByLabel('Version').inputValue(), 'v2');
+    await dialog(page).getByRole('button', { name: 'One more' }).click();
+    await dialog(page).getByRole('button', { name: 'Copy brick scale payment@v2=1' }).waitFor();
+    await dialog(page).getByRole('button', { name: 'Scale', exact: true }).click();
+    await dialog(page).getByText('starts payment@v2/1').waitFor();
+    await page.keyboard.press('Escape');
+    await panel(page).getByRole('button', { name: 'payment@v2/1' }).waitFor();
+    await row(page, 'payment@v2/1').waitFor();
+    await row(page, 'payment@v2').waitFor({ state: 'detached' });
+    assert.deepEqual(mock.world.agent.asked, [['scale', { brick: 'payment', version: 'v2', replicas: 1 }]]);
+  }));
+
+test('one version is rolled, without a build where one says so, and the command is the same', async () => {
+  mock.world.agent.rows.push({ ...mock.world.agent.row('payment', 'payment@v2/1', 90) });
+  await visit(`${PATH}?select=brick:payment&do=roll`, async (page) => {
+    await dialog(page).getByRole('button', { name: 'Copy brick roll payment', exact: true }).waitFor();
+    await dialog(page).getByText('replaces its 2 instances').waitFor();
+    await dialog(page).getByLabel('Version').selectOption('v2');
+    await dialog(page).getByLabel('Build first').uncheck();
+    await dialog(page).getByText('Builds nothing; replaces its 1 instance').waitFor();
+    await dialog(page).getByRole('button', { name: 'Copy brick roll payment@v2 --no-build' }).waitFor();
+    await dialog(page).getByRole('button', { name: 'Roll', exact: true }).click();
+    await dialog(page).getByText('Replaced payment@v2/1.').waitFor();
+    assert.deepEqual(mock.world.agent.asked, [['roll', { brick: 'payment@v2', no_build: true }]]);
+  });
+});
 
 test('a version beside the base one is scaled by its own name', async () => {
   mock.world.agent.rows.push({ ...mock.world.agent.row('payment', 'payment@v2/1', 90) });
@@ -198,7 +230,7 @@ test('without the agent the last that was known stays, dimmed, and a fresh page 
     await page.getByRole('alert').waitFor({ state: 'detached' });
   }));
 
-test('three hundred instances of a hundred bricks stay few rows, and scrolling costs less than a frame at 55 a second', async () => {
+test('three hundred instances of a hundred bricks stay few rows, and scrolling leaves more than half of each frame', async () => {
   mock.reset({ many: true });
   await visit(PATH, async (page) => {
     await page.getByText('100 bricks, 303 of 303 instances ready').waitFor();
@@ -221,7 +253,7 @@ test('three hundred instances of a hundred bricks stay few rows, and scrolling c
     });
     const cost = ((await busy()) - before) / frames;
     console.log(`# ${(frames / seconds).toFixed(1)} frames/s, ${(cost * 1000).toFixed(1)} ms of the main thread each`);
-    assert.ok(cost < 1 / 55, `${(cost * 1000).toFixed(1)} ms of the main thread per frame`);
+    assert.ok(cost < 1 / 120, `${(cost * 1000).toFixed(1)} ms of the main thread per frame`);
     await grid.focus();
     await page.keyboard.press('End');
     await row(page, 'telemetry').waitFor();
@@ -279,7 +311,7 @@ test('hostile names, details, lines and flags are text', async () => {
 for (const theme of ['light', 'dark']) {
   test(`no serious accessibility violation in list, panel and dialogs in the ${theme} theme`, async () => {
     mock.reset({ down: ['payment/1'] });
-    for (const query of ['', '?select=order/1', '?select=brick:order', '?select=payment/1', '?select=brick:order&do=scale', '?select=brick:order&do=roll', '?select=order/1&do=kill', '?q=nothing']) {
+    for (const query of ['', '?select=order/1', '?select=brick:order', '?select=payment/1', '?select=payment@v2', '?select=payment@v2&do=scale', '?select=brick:payment&do=roll', '?select=order/1&do=kill', '?q=nothing']) {
       await visit(PATH + query, async (page) => {
         await page.getByText('7 bricks', { exact: false }).waitFor();
         if (query.includes('order/1')) await panel(page).getByText('degraded').waitFor();

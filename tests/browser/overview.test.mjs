@@ -84,11 +84,11 @@ test('a node leads to its neighbourhood, one step or two, and back to the whole 
     await page.waitForFunction(() => document.querySelectorAll('.map .node').length === 9);
   }));
 
-test('an error badge leads to the error lines of its brick', () =>
+test('an error badge leads to the warnings and errors of its brick', () =>
   visit('/', async (page) => {
-    await page.getByRole('link', { name: /of requests to payment fail: its error lines/ }).press('Enter');
-    await page.waitForURL(/\/console\/logs\?brick=payment&level=error/);
-    await page.locator('.log-row[data-level=error]').first().waitFor();
+    await page.getByRole('link', { name: /of requests to payment fail: its warnings and errors/ }).press('Enter');
+    await page.waitForURL(/\/console\/logs\?brick=payment&level=warn/);
+    await page.locator('.log-row:is([data-level=warn], [data-level=error])').first().waitFor();
   }));
 
 test('a call that is slow leads to its slow traces, one that fails to its failed ones', async () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { audit } from './lib/axe.mjs';
-import { open, screenshot } from './lib/browser.mjs';
+import { open } from './lib/browser.mjs';
 import { NASTY, PURCHASE, WEIRD } from './lib/data.mjs';
 import { browser, mock, visit } from './lib/console.mjs';
 import { match, ranked } from '../../console/app/palette/match.js';
@@ -79,7 +79,6 @@ test('the palette shows what was used last first, and gives focus back', () =>
     await opener.focus();
     await page.keyboard.press('Enter');
     assert.match(await options(page).first().innerText(), /Traces of shipping/);
-    await screenshot(page, 'palette');
     await page.keyboard.type('nothing is called this');
     await palette(page).getByText('Nothing is called that').waitFor();
     await page.keyboard.press('Escape');

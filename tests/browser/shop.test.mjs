@@ -69,9 +69,16 @@ async function findPurchase(page) {
   }
 }
 
-test('one purchase in the shop is one trace in the console, through every brick, with its logs', async () => {
-  // A picture shows a system at work.
-  if (process.env.SCREENSHOTS === '1') await shop.brick('load', 'checkout', '--rps', '20', '--for', '20s');
+/** A picture shows a system at work: some load, until what is done with it is done. */
+async function atWork(act) {
+  if (process.env.SCREENSHOTS !== '1') return act();
+  const load = shop.brick('load', 'checkout', '--rps', '20', '--for', '40s');
+  await shop.brick('load', 'checkout', '--rps', '10', '--for', '20s');
+  await act();
+  return load;
+}
+
+test('one purchase in the shop is one trace in the console, through every brick, with its logs', () => atWork(async () => {
   await buy();
   const page = await open(browser, shop.console);
   await page.getByRole('heading', { name: 'shop', level: 1 }).waitFor();
@@ -94,9 +101,9 @@ test('one purchase in the shop is one trace in the console, through every brick,
   await screenshot(page, 'trace');
   assert.deepEqual([page.foreign, page.trouble], [[], []]);
   await page.context().close();
-});
+}));
 
-test('the log lines of the shop are searched, read around, and followed to their trace, against the real telemetry', async () => {
+test('the log lines of the shop are searched, read around, and followed to their trace, against the real telemetry', () => atWork(async () => {
   await buy();
   const { url } = await shop.brick('open', 'logs', '--print');
   const page = await open(browser, url);
@@ -118,7 +125,37 @@ test('the log lines of the shop are searched, read around, and followed to their
   await page.locator('.row.chosen').waitFor();
   assert.deepEqual([page.foreign, page.trouble], [[], []]);
   await page.context().close();
-});
+}));
+
+test('every instance has the figures of the last minute, as its brick has, also when the load was short', () => atWork(async () => {
+  const report = await shop.brick('load', 'checkout', '--rps', '10', '--for', '8s');
+  assert.equal(report.errors, 0, JSON.stringify(report.failures));
+  const { url } = await shop.brick('open', 'bricks', '--print');
+  const page = await open(browser, url);
+  for (const name of ['order', 'order/1', 'order/2', 'payment/1', 'storefront/1']) {
+    await page.waitForFunction((wanted) => {
+      const row = [...document.querySelectorAll('.brick-row')].find((one) => one.querySelector('.name')?.textContent === wanted);
+      return /^[0-9.]+\/s$/.test(row?.querySelector('.c-rate')?.textContent ?? '') && row?.querySelector('.c-rate')?.textContent !== '0/s';
+    }, name, { timeout: 12_000 });
+  }
+  await page.locator('.brick-row', { hasText: 'order/1' }).click();
+  const panel = page.getByRole('complementary', { name: 'order/1' });
+  await panel.locator('.figures-list').getByText('/s').waitFor();
+  await panel.locator('.last-lines li').first().waitFor();
+  await panel.locator('.findings').first().waitFor();
+  await screenshot(page, 'bricks');
+  await page.keyboard.press('Control+k');
+  await page.keyboard.type('order');
+  await page.getByRole('option', { name: /order\/1/ }).first().waitFor();
+  await screenshot(page, 'palette');
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('s');
+  await page.getByRole('dialog').getByRole('button', { name: 'One more' }).click();
+  await page.getByRole('dialog').getByText('Starts 1 more instance').waitFor();
+  await screenshot(page, 'scale');
+  assert.deepEqual([page.foreign, page.trouble], [[], []]);
+  await page.context().close();
+}));
 
 test('in the console a brick is scaled, rolled, and one of its instances killed, and each is seen to happen', async () => {
   const { url } = await shop.brick('open', 'bricks', '--print');
@@ -160,10 +197,22 @@ test('in the console a brick is scaled, rolled, and one of its instances killed,
   await act('Scale', 'Done.');
   await row('order/3').waitFor({ state: 'detached', timeout: 20_000 });
 
-  // The one brick without a build: the copy that runs here is outside the workspace that builds the others.
-  await row('recommendation').click();
+  // The copy that runs here is outside the workspace that builds it: what has a build is rolled without.
+  await row('shipping').click();
   await page.keyboard.press('r');
-  await act('Roll', 'Replaced recommendation/1.');
+  await dialog.getByLabel('Build first').uncheck();
+  await act('Roll', 'Replaced shipping/1.');
+
+  // A version that runs nowhere, and that is back to nowhere afterwards.
+  await row('payment@v2').click();
+  await page.keyboard.press('s');
+  await dialog.getByRole('button', { name: 'One more' }).click();
+  await act('Scale', 'Done.');
+  await row('payment@v2/1').getByText('ready').waitFor({ timeout: 20_000 });
+  await page.keyboard.press('s');
+  await dialog.getByRole('button', { name: 'One less' }).click();
+  await act('Scale', 'Done.');
+  await row('payment@v2').getByText('no instance').waitFor({ timeout: 20_000 });
   assert.deepEqual([page.foreign, page.trouble], [[], []]);
   await page.context().close();
 });

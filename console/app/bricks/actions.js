@@ -5,6 +5,7 @@ import { plural } from '../format.js';
 import { signal } from '../html.js';
 import { say } from '../notices.js';
 import { newestSeq } from './events.js';
+import { versionName } from './model.js';
 
 /**
  * @typedef {'scale' | 'roll' | 'kill'} Kind
@@ -23,16 +24,24 @@ export const runs = signal(/** @type {Run[]} */ ([]));
 export const watched = new Set();
 let last = 0;
 
-/** @param {import('./model.js').Group} group @param {string} version @param {boolean} base @param {number} replicas @returns {Action} */
-export function scaleAction(group, version, base, replicas) {
-  const name = base ? group.name : `${group.name}@${version}`;
-  const body = { brick: group.name, ...(!base && { version }), replicas };
+/** @param {import('./model.js').Group} group @param {string} version @param {number} replicas @returns {Action} */
+export function scaleAction(group, version, replicas) {
+  const name = versionName(group, version);
+  const body = { brick: group.name, ...(version !== group.base && { version }), replicas };
   return { kind: 'scale', title: `Scale ${name} to ${replicas}`, command: `brick scale ${name}=${replicas}`, url: '/api/agent/v1/scale', body, brick: group.name, slot: '' };
 }
 
-/** @param {import('./model.js').Group} group @returns {Action} */
-export function rollAction(group) {
-  return { kind: 'roll', title: `Roll ${group.name}`, command: `brick roll ${group.name}`, url: '/api/agent/v1/roll', body: { brick: group.name }, brick: group.name, slot: '' };
+/**
+ * @param {import('./model.js').Group} group
+ * @param {string} version one of its versions, none is all of them
+ * @param {boolean} build
+ * @returns {Action}
+ */
+export function rollAction(group, version, build) {
+  const name = version ? `${group.name}@${version}` : group.name;
+  const command = build ? `brick roll ${name}` : `brick roll ${name} --no-build`;
+  const body = { brick: name, ...(!build && { no_build: true }) };
+  return { kind: 'roll', title: `Roll ${name}`, command, url: '/api/agent/v1/roll', body, brick: group.name, slot: '' };
 }
 
 /** @param {string} slot @param {string} signal_ @returns {Action} */

@@ -15,10 +15,10 @@ import { useEvents } from './events.js';
 
 const STEPS_MAX = 8;
 
-/** @param {{ kind: string | null, group: Group, instance: Instance | null, onClose: () => void }} props */
-export function ActionDialog({ kind, group, instance, onClose }) {
-  if (kind === 'scale' && !group.platform) return html`<${Scale} group=${group} instance=${instance} onClose=${onClose} />`;
-  if (kind === 'roll' && !group.platform) return html`<${Roll} group=${group} onClose=${onClose} />`;
+/** @param {{ kind: string | null, group: Group, version: string, instance: Instance | null, onClose: () => void }} props `version` is the chosen one, if one is */
+export function ActionDialog({ kind, group, version, instance, onClose }) {
+  if (kind === 'scale' && !group.platform) return html`<${Scale} group=${group} first=${version || instance?.version || group.base} onClose=${onClose} />`;
+  if (kind === 'roll' && !group.platform) return html`<${Roll} group=${group} first=${version} onClose=${onClose} />`;
   if (kind === 'kill' && instance) return html`<${Kill} group=${group} instance=${instance} onClose=${onClose} />`;
   return html`<${Dialog} label="Not possible" onClose=${onClose}>
     <header class="dialog-head"><h2>Not possible</h2></header>
@@ -71,23 +71,31 @@ function Progress({ run }) {
   </div>`;
 }
 
-/** @param {{ group: Group, instance: Instance | null, onClose: () => void }} props */
-function Scale({ group, instance, onClose }) {
-  const base = group.instances.find((one) => !one.slot.includes('@'))?.version ?? group.versions[0] ?? 'v1';
-  const versions = group.versions.includes(base) ? group.versions : [base, ...group.versions];
-  const [version, setVersion] = useState(instance?.version || base);
+/**
+ * Which version is meant. With `all`, none of them is one of the choices.
+ * @param {{ group: Group, version: string, all?: string, onChange: (version: string) => void }} props
+ */
+function VersionField({ group, version, all, onChange }) {
+  const versions = group.versions.includes(group.base) ? group.versions : [group.base, ...group.versions];
+  if (versions.length < 2) return null;
+  const choices = [...(all ? [['', all]] : []), ...versions.map((one) => [one, one])];
+  return html`<label class="field">Version
+    <select onChange=${(/** @type {Event} */ event) => onChange(/** @type {HTMLSelectElement} */ (event.currentTarget).value)}>
+      ${choices.map(([value, text]) => html`<option key=${value} value=${value} selected=${value === version}>${text}</option>`)}
+    </select>
+  </label>`;
+}
+
+/** @param {{ group: Group, first: string, onClose: () => void }} props */
+function Scale({ group, first, onClose }) {
+  const [version, setVersion] = useState(first);
   const own = group.instances.filter((one) => one.version === version);
   const [wish, setWish] = useState(/** @type {number | null} */ (null));
   const replicas = wish ?? own.length;
   const valid = Number.isInteger(replicas) && replicas >= 0 && replicas <= REPLICAS_MAX;
   const set = (/** @type {number} */ n) => setWish(Math.max(0, Math.min(REPLICAS_MAX, n)));
-  return html`<${Frame} action=${scaleAction(group, version, version === base, replicas)} go="Scale" blocked=${!valid || replicas === own.length} danger=${valid && replicas === 0} onClose=${onClose}>
-    ${versions.length > 1 &&
-    html`<label class="field">Version
-      <select value=${version} onChange=${(/** @type {Event} */ event) => (setVersion(/** @type {HTMLSelectElement} */ (event.currentTarget).value), setWish(null))}>
-        ${versions.map((one) => html`<option key=${one} value=${one} selected=${one === version}>${one}</option>`)}
-      </select>
-    </label>`}
+  return html`<${Frame} action=${scaleAction(group, version, replicas)} go="Scale" blocked=${!valid || replicas === own.length} danger=${valid && replicas === 0} onClose=${onClose}>
+    <${VersionField} group=${group} version=${version} onChange=${(/** @type {string} */ chosen) => (setVersion(chosen), setWish(null))} />
     <div class="field">
       <label for="replicas">Instances</label>
       <span class="stepper">
@@ -112,10 +120,17 @@ function effect(group, version, own, replicas) {
   return `Stops ${who}: no new requests, those under way are finished first.${rest}`;
 }
 
-/** @param {{ group: Group, onClose: () => void }} props */
-function Roll({ group, onClose }) {
-  return html`<${Frame} action=${rollAction(group)} go="Roll" blocked=${!group.instances.length} onClose=${onClose}>
-    <p>Builds <b><bdi>${group.name}</bdi></b> where it has a build, then replaces its ${plural(group.instances.length, 'instance')} one after the other:</p>
+/** @param {{ group: Group, first: string, onClose: () => void }} props */
+function Roll({ group, first, onClose }) {
+  const [version, setVersion] = useState(first);
+  const [build, setBuild] = useState(true);
+  const own = group.instances.filter((one) => !version || one.version === version);
+  const what = html`<b><bdi>${version ? `${group.name} ${version}` : group.name}</bdi></b>`;
+  const replaces = `replaces its ${plural(own.length, 'instance')} one after the other:`;
+  return html`<${Frame} action=${rollAction(group, version, build)} go="Roll" blocked=${!own.length} onClose=${onClose}>
+    <${VersionField} group=${group} version=${version} all="all of them" onChange=${setVersion} />
+    <label class="option"><input type="checkbox" checked=${build} onChange=${(/** @type {Event} */ event) => setBuild(/** @type {HTMLInputElement} */ (event.currentTarget).checked)} /><span><b>Build first</b><br /><span class="muted">Without, the new ones run what was built last, with the present configuration.</span></span></label>
+    ${own.length ? html`<p>${build ? html`Builds ${what} where it has a build, then ${replaces}` : html`Builds nothing; ${replaces}`}</p>` : html`<p>${what} has no instance: there is nothing to replace. Scale it up instead.</p>`}
     <ol class="plan">
       <li>starts a new one beside the old,</li>
       <li>waits until it is ready,</li>

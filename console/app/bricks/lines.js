@@ -7,10 +7,10 @@ import { time } from '../format.js';
 const LINES = 12;
 const EVERY_MS = 2_000;
 
-/** @param {{ brick: string, slot: string }} props */
-export function LastLines({ brick, slot }) {
+/** @param {{ brick: string, version: string, slot: string }} props */
+export function LastLines({ brick, version, slot }) {
   const [told, setTold] = useState(/** @type {{ items: any[] | null, failure: string }} */ ({ items: null, failure: '' }));
-  const asked = slot ? { instance: slot } : { brick };
+  const asked = slot ? { instance: slot } : { brick, version };
   useEffect(() => {
     const stop = new AbortController();
     const url = address('/api/telemetry/v1/logs', { ...asked, limit: LINES, since: '1h' });
@@ -27,7 +27,7 @@ export function LastLines({ brick, slot }) {
       clearInterval(timer);
       stop.abort();
     };
-  }, [brick, slot]);
+  }, [brick, version, slot]);
   return html`<h3>Last lines <a class="small more-link" href=${address('/console/logs', asked)}>All its logs</a></h3>
     ${told.failure && html`<p class="muted small">No log lines: ${told.failure}. Asked again every two seconds.</p>`}
     ${told.items?.length === 0 && html`<p class="muted small">It wrote nothing in the last hour.</p>`}

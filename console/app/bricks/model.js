@@ -7,9 +7,10 @@
  *   port: number | null, restarts: number | null, revision: string, adopted: boolean, incarnation: string, problem: string,
  *   since: number | null, platform: boolean }} Instance
  * @typedef {{ name: string, platform: boolean, instances: Instance[], ready: number, tone: Tone, state: string,
- *   versions: string[], needs: string[], optional: boolean, figures: Figures | null }} Group
- * @typedef {{ id: string, kind: 'group' | 'single' | 'instance', group: Group, instance: Instance | null,
- *   figures: Figures | null }} Row
+ *   base: string, versions: string[], declared: Declared[], needs: string[], optional: boolean, figures: Figures | null }} Group
+ * @typedef {{ version: string, replicas: number }} Declared what the manifest says of one version
+ * @typedef {{ id: string, kind: 'group' | 'single' | 'instance' | 'version', group: Group, instance: Instance | null,
+ *   version: string, figures: Figures | null }} Row `version` is one that has no instance now, else empty
  */
 
 export const PLATFORM = ['control', 'gateway', 'telemetry'];
@@ -105,11 +106,14 @@ export function groupsOf(instances, system, graph) {
     const about = told.get(name);
     const tones = own.map((one) => one.tone);
     const tone = WORST.find((candidate) => tones.includes(candidate)) ?? 'idle';
+    const declared = declaredOf(about);
     return {
       name, instances: own, tone, platform: PLATFORM.includes(name) && !about,
       ready: own.filter((one) => one.state === 'ready').length,
       state: stateOf(own, tone),
-      versions: [...new Set([...own.map((one) => one.version), ...versionsOf(about)])].filter(Boolean).sort(slots.compare),
+      base: String(about?.version ?? own.find((one) => !one.slot.includes('@'))?.version ?? ''),
+      versions: [...new Set([...own.map((one) => one.version), ...declared.map((one) => one.version)])].filter(Boolean).sort(slots.compare),
+      declared,
       needs: list(about?.needs).map(String),
       optional: Boolean(about?.optional),
       figures: seen.get(name) ?? null,
@@ -118,11 +122,20 @@ export function groupsOf(instances, system, graph) {
   return groups.sort((a, b) => Number(a.platform) - Number(b.platform) || slots.compare(a.name, b.name));
 }
 
-/** Versions that the manifest declares beside the base one. @param {any} about */
-function versionsOf(about) {
-  const told = about?.versions;
-  const named = Array.isArray(told) ? told : told && typeof told === 'object' ? Object.keys(told) : [];
-  return named.map((one) => String(typeof one === 'object' ? one?.name ?? one?.version ?? '' : one));
+/** Versions that the manifest declares, the base first. @param {any} about @returns {Declared[]} */
+function declaredOf(about) {
+  const all = about?.version ? [about, ...list(about.versions)] : list(about?.versions);
+  return all.map((one) => ({ version: String(one?.version ?? ''), replicas: Number(one?.replicas) || 0 })).filter((one) => one.version);
+}
+
+/** How a version beside the base is named, as commands take it; the base by the brick's name alone. @param {Group} group @param {string} version */
+export function versionName(group, version) {
+  return version === group.base ? group.name : `${group.name}@${version}`;
+}
+
+/** Versions beside the base that are declared and run nowhere now. @param {Group} group */
+export function idleVersions(group) {
+  return group.declared.flatMap(({ version }) => (version !== group.base && !group.instances.some((one) => one.version === version) ? [version] : []));
 }
 
 /** @param {any} node @returns {Figures} */
@@ -152,16 +165,19 @@ export function rowsOf(groups, { text, tone, sort, descending, folded, figures }
   const sign = descending ? -1 : 1;
   const kept = groups.flatMap((group) => {
     const own = group.instances.filter(takes);
+    const idle = tone ? [] : idleVersions(group).filter((version) => words.every((word) => `${versionName(group, version)} no instance`.toLowerCase().includes(word)));
     const empty = !group.instances.length && !tone && words.every((word) => group.name.toLowerCase().includes(word));
-    if (!own.length && !empty) return [];
-    const children = own.map((instance) => rowOf(group, instance, figures.get(instance.slot) ?? null, group.instances.length > 1));
-    if (group.instances.length === 1) return [{ head: children[0], children: [] }];
-    return [{ head: rowOf(group, null, group.figures ?? summed(children), false), children }];
+    if (!own.length && !idle.length && !empty) return [];
+    const alone = group.instances.length === 1 && !idleVersions(group).length;
+    const children = own.map((instance) => rowOf(group, instance, figures.get(instance.slot) ?? null, !alone));
+    if (alone) return [{ head: children[0], children: [] }];
+    const versions = idle.map((version) => /** @type {Row} */ ({ id: versionName(group, version), kind: 'version', group, instance: null, version, figures: null }));
+    return [{ head: rowOf(group, null, group.figures ?? summed(children), false), children: [...children, ...versions] }];
   });
   kept.sort((a, b) => Number(a.head.group.platform) - Number(b.head.group.platform) || sign * order(value(a.head), value(b.head)) || slots.compare(a.head.group.name, b.head.group.name));
   return kept.flatMap(({ head, children }) => {
     if (folded.has(head.group.name)) return [head];
-    children.sort((a, b) => sign * order(value(a), value(b)) || slots.compare(a.id, b.id));
+    children.sort((a, b) => Number(Boolean(a.version)) - Number(Boolean(b.version)) || sign * order(value(a), value(b)) || slots.compare(a.id, b.id));
     return [head, ...children];
   });
 }
@@ -176,8 +192,8 @@ function summed(rows) {
 
 /** @param {Group} group @param {Instance | null} instance @param {Figures | null} figures @param {boolean} below @returns {Row} */
 function rowOf(group, instance, figures, below) {
-  if (!instance) return { id: `brick:${group.name}`, kind: 'group', group, instance, figures };
-  return { id: instance.slot, kind: below ? 'instance' : 'single', group, instance, figures: below ? figures : group.figures ?? figures };
+  if (!instance) return { id: `brick:${group.name}`, kind: 'group', group, instance, version: '', figures };
+  return { id: instance.slot, kind: below ? 'instance' : 'single', group, instance, version: '', figures: below ? figures : group.figures ?? figures };
 }
 
 /** @param {Instance} one */

@@ -6,7 +6,7 @@ import { address, change } from '../route.js';
 import { Health } from './health.js';
 import { LastLines } from './lines.js';
 import { Happened } from './happened.js';
-import { restartsOf } from './model.js';
+import { restartsOf, versionName } from './model.js';
 
 /**
  * @typedef {import('./model.js').Group} Group
@@ -16,10 +16,10 @@ import { restartsOf } from './model.js';
 const EVERY_MS = 5_000;
 
 /**
- * @param {{ group: Group, groups: Group[], instance: Instance | null, figures: Map<string, import('./model.js').Figures>,
+ * @param {{ group: Group, groups: Group[], version: string, instance: Instance | null, figures: Map<string, import('./model.js').Figures>,
  *   events: import('./events.js').Event[], onSelect: (id: string) => void }} props
  */
-export function Panel({ group, groups, instance, figures, events, onSelect }) {
+export function Panel({ group, groups, version, instance, figures, events, onSelect }) {
   const element = useRef(/** @type {HTMLElement | null} */ (null));
   /** @param {KeyboardEvent} event */
   const press = (event) => {
@@ -28,27 +28,29 @@ export function Panel({ group, groups, instance, figures, events, onSelect }) {
     /** @type {HTMLElement | null} */ (document.querySelector('.brick-grid'))?.focus();
   };
   const own = group.instances.length > 1 && instance ? figures.get(instance.slot) ?? null : group.figures ?? figures.get(instance?.slot ?? '') ?? null;
+  const name = instance?.slot ?? (version ? versionName(group, version) : group.name);
+  const members = version ? group.instances.filter((one) => one.version === version) : group.instances;
   const needs = html`<${Needs} group=${group} groups=${groups} onSelect=${onSelect} />`;
-  return html`<aside class="card panel" aria-label=${instance?.slot ?? group.name} tabindex="-1" ref=${element} onKeyDown=${press}>
+  return html`<aside class="card panel" aria-label=${name} tabindex="-1" ref=${element} onKeyDown=${press}>
     <header>
-      <h2><span class="state" data-tone=${instance?.tone ?? group.tone}><span class="dot" aria-hidden="true"></span></span><bdi>${instance?.slot ?? group.name}</bdi></h2>
+      <h2><span class="state" data-tone=${instance?.tone ?? (members.length ? group.tone : 'idle')}><span class="dot" aria-hidden="true"></span></span><bdi>${name}</bdi></h2>
       <button type="button" class="quiet" onClick=${() => onSelect('')} aria-label="Close">✕</button>
     </header>
     ${instance?.problem && html`<p class="problem" role="alert">${instance.problem}</p>`}
-    <${Actions} group=${group} instance=${instance} />
-    <${Numbers} of=${own} />
-    ${instance ? html`<${Behind} instance=${instance}>${needs}</${Behind}>` : html`<${Siblings} group=${group} onSelect=${onSelect} />${needs}`}
-    <${LastLines} brick=${group.name} slot=${instance?.slot ?? ''} />
+    <${Actions} group=${group} members=${members} instance=${instance} />
+    ${!version && html`<${Numbers} of=${own} />`}
+    ${instance ? html`<${Behind} instance=${instance}>${needs}</${Behind}>` : html`<${Siblings} group=${group} version=${version} members=${members} onSelect=${onSelect} />${needs}`}
+    <${LastLines} brick=${group.name} version=${version} slot=${instance?.slot ?? ''} />
     <${Happened} events=${events} brick=${group.name} slot=${instance?.slot ?? ''} />
-    <${Ways} group=${group} instance=${instance} onSelect=${onSelect} />
+    <${Ways} group=${group} version=${version} instance=${instance} onSelect=${onSelect} />
   </aside>`;
 }
 
-/** @param {{ group: Group, instance: Instance | null }} props */
-function Actions({ group, instance }) {
+/** @param {{ group: Group, members: Instance[], instance: Instance | null }} props */
+function Actions({ group, members, instance }) {
   const open = (/** @type {string} */ kind) => () => change({ do: kind }, { replace: true });
   return html`<p class="ways">
-    ${!group.platform && html`<button type="button" class="button" onClick=${open('scale')}>Scale…</button><button type="button" class="button" onClick=${open('roll')} disabled=${!group.instances.length}>Roll…</button>`}
+    ${!group.platform && html`<button type="button" class="button" onClick=${open('scale')}>Scale…</button><button type="button" class="button" onClick=${open('roll')} disabled=${!members.length}>Roll…</button>`}
     ${instance && html`<button type="button" class="button danger" onClick=${open('kill')} disabled=${instance.pid === null}>Kill…</button>`}
   </p>`;
 }
@@ -133,26 +135,26 @@ function Facts({ instance, info, addr }) {
     <dl class="facts">${rows.filter(([, value]) => value).map(([name, value]) => html`<div key=${name}><dt><bdi>${name}</bdi></dt><dd><bdi>${String(value)}</bdi></dd></div>`)}</dl>`;
 }
 
-/** @param {{ group: Group, onSelect: (id: string) => void }} props */
-function Siblings({ group, onSelect }) {
-  if (!group.instances.length) return html`<p class="muted small">It has no instance now. Scale it up to have it run.</p>`;
+/** @param {{ group: Group, version: string, members: Instance[], onSelect: (id: string) => void }} props */
+function Siblings({ group, version, members, onSelect }) {
+  if (!members.length) return html`<p class="muted small">${version ? `No instance of ${version} runs now. Scaled up, it serves beside ${group.base} and takes its share of the requests.` : 'It has no instance now. Scale it up to have it run.'}</p>`;
   return html`<h3>Instances</h3>
     <ul class="siblings">
-      ${group.instances.map(
+      ${members.map(
         (one) => html`<li key=${one.slot}>
           <button type="button" class="link" onClick=${() => onSelect(one.slot)}><span class="state" data-tone=${one.tone}><span class="dot" aria-hidden="true"></span><bdi>${one.slot}</bdi></span></button>
           <span class="muted small">${one.state} · ${one.version}${one.zone ? ` · zone ${one.zone}` : ''}</span>
         </li>`,
       )}
     </ul>
-    ${restartsOf(group) > 0 && html`<p class="muted small">Restarted ${restartsOf(group)} times altogether.</p>`}`;
+    ${!version && restartsOf(group) > 0 && html`<p class="muted small">Restarted ${restartsOf(group)} times altogether.</p>`}`;
 }
 
-/** @param {{ group: Group, instance: Instance | null, onSelect: (id: string) => void }} props */
-function Ways({ group, instance, onSelect }) {
-  const logs = instance ? { instance: instance.slot } : { brick: group.name };
+/** @param {{ group: Group, version: string, instance: Instance | null, onSelect: (id: string) => void }} props */
+function Ways({ group, version, instance, onSelect }) {
+  const logs = instance ? { instance: instance.slot } : { brick: group.name, version };
   return html`<p class="ways">
-    ${instance && group.instances.length > 1 && html`<button type="button" class="button" onClick=${() => onSelect(`brick:${group.name}`)}>All of <bdi>${group.name}</bdi></button>`}
+    ${(version || (instance && group.instances.length > 1)) && html`<button type="button" class="button" onClick=${() => onSelect(`brick:${group.name}`)}>All of <bdi>${group.name}</bdi></button>`}
     <a class="button" href=${address('/console/logs', logs)}>Logs</a>
     <a class="button" href=${address('/console/traces', { service: group.name })}>Traces</a>
     <a class="button" href=${address('/console/traces', { service: group.name, errors: 1 })}>Failed</a>

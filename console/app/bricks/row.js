@@ -1,8 +1,8 @@
 // One row of the list: a brick, one of its instances, or a brick whose only instance stands for it.
-import { classes, html } from '../html.js';
+import { classes, html, memo } from '../html.js';
 import { age, count, duration, percent, rate } from '../format.js';
 import { colourOf } from '../colour.js';
-import { restartsOf } from './model.js';
+import { idleVersions, restartsOf } from './model.js';
 
 /** @typedef {import('./model.js').Row} Row */
 
@@ -14,13 +14,13 @@ const BAD_SHARE = 0.05;
  * @param {{ id: string, row: Row, now: number, top: number, place: number, folded: boolean, chosen: boolean,
  *   onToggle: (name: string) => void, onSelect: (id: string) => void }} props
  */
-export function BrickRow({ id, row, now, top, place, folded, chosen, onToggle, onSelect }) {
+function One({ id, row, now, top, place, folded, chosen, onToggle, onSelect }) {
   const { kind, group, instance } = row;
-  const about = instance ?? { state: group.state, tone: group.tone, version: group.versions.join(', '), revision: '', zone: '', port: null, pid: null, since: null, problem: '' };
-  const restarts = instance ? instance.restarts : group.instances.some((one) => one.restarts !== null) ? restartsOf(group) : null;
+  const about = instance ?? { state: group.state, tone: row.version ? 'idle' : group.tone, version: row.version || group.versions.join(', '), revision: '', zone: '', port: null, pid: null, since: null, problem: '' };
+  const restarts = row.version ? null : instance ? instance.restarts : group.instances.some((one) => one.restarts !== null) ? restartsOf(group) : null;
   return html`<div
-    id=${id} class=${classes('brick-row', kind, chosen && 'chosen')} style=${{ top: `${top}px` }} role="row" aria-level=${kind === 'instance' ? 2 : 1} aria-rowindex=${place}
-    aria-expanded=${kind === 'group' && group.instances.length ? !folded : undefined} aria-selected=${chosen} onClick=${() => onSelect(chosen ? '' : row.id)}
+    id=${id} class=${classes('brick-row', kind === 'version' ? 'instance idle' : kind, chosen && 'chosen')} style=${{ top: `${top}px` }} role="row" aria-level=${kind === 'instance' || kind === 'version' ? 2 : 1} aria-rowindex=${place}
+    aria-expanded=${kind === 'group' && isParent(group) ? !folded : undefined} aria-selected=${chosen} onClick=${() => onSelect(chosen ? '' : row.id)}
   >
     <span class="c-name" role="gridcell"><${Name} row=${row} folded=${folded} onToggle=${onToggle} /></span>
     <span class="c-state" role="gridcell"><${State} row=${row} tone=${about.tone} state=${about.state} problem=${about.problem} /></span>
@@ -35,15 +35,23 @@ export function BrickRow({ id, row, now, top, place, folded, chosen, onToggle, o
   </div>`;
 }
 
+/** Scrolling shows a few new rows; those that stay are not drawn again. */
+export const BrickRow = memo(One);
+
+/** Whether rows stand below its own. @param {import('./model.js').Group} group */
+function isParent(group) {
+  return group.instances.length > 0 || idleVersions(group).length > 0;
+}
+
 /** @param {{ row: Row, folded: boolean, onToggle: (name: string) => void }} props */
 function Name({ row, folded, onToggle }) {
   const { kind, group, instance } = row;
-  if (kind === 'instance') return html`<span class="fold"></span><span class="name"><bdi>${instance?.slot}</bdi></span>`;
+  if (kind === 'instance' || kind === 'version') return html`<span class="fold"></span><span class="name"><bdi>${instance?.slot ?? row.id}</bdi></span>`;
   const fold = (/** @type {Event} */ event) => {
     event.stopPropagation();
     onToggle(group.name);
   };
-  const many = kind === 'group' && group.instances.length > 0;
+  const many = kind === 'group' && isParent(group);
   return html`<span class=${classes('fold', folded && 'folded')} aria-hidden="true" onClick=${many ? fold : undefined}>${many ? '▾' : ''}</span>
     <span class="swatch" aria-hidden="true" style=${{ background: group.platform ? 'var(--strong)' : colourOf(group.name) }}></span>
     <b class="name" title=${kind === 'single' ? instance?.slot : undefined}><bdi>${group.name}</bdi></b>
@@ -54,7 +62,7 @@ function Name({ row, folded, onToggle }) {
 /** @param {{ row: Row, tone: string, state: string, problem: string }} props */
 function State({ row, tone, state, problem }) {
   const { kind, group } = row;
-  const text = kind === 'group' ? (group.instances.length ? `${group.ready} of ${group.instances.length} ready` : 'no instance') : state;
+  const text = kind === 'version' ? 'no instance' : kind === 'group' ? (group.instances.length ? `${group.ready} of ${group.instances.length} ready` : 'no instance') : state;
   return html`<span class="state" data-tone=${tone} title=${problem || undefined}><span class="dot" aria-hidden="true"></span><span>${text}</span></span>`;
 }
 

@@ -203,10 +203,10 @@ function Badge({ node, layout }) {
   const names = classes('badge', node.errors < WARN_SHARE ? 'few' : node.health);
   if (node.kind === 'group' || node.kind === 'external') return html`<g class=${names} transform=${at} aria-hidden="true">${drawn}</g>`;
   const brick = node.kind === 'edge' ? 'gateway' : node.id;
-  const text = `${percent(node.errors)} of requests to ${node.id} fail: its error lines`;
+  const text = `${percent(node.errors)} of requests to ${node.id} fail: its warnings and errors`;
   return html`<g class=${names} transform=${at}>
     <g aria-hidden="true">${drawn}</g>
-    <a href=${logsAddress({ brick, level: 'error' })} aria-label=${text}><rect class="hit" width="46" height="18" rx="9" /></a>
+    <a href=${logsAddress({ brick, level: 'warn' })} aria-label=${text}><rect class="hit" width="46" height="18" rx="9" /></a>
   </g>`;
 }
 

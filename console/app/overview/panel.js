@@ -79,7 +79,7 @@ function NodeFacts({ node, map, routes, onSelect }) {
     <${Ways} service=${node.kind === 'edge' ? 'gateway' : node.id} />
     ${node.kind !== 'external' && html`<p class="ways">
       <a class="button" href=${logsAddress({ brick: node.kind === 'edge' ? 'gateway' : node.id })}>Logs</a>
-      <a class="button" href=${logsAddress({ brick: node.kind === 'edge' ? 'gateway' : node.id, level: 'error' })}>Error lines</a>
+      <a class="button" href=${logsAddress({ brick: node.kind === 'edge' ? 'gateway' : node.id, level: 'warn' })}>Warnings</a>
     </p>`}`;
 }
 

@@ -3,7 +3,7 @@ import { ago, duration } from '../format.js';
 import { address, navigate } from '../route.js';
 import { keyHelp } from '../keys.js';
 import { SCREENS } from '../screens.js';
-import { groupsOf, instancesOf } from '../bricks/model.js';
+import { groupsOf, idleVersions, instancesOf, versionName } from '../bricks/model.js';
 import { choose } from '../theme.js';
 
 /** @typedef {{ id: string, kind: string, title: string, about: string, act: () => void, whole?: string }} Entry */
@@ -44,6 +44,7 @@ function ofBrick(group) {
   return [
     ...entries,
     way('Do', `Scale ${name}…`, 'Run more or fewer instances', address(BRICKS, { select: `brick:${name}`, do: 'scale' })),
+    ...idleVersions(group).map((version) => way('Do', `Scale ${versionName(group, version)}…`, 'No instance of it runs now', address(BRICKS, { select: versionName(group, version), do: 'scale' }))),
     way('Do', `Roll ${name}…`, 'Replace its instances one by one', address(BRICKS, { select: `brick:${name}`, do: 'roll' })),
   ];
 }

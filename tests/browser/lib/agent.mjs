@@ -73,9 +73,10 @@ function scale({ agent }, { brick, version, replicas }) {
   return [200, { changes }];
 }
 
-async function roll(agent, { brick }) {
-  const own = agent.rows.filter((one) => one.brick === brick);
-  agent.tell('build-done', brick, null, 'built in 1.2 s');
+async function roll(agent, { brick: asked, no_build = false }) {
+  const [brick, version] = asked.split('@');
+  const own = agent.rows.filter((one) => one.brick === brick && (!version || one.version === version));
+  if (!no_build) agent.tell('build-done', brick, null, 'built in 1.2 s');
   agent.tell('roll-started', brick, null, `replacing ${own.length} instances of ${brick}, one after the other`);
   for (const one of own) {
     agent.tell('starting', brick, one.instance, `${one.instance} starts beside the old one`);
@@ -85,7 +86,7 @@ async function roll(agent, { brick }) {
   }
   await agent.gate; // a test that closes the dialog first holds the end back
   agent.tell('roll-done', brick, null, `${brick} is rolled`);
-  return [200, { brick, replaced: own.map((one) => one.instance) }];
+  return [200, { brick: asked, replaced: own.map((one) => one.instance) }];
 }
 
 function kill(agent, { instance, signal = 'KILL' }) {

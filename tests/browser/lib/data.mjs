@@ -3,13 +3,13 @@
 export const SYSTEM = {
   name: 'shop',
   bricks: [
-    { name: 'storefront', needs: ['customer', 'order', 'product', 'recommendation'], replicas: 2 },
-    { name: 'order', needs: ['customer', 'product', 'payment', 'shipping'], replicas: 2 },
-    { name: 'customer', needs: [], replicas: 1 },
-    { name: 'product', needs: [], replicas: 2 },
-    { name: 'payment', needs: ['psp'], replicas: 1 },
-    { name: 'shipping', needs: [], replicas: 1 },
-    { name: 'recommendation', needs: ['product'], replicas: 1, optional: true },
+    { name: 'storefront', version: 'v1', versions: [], needs: ['customer', 'order', 'product', 'recommendation'], replicas: 2 },
+    { name: 'order', version: 'v1', versions: [], needs: ['customer', 'product', 'payment', 'shipping'], replicas: 2 },
+    { name: 'customer', version: 'v1', versions: [], needs: [], replicas: 1 },
+    { name: 'product', version: 'v1', versions: [], needs: [], replicas: 2 },
+    { name: 'payment', version: 'v1', versions: [{ version: 'v2', replicas: 0 }], needs: ['psp'], replicas: 1 },
+    { name: 'shipping', version: 'v1', versions: [], needs: [], replicas: 1 },
+    { name: 'recommendation', version: 'v1', versions: [], needs: ['product'], replicas: 1, optional: true },
   ],
   routes: [
     { name: 'pages', path: '/**', to: 'storefront', auth: 'public' },
