@@ -58,7 +58,7 @@ export function Bricks() {
       </section>
       ${group && html`<${Panel} key=${instance?.slot ?? (version || group.name)} group=${group} groups=${groups} version=${version} instance=${instance} figures=${figures} events=${events} onSelect=${select} />`}
     </div>
-    ${group && asked.get('do') && html`<${ActionDialog} key=${`${asked.get('do')} ${selected}`} kind=${asked.get('do')} group=${group} version=${version} instance=${instance} onClose=${() => change({ do: '' }, { replace: true })} />`}
+    ${group && raw && asked.get('do') && html`<${ActionDialog} key=${`${asked.get('do')} ${selected}`} kind=${asked.get('do')} group=${group} version=${version} instance=${instance} onClose=${() => change({ do: '' }, { replace: true })} />`}
   </div>`;
 }
 

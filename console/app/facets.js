@@ -5,7 +5,7 @@ import { compact } from './format.js';
 import { colourOf } from './colour.js';
 
 /** @typedef {{ value: string, count: number, errors?: number }} Count */
-/** @typedef {{ key: string, title: string, order?: string[], coloured?: boolean }} Group */
+/** @typedef {{ key: string, title: string, order?: string[], coloured?: boolean, above?: boolean }} Group `above`: a value stands for those before it in `order` too */
 
 /** Values of a group before it is asked to show all. */
 const SHOWN = 8;
@@ -59,7 +59,8 @@ function Values({ group, counts, chosen, onChoose }) {
   const [all, setAll] = useState(false);
   const known = counts.some((one) => one.value === chosen) || !chosen ? counts : [{ value: chosen, count: 0 }, ...counts];
   const order = group.order;
-  const sorted = order ? [...known].sort((a, b) => order.indexOf(a.value) - order.indexOf(b.value)) : known;
+  const ordered = order ? [...known].sort((a, b) => order.indexOf(a.value) - order.indexOf(b.value)) : known;
+  const sorted = group.above ? ordered.map((one, i) => ({ ...one, count: ordered.slice(0, i + 1).reduce((sum, { count }) => sum + count, 0) })) : ordered;
   const shown = all ? sorted : sorted.slice(0, SHOWN);
   const most = sorted.reduce((max, one) => Math.max(max, one.count), 1);
   if (!sorted.length) return null;

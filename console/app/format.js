@@ -28,6 +28,7 @@ export function duration(ms) {
 export function rate(value) {
   if (!value || !Number.isFinite(value)) return '0/s';
   if (value < 0.01) return '<0.01/s';
+  if (value < 1) return `${Number(value.toFixed(2))}/s`;
   return `${value < 1000 ? digits(value) : short.format(value)}/s`;
 }
 

@@ -109,7 +109,7 @@ function Notes({ status, lines }) {
   if (lines > 0) return null;
   const [level, brick] = [params.value.get('level'), params.value.get('brick')];
   return html`<div class="hint">${narrowed
-    ? html`<p>No line matches${isOpen(params.value) ? ' yet; a new one shows here at once' : ''}. <a href="/console/logs">Clear the filters</a>, or look at more time.
+    ? html`<p>No line matches${isOpen(params.value) ? ' yet; a new one shows here at once' : ''}. <a href="/console/logs">Clear the filters</a>${params.value.get('since') ? ', or look at more time' : ''}.
         ${level === 'error' && html` A brick that handles a failure may only warn: <button type="button" class="link accent" onClick=${() => change({ level: 'warn' })}>show warnings too</button>.`}
         ${level && brick && html` A request can fail without a word in the log: <a href=${address('/console/traces', { service: brick, errors: 1 })}>the failed traces of <bdi>${brick}</bdi></a>.`}</p>`
     : html`<p>No line yet. Whatever a brick prints shows here; <code>brick logs --follow</code> tells the same in the terminal.</p>`}</div>`;

@@ -9,8 +9,9 @@ import { systemOf } from './overview/model.js';
 import { Facets, useFacets } from './facets.js';
 import { Form } from './traces/form.js';
 import { Heatmap } from './traces/heatmap.js';
-import { facetsUrl, pageUrl } from './traces/query.js';
+import { PAGE, facetsUrl, pageUrl } from './traces/query.js';
 import { Picked, Results } from './traces/results.js';
+import { slowest } from './traces/slowest.js';
 
 /**
  * @typedef {{ trace_id: string, root_service: string, root_operation: string, start: string, duration_ms: number,
@@ -46,17 +47,21 @@ export function Traces() {
   const sorted = params.value.get('sort') === 'duration';
   const url = pageUrl(params.value);
   const round = again.value;
+  const [wanted, setWanted] = useState(PAGE);
+  useEffect(() => setWanted(PAGE), [url, sorted]);
   useEffect(() => {
     const stop = new AbortController();
     setFound((before) => ({ ...before, busy: true }));
-    void load(url, stop.signal, [], setFound);
+    const asked = sorted ? slowest(params.peek(), wanted, stop.signal) : get(url, stop.signal);
+    void tell(asked, [], setFound, stop.signal);
     return () => stop.abort();
-  }, [url, round]);
+  }, [url, sorted, wanted, round]);
   const more = () => {
+    if (sorted) return setWanted(wanted + PAGE);
     setFound((before) => ({ ...before, busy: true }));
-    void load(pageUrl(params.peek(), found.next ?? ''), undefined, found.items, setFound);
+    return void tell(get(pageUrl(params.peek(), found.next ?? '')), found.items, setFound);
   };
-  const items = sorted ? [...found.items].sort((a, b) => b.duration_ms - a.duration_ms) : found.items;
+  const { items } = found;
   return html`<div class="screen">
     <header class="screen-head"><h1>Traces</h1></header>
     <${Form} key=${params.value.toString()} services=${systemOf(data).bricks.map((brick) => brick.name)} onSearch=${search} />
@@ -70,7 +75,7 @@ export function Traces() {
       <header class="card-head">
         <h2 id="found-title" role="status">${found.busy && !items.length ? 'Searching…' : plural(items.length, 'trace')}</h2>
         <button type="button" class="button" onClick=${() => change({ sort: sorted ? '' : 'duration' })}>
-          ${sorted ? 'Slowest first' : 'Newest first'}
+          ${sorted ? 'Slowest first' : 'Newest first'}<span class="sr">, ${sorted ? 'show the newest first' : 'show the slowest first'}</span>
         </button>
       </header>
       <${Results} items=${items} />
@@ -104,18 +109,19 @@ function search(asked) {
 }
 
 /**
- * @param {string} url
- * @param {AbortSignal | undefined} signal
+ * Shows an answer behind what was there before, or why there is none.
+ * @param {Promise<{ items?: Summary[], next?: string | null }>} asked
  * @param {Summary[]} before
- * @param {(found: Found) => void} tell
+ * @param {(found: Found) => void} show
+ * @param {AbortSignal} [signal]
  */
-async function load(url, signal, before, tell) {
+async function tell(asked, before, show, signal) {
   try {
-    const { items = [], next = null } = await get(url, signal);
-    tell({ items: [...before, ...items], next, failure: '', busy: false });
+    const { items = [], next = null } = await asked;
+    if (!signal?.aborted) show({ items: [...before, ...items], next, failure: '', busy: false });
   } catch (error) {
     if (signal?.aborted) return;
-    tell({ items: before, next: null, failure: /** @type {Error} */ (error).message, busy: false });
+    show({ items: before, next: null, failure: /** @type {Error} */ (error).message, busy: false });
   }
 }
 

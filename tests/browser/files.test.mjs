@@ -61,6 +61,7 @@ test('durations and figures read as people write them', () => {
   check(format.duration(null), '–');
   check(format.rate(0), '0/s');
   check(format.rate(0.001), '<0.01/s');
+  check(format.rate(0.0714), '0.07/s');
   check(format.rate(48.31), '48.3/s');
   check(format.percent(0.0743), '7.4 %');
   check(format.bytes(50_331_648), '48 MiB');

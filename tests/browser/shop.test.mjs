@@ -1,6 +1,7 @@
 // The whole way in a browser: buy something in the shop, find the purchase in the console.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { setInterval } from 'node:timers/promises';
 import { launch, open, screenshot } from './lib/browser.mjs';
 import { startShop } from './lib/shop.mjs';
 
@@ -69,13 +70,24 @@ async function findPurchase(page) {
   }
 }
 
-/** A picture shows a system at work: some load, until what is done with it is done. */
+/** A picture shows a system at work: purchases by the API, visitors of the pages, for as long as `act` takes. */
 async function atWork(act) {
   if (process.env.SCREENSHOTS !== '1') return act();
-  const load = shop.brick('load', 'checkout', '--rps', '20', '--for', '40s');
-  await shop.brick('load', 'checkout', '--rps', '10', '--for', '20s');
-  await act();
-  return load;
+  let closed = false;
+  const visits = (async () => {
+    for await (const _ of setInterval(200)) {
+      if (closed) return;
+      await Promise.allSettled(['/', '/?q=lamp', '/cart'].map((path) => fetch(shop.edge + path).then((answer) => answer.text())));
+    }
+  })();
+  const load = shop.brick('load', 'checkout', '--rps', '20', '--for', '75s');
+  await shop.brick('load', 'checkout', '--rps', '5', '--for', '50s');
+  try {
+    await act();
+  } finally {
+    closed = true;
+    await Promise.all([visits, load]);
+  }
 }
 
 test('one purchase in the shop is one trace in the console, through every brick, with its logs', () => atWork(async () => {

@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { open } from './lib/browser.mjs';
-import { NASTY, PURCHASE, purchase } from './lib/data.mjs';
+import { NASTY, PURCHASE, heatmap, purchase, tracesOf } from './lib/data.mjs';
 import { browser, mock, visit } from './lib/console.mjs';
 import { GROWING, SLOW } from './lib/mock.mjs';
+import { duration } from '../../console/app/format.js';
+import { floorOf } from '../../console/app/traces/floor.js';
 import { criticalOf } from '../../console/app/trace/critical.js';
 import { compare, differs } from '../../console/app/trace/compare.js';
 import { pack, traceOf, unpack } from '../../console/app/trace/model.js';
@@ -86,6 +88,28 @@ test('the heat map counts all traces that match, and dragging over it narrows ti
     await page.waitForURL((url) => !url.searchParams.has('min'));
     await caption(page).getByText('60 traces').waitFor();
   }));
+
+test('slowest first is the slowest of all that match, not of the newest page', () => {
+  const all = tracesOf(new URLSearchParams()).map((one) => one.duration_ms).sort((a, b) => b - a);
+  const map = heatmap(new URLSearchParams('since=15m'), {});
+  for (const wanted of [1, 10, 50, 1000]) {
+    const { min, count, all: total } = floorOf(map, wanted);
+    assert.equal(total, 60);
+    assert.equal(count, all.filter((ms) => ms >= min).length);
+    assert.ok(count >= Math.min(wanted, total), `${count} are at least ${min} ms`);
+  }
+  return visit('/console/traces', async (page) => {
+    await page.locator('.result').first().waitFor();
+    await page.getByRole('button', { name: 'Newest first' }).click();
+    await page.getByRole('button', { name: 'Slowest first' }).waitFor();
+    await page.waitForFunction((most) => document.querySelector('.result .took')?.textContent === most, duration(all[0]));
+    assert.equal(await page.locator('.result').count(), 50);
+    assert.equal(await page.locator('.result .took').last().textContent(), duration(all[49]));
+    await page.getByRole('button', { name: 'Load more' }).click();
+    await page.waitForFunction(() => document.querySelectorAll('.result').length === 60);
+    assert.equal(await page.getByRole('button', { name: 'Load more' }).count(), 0);
+  });
+});
 
 test('traces are walked through by keyboard', () =>
   visit('/console/traces', async (page) => {

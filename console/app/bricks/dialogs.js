@@ -52,7 +52,7 @@ function Frame({ action, go, danger = false, blocked = false, onClose, children 
         ${busy && html`<span class="muted small dialog-note">It goes on when you close this.</span>`}
         <button type="button" class="button" onClick=${onClose}>${run ? 'Close' : 'Cancel'}</button>
         ${run?.state === 'failed' && html`<button type="submit" class="button primary">Try again</button>`}
-        ${!run && html`<button type="submit" class=${danger ? 'button primary danger' : 'button primary'} disabled=${blocked} autofocus=${!danger}>${go}</button>`}
+        ${!run && html`<button type="submit" class=${danger ? 'button primary danger' : 'button primary'} disabled=${blocked} autofocus=${!danger && !blocked}>${go}</button>`}
       </p>
     </form>
   </${Dialog}>`;
@@ -101,7 +101,7 @@ function Scale({ group, first, onClose }) {
       <span class="stepper">
         <button type="button" class="button" aria-label="One less" onClick=${() => set(replicas - 1)} disabled=${replicas <= 0}>−</button>
         <input id="replicas" type="number" min="0" max=${REPLICAS_MAX} step="1" required value=${Number.isFinite(replicas) ? replicas : ''} onInput=${(/** @type {InputEvent} */ event) => setWish(/** @type {HTMLInputElement} */ (event.currentTarget).valueAsNumber)} />
-        <button type="button" class="button" aria-label="One more" onClick=${() => set(replicas + 1)} disabled=${replicas >= REPLICAS_MAX}>+</button>
+        <button type="button" class="button" aria-label="One more" autofocus onClick=${() => set(replicas + 1)} disabled=${replicas >= REPLICAS_MAX}>+</button>
       </span>
     </div>
     <p aria-live="polite">${valid ? effect(group, version, own, replicas) : `It takes a whole number from 0 to ${REPLICAS_MAX}.`}</p>
@@ -126,7 +126,7 @@ function Roll({ group, first, onClose }) {
   const [build, setBuild] = useState(true);
   const own = group.instances.filter((one) => !version || one.version === version);
   const what = html`<b><bdi>${version ? `${group.name} ${version}` : group.name}</bdi></b>`;
-  const replaces = `replaces its ${plural(own.length, 'instance')} one after the other:`;
+  const replaces = own.length === 1 ? 'replaces its instance:' : `replaces its ${own.length} instances one after the other:`;
   return html`<${Frame} action=${rollAction(group, version, build)} go="Roll" blocked=${!own.length} onClose=${onClose}>
     <${VersionField} group=${group} version=${version} all="all of them" onChange=${setVersion} />
     <label class="option"><input type="checkbox" checked=${build} onChange=${(/** @type {Event} */ event) => setBuild(/** @type {HTMLInputElement} */ (event.currentTarget).checked)} /><span><b>Build first</b><br /><span class="muted">Without, the new ones run what was built last, with the present configuration.</span></span></label>

@@ -5,7 +5,7 @@ import { change, params } from '../route.js';
 import { facetsUrl, identity } from './query.js';
 
 const GROUPS = [
-  { key: 'level', title: 'Level and above', order: ['error', 'warn', 'info', 'debug', 'trace'] },
+  { key: 'level', title: 'Level and above', order: ['error', 'warn', 'info', 'debug', 'trace'], above: true },
   { key: 'brick', title: 'Brick', coloured: true },
   { key: 'instance', title: 'Instance' },
   { key: 'version', title: 'Version' },

@@ -14,7 +14,7 @@ import { LABEL, NODE, curve, useLayout } from './layout.js';
  */
 
 /** Below this scale the figures can no longer be read; the map scrolls instead. */
-const SCALE_MIN = 0.7;
+const SCALE_MIN = 0.65;
 const SCALE_MAX = 1.25;
 /** Left and right padding of the frame, in style/overview.css. */
 const PADDING = 16;
@@ -25,6 +25,11 @@ export function ServiceMap({ map, selected, onSelect }) {
   const width = useWidth(frame);
   const layout = useLayout(map, width);
   const scale = layout && width ? Math.min(SCALE_MAX, Math.max(SCALE_MIN, width / layout.width)) : 1;
+  const door = layout?.nodes.edge;
+  // Where the map is wider than the screen it begins with where the traffic comes in.
+  useEffect(() => {
+    if (frame.current && door) frame.current.scrollLeft = door.x * scale - frame.current.clientWidth / 2;
+  }, [layout]);
   return html`<div class="map" ref=${frame} tabindex="0" role="group" aria-label="Service map; the table below tells the same">
     ${layout &&
     html`<svg

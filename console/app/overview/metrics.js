@@ -88,7 +88,9 @@ function MetricCard({ metric, window }) {
   const span = window >= 120 ? `${window / 60} min` : `${window} s`;
   const about = counts ? `in ${span}` : metric.kind === 'histogram' ? 'p99 now' : 'now';
   const at = hovered === null ? null : points[1][hovered];
-  const help = metric.help === title ? metric.name : metric.help ?? '';
+  const said = metric.help === title ? metric.name : metric.help ?? '';
+  // What is counted in hundredths is shown in whole ones.
+  const help = said.replace(/,? \(?in cents\)?$/, '');
   const reading = at === null || at === undefined || hovered === null
     ? help
     : `${format(at)}${counts ? '/s' : ''} at ${time(points[0][hovered] * 1000).slice(0, 8)}`;

@@ -47,8 +47,8 @@ export function Form({ services, onSearch }) {
         ${known.map((name) => html`<option key=${name} value=${name} selected=${value('service') === name}>${name}</option>`)}
       </select>
     </label>
-    <label>Operation <input name="operation" data-search defaultValue=${value('operation')} placeholder="POST /api/orders" autocomplete="off" spellcheck="false" /></label>
-    <label>Attribute <input name="attr" defaultValue=${value('attr')} placeholder="http.route=/checkout" autocomplete="off" spellcheck="false" pattern="[^=]+=.*" title="key=value" /></label>
+    <label>Operation <input name="operation" data-search defaultValue=${value('operation')} placeholder="GET /cart" autocomplete="off" spellcheck="false" /></label>
+    <label>Attribute <input name="attr" defaultValue=${value('attr')} placeholder="key=value" autocomplete="off" spellcheck="false" pattern="[^=]+=.*" title="key=value" /></label>
     <label class="brief">Longer than <span class="unit"><input name="min" defaultValue=${value('min')} inputmode="decimal" pattern="[0-9]*[.]?[0-9]*" placeholder="0" title="milliseconds" autocomplete="off" /><span>ms</span></span></label>
     <label class="brief">Shorter than <span class="unit"><input name="max" defaultValue=${value('max')} inputmode="decimal" pattern="[0-9]*[.]?[0-9]*" placeholder="any" title="milliseconds" autocomplete="off" /><span>ms</span></span></label>
     <label>Time

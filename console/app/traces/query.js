@@ -26,9 +26,9 @@ function filters(asked, without) {
   return all;
 }
 
-/** A page of traces. @param {URLSearchParams} asked @param {string} [cursor] */
-export function pageUrl(asked, cursor) {
-  return address(API, { ...filters(asked), limit: PAGE, cursor });
+/** A page of traces. @param {URLSearchParams} asked @param {string} [cursor] @param {import('../route.js').Changes} [more] */
+export function pageUrl(asked, cursor, more) {
+  return address(API, { ...filters(asked), limit: PAGE, cursor, ...more });
 }
 
 /** @param {URLSearchParams} asked @param {string} [without] */
