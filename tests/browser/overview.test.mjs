@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SYSTEM, WEIRD, graph, instances } from './lib/data.mjs';
 import { browser, mock, visit as visitAt } from './lib/console.mjs';
+import { scroll } from './lib/frames.mjs';
 import * as wide from './lib/wide.mjs';
 import { draw, neighbourhood } from '../../console/app/overview/group.js';
 import { grid } from '../../console/app/overview/grid.js';
@@ -122,6 +123,16 @@ test('a hundred bricks and three hundred instances are a map that can be read an
     await panel(page).getByRole('heading', { name: 'ledger' }).waitFor();
     await page.locator('.node.kind-group.selected').waitFor();
   });
+});
+
+test('a map of a hundred bricks, grouped or not, scrolls and takes its news within half of each frame', async () => {
+  mock.world.wide = true;
+  for (const path of ['/', '/?group=none']) {
+    await visit(path, async (page) => {
+      const { cost_ms } = await scroll(page, 'html', 30);
+      assert.ok(cost_ms < 1000 / 120, `${cost_ms.toFixed(1)} ms of the main thread per frame`);
+    });
+  }
 });
 
 test('hostile names are text on the map', async () => {

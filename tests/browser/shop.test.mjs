@@ -77,7 +77,9 @@ async function atWork(act) {
   const visits = (async () => {
     for await (const _ of setInterval(200)) {
       if (closed) return;
-      await Promise.allSettled(['/', '/?q=lamp', '/cart'].map((path) => fetch(shop.edge + path).then((answer) => answer.text())));
+      const page = async (path) => (await fetch(shop.edge + path)).text();
+      const [product] = /\/products\/[\w-]+/.exec(await page('/')) ?? ['/cart'];
+      await page(product);
     }
   })();
   const load = shop.brick('load', 'checkout', '--rps', '20', '--for', '75s');

@@ -25,7 +25,7 @@ function One({ id, row, now, top, place, folded, chosen, onToggle, onSelect }) {
     <span class="c-name" role="gridcell"><${Name} row=${row} folded=${folded} onToggle=${onToggle} /></span>
     <span class="c-state" role="gridcell"><${State} row=${row} tone=${about.tone} state=${about.state} problem=${about.problem} /></span>
     <span class="c-version" role="gridcell"><bdi>${about.version}</bdi></span>
-    <span class="c-revision" role="gridcell">${about.revision && html`<code title=${about.revision}>${about.revision.slice(0, 9)}</code>`}</span>
+    <span class="c-revision" role="gridcell"><code title=${about.revision || undefined}>${about.revision.slice(0, 9)}</code></span>
     <span class="c-zone" role="gridcell"><bdi>${about.zone}</bdi></span>
     <span class="c-port number" role="gridcell">${about.port ?? ''}</span>
     <span class="c-pid number" role="gridcell">${about.pid ?? ''}</span>
@@ -43,20 +43,20 @@ function isParent(group) {
   return group.instances.length > 0 || idleVersions(group).length > 0;
 }
 
-/** @param {{ row: Row, folded: boolean, onToggle: (name: string) => void }} props */
+/** The same elements whatever the row is: one is drawn where another was. @param {{ row: Row, folded: boolean, onToggle: (name: string) => void }} props */
 function Name({ row, folded, onToggle }) {
   const { kind, group, instance } = row;
-  if (kind === 'instance' || kind === 'version') return html`<span class="fold"></span><span class="name"><bdi>${instance?.slot ?? row.id}</bdi></span>`;
   const fold = (/** @type {Event} */ event) => {
     event.stopPropagation();
     onToggle(group.name);
   };
   const many = kind === 'group' && isParent(group);
-  return html`<span class=${classes('fold', folded && 'folded')} aria-hidden="true" onClick=${many ? fold : undefined}>${many ? '▾' : ''}</span>
+  const below = kind === 'instance' || kind === 'version';
+  return html`<span class=${classes('fold', folded && !below && 'folded')} aria-hidden="true" onClick=${many ? fold : undefined}>${many ? '▾' : ''}</span>
     <span class="swatch" aria-hidden="true" style=${{ background: group.platform ? 'var(--strong)' : colourOf(group.name) }}></span>
-    <b class="name" title=${kind === 'single' ? instance?.slot : undefined}><bdi>${group.name}</bdi></b>
-    ${group.platform && html`<span class="tag plain-tag">platform</span>`}
-    ${group.optional && html`<span class="tag plain-tag">optional</span>`}`;
+    <span class="name" title=${kind === 'single' ? instance?.slot : undefined}><bdi>${below ? instance?.slot ?? row.id : group.name}</bdi></span>
+    ${!below && group.platform && html`<span class="tag plain-tag">platform</span>`}
+    ${!below && group.optional && html`<span class="tag plain-tag">optional</span>`}`;
 }
 
 /** @param {{ row: Row, tone: string, state: string, problem: string }} props */
