@@ -58,6 +58,7 @@ async function buy() {
 /** Looks until the purchase is there with every brick in it: spans are exported in batches. */
 async function findPurchase(page) {
   const deadline = Date.now() + 20_000;
+  await page.getByLabel('Operation').fill('POST /checkout');
   for (;;) {
     await page.getByRole('button', { name: 'Search', exact: true }).click();
     await page.locator('section[aria-busy=false]').waitFor();
@@ -101,10 +102,11 @@ test('one purchase in the shop is one trace in the console, through every brick,
   await page.locator('.map .figures').first().waitFor();
   await screenshot(page, 'overview');
   await page.getByRole('link', { name: 'Traces', exact: true }).click();
-  const row = await findPurchase(page);
   await page.locator('.heatmap rect').first().waitFor();
   await page.getByRole('button', { name: /^payment [0-9]/ }).waitFor();
+  await page.locator('.result').first().waitFor();
   await screenshot(page, 'traces');
+  const row = await findPurchase(page);
   await row.click();
   await page.getByRole('treegrid').waitFor();
   const rows = (await page.locator('.row .what').allInnerTexts()).join('\n');
@@ -123,10 +125,11 @@ test('the log lines of the shop are searched, read around, and followed to their
   const page = await open(browser, url);
   await page.locator('.log-bar .line', { hasText: 'Live' }).waitFor();
   await page.locator('.log-row', { hasText: 'placed' }).first().waitFor({ timeout: 20_000 });
+  await page.getByRole('button', { name: /^recommendation [0-9]/ }).waitFor();
+  await screenshot(page, 'logs');
   await page.getByRole('button', { name: /^order [0-9]/ }).click();
   await page.waitForFunction(() => [...document.querySelectorAll('.log-row .who')].every((who) => who.textContent?.startsWith('order/')));
   await page.getByRole('button', { name: /^payment [0-9]/ }).waitFor();
-  await screenshot(page, 'logs');
   await page.getByPlaceholder('Search messages').fill('placed');
   await page.locator('.log-row mark').first().waitFor();
   await page.locator('.log-row:has(.traced)').last().click();

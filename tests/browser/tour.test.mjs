@@ -1,9 +1,8 @@
 // The console's part of docs/guide/tour.md: with the planted fault on, from the map to the slow edge, its trace, the
 // log line, and the cause. Makes the tour's pictures with SCREENSHOTS=1.
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { launch, open } from './lib/browser.mjs';
+import { launch, open, screenshot } from './lib/browser.mjs';
 import { startShop } from './lib/shop.mjs';
 
 const CAUSE = /ledger v2: lock wait timed out/;
@@ -19,17 +18,12 @@ after(async () => {
   await shop?.stop();
 });
 
-/** @param {string} name */
-async function screenshot(page, name) {
-  if (process.env.SCREENSHOTS !== '1') return;
-  const folder = new URL('../../docs/images/', import.meta.url);
-  mkdirSync(folder, { recursive: true });
-  await page.screenshot({ path: new URL(`${name}.png`, folder).pathname });
-}
-
 test('the planted fault is found: map, slow edge, trace, log line, cause; and is gone when it is off', async () => {
   await shop.brick('demo', 'fault', 'on');
-  const load = shop.brick('load', 'checkout', '--rps', '15', '--for', '12s').catch((error) => error);
+  // A picture is of a system that has been at it for a while.
+  const pictured = process.env.SCREENSHOTS === '1';
+  const load = shop.brick('load', 'checkout', '--rps', '15', '--for', pictured ? '60s' : '12s').catch((error) => error);
+  if (pictured) await shop.brick('load', 'checkout', '--rps', '5', '--for', '40s').catch((error) => error);
   const page = await open(browser, shop.console);
   await page.getByRole('heading', { name: 'shop', level: 1 }).waitFor();
 
@@ -37,6 +31,7 @@ test('the planted fault is found: map, slow edge, trace, log line, cause; and is
   const edge = page.locator('.edge[aria-label^="order to payment"]');
   await page.locator('.edge:is(.warn,.bad)[aria-label^="order to payment"]').waitFor({ timeout: 20_000 });
   assert.match(await edge.getAttribute('aria-label') ?? '', /order to payment: .*%/);
+  if (pictured) await page.locator('.edge.bad[aria-label^="order to payment"]').waitFor({ timeout: 20_000 });
   await screenshot(page, 'tour-map');
 
   // From that edge to the requests that failed, and into one: the span that took the time.

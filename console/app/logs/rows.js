@@ -39,8 +39,8 @@ export function Rows({ lines, painted, prepended, following, chosen, marked, sou
     if (!following) reveal(frame.current, chosen, ROW);
   }, [chosen, following]);
   const moved = () => {
-    const element = /** @type {HTMLElement} */ (frame.current);
-    if (element.scrollTop < ROW * 8) onTop();
+    // A scroll may still be told of after the list is gone.
+    if (frame.current && frame.current.scrollTop < ROW * 8) onTop();
   };
   // Only what a person does stops the view; the scroll that follows new lines must not.
   const wheel = (/** @type {WheelEvent} */ event) => event.deltaY < 0 && following && count > room && onHold();
@@ -93,7 +93,8 @@ function Row({ i, line, chosen, marked, sought, onChoose }) {
 /** @param {Line} line @param {string} sought */
 function fieldsOf(line, sought) {
   const shown = [];
-  for (const key in line.fields) {
+  // Always in the same order: a row is found by where its fields stand.
+  for (const key of Object.keys(line.fields).sort()) {
     if (key === 'target') continue;
     if (shown.length >= FIELDS_MAX) break;
     shown.push(html`<span class="log-field">${key}=${highlight(plain(line.fields[key]).slice(0, LETTERS_MAX), sought)}</span>`);
