@@ -12,7 +12,7 @@ struct Need {
     what_for: &'static str,
 }
 
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 8] = [
     Need {
         program: "python3",
         package: "python3",
@@ -27,6 +27,16 @@ const NEEDS: [Need; 6] = [
         program: "unshare",
         package: "util-linux",
         what_for: "the full disk of the acceptance tests",
+    },
+    Need {
+        program: "nginx",
+        package: "nginx-light",
+        what_for: "the comparison of what the gateway refuses with what others do",
+    },
+    Need {
+        program: "haproxy",
+        package: "haproxy",
+        what_for: "the same comparison",
     },
     Need {
         program: "node",

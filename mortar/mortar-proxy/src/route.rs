@@ -1,8 +1,8 @@
 //! Routes, compiled when they arrive: exact paths in a hash table, prefixes longest first.
 //!
 //! Matching works on a canonical path, so that a route's rules cannot be walked around by writing a path differently:
-//! encoded unreserved characters are decoded (RFC 3986 §6.2.2.2), and paths with dot segments, backslashes or broken
-//! encodings are refused. What is sent upstream is the path as it came.
+//! encoded unreserved characters and slashes are decoded, slashes in a row are one, as they are for many servers, and
+//! paths with dot segments, backslashes or broken encodings are refused. What is sent upstream is the path as it came.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -241,11 +241,14 @@ impl Compiler {
 
 /// The path that routes are matched by; none where it has dot segments, backslashes or broken encodings.
 pub(crate) fn canonical(path: &str) -> Option<Cow<'_, str>> {
-    let decoded = if path.contains('%') {
-        Cow::Owned(decode_unreserved(path)?)
+    let mut decoded = if path.contains('%') {
+        Cow::Owned(decode(path)?)
     } else {
         Cow::Borrowed(path)
     };
+    if decoded.contains("//") {
+        decoded = Cow::Owned(merge_slashes(&decoded));
+    }
     if decoded.contains(['\\', '\0']) {
         return None;
     }
@@ -254,7 +257,8 @@ pub(crate) fn canonical(path: &str) -> Option<Cow<'_, str>> {
     (!decoded.split('/').any(is_dots)).then_some(decoded)
 }
 
-fn decode_unreserved(path: &str) -> Option<String> {
+/// Decodes what means the same when it is decoded, and slashes: many servers take `%2F` for one (RFC 3986 §6.2.2.2).
+fn decode(path: &str) -> Option<String> {
     let mut out = String::with_capacity(path.len());
     let mut rest = path;
     while let Some((before, after)) = rest.split_once('%') {
@@ -266,7 +270,9 @@ fn decode_unreserved(path: &str) -> Option<String> {
         let byte = u8::from_str_radix(digits, 16).ok()?;
         match byte {
             0 | b'\\' => return None,
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte as char),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                out.push(byte as char);
+            }
             _ => {
                 out.push('%');
                 out.push_str(&digits.to_ascii_uppercase());
@@ -276,6 +282,16 @@ fn decode_unreserved(path: &str) -> Option<String> {
     }
     out.push_str(rest);
     Some(out)
+}
+
+fn merge_slashes(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for c in path.chars() {
+        if c != '/' || !out.ends_with('/') {
+            out.push(c);
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -334,7 +350,10 @@ mod tests {
         let check =
             |path: &str, expect: Option<&str>| assert_eq!(canonical(path).as_deref(), expect, "{path}");
         check("/a/b", Some("/a/b"));
-        check("/%61dmin/x%2fy", Some("/admin/x%2Fy"));
+        check("/%61dmin/x%2fy", Some("/admin/x/y"));
+        check("//admin///x%2F/", Some("/admin/x/"));
+        check("/public/..%2fadmin", None);
+        check("/a%20b", Some("/a%20b"));
         check("/a..b/...", Some("/a..b/..."));
         for bad in [
             "/a/../b",

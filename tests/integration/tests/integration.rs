@@ -6,6 +6,7 @@ mod gateway {
     mod edge;
     mod framing;
     pub(crate) mod harness;
+    mod smuggling;
     mod survival;
     mod traffic;
 }

@@ -114,10 +114,10 @@ impl Head {
             return Err(Refusal::REQUEST_LINE);
         }
         match version {
-            b"HTTP/1.1" => Ok(()),
+            b"HTTP/1.1" => is_target(method, target),
             b"HTTP/1.0" => {
                 self.http10 = true;
-                Ok(())
+                is_target(method, target)
             }
             [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
                 if major.is_ascii_digit() && minor.is_ascii_digit() =>
@@ -131,7 +131,12 @@ impl Head {
     fn field(&mut self, line: &[u8]) -> Result<(), Refusal> {
         let (name, value) = split_field(line)?;
         match name.len() {
-            4 if is(name, b"host") => self.hosts += 1,
+            4 if is(name, b"host") => {
+                self.hosts += 1;
+                if !is_authority(value) {
+                    return Err(Refusal::HOST);
+                }
+            }
             7 if is(name, b"upgrade") => self.upgrade = true,
             14 if looks_like(name, b"content-length") => {
                 if self.length.is_some() || !is(name, b"content-length") {
@@ -185,6 +190,44 @@ fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
         return Err(Refusal::FIELD);
     }
     Ok((name, value.trim_ascii()))
+}
+
+/// A target has one of four forms, each for its methods alone (RFC 9112 section 3.2).
+fn is_target(method: &[u8], target: &[u8]) -> Result<(), Refusal> {
+    if target.first() == Some(&b'/') && method != b"CONNECT" {
+        return Ok(());
+    }
+    let rest = [&b"http://"[..], b"https://"]
+        .iter()
+        .find_map(|scheme| {
+            target
+                .split_at_checked(scheme.len())
+                .filter(|(start, _)| is(start, scheme))
+        })
+        .map(|(_, rest)| rest);
+    match (method, rest) {
+        (b"CONNECT", None) if is_authority(target) => Ok(()),
+        (b"OPTIONS", None) if target == b"*" => Ok(()),
+        (b"CONNECT", _) | (_, None) => Err(Refusal::TARGET),
+        (_, Some(rest)) => {
+            let end = rest.iter().position(|b| matches!(b, b'/' | b'?' | b'#'));
+            let authority = &rest[..end.unwrap_or(rest.len())];
+            match is_authority(authority) && !authority.is_empty() {
+                true => Ok(()),
+                false => Err(Refusal::TARGET),
+            }
+        }
+    }
+}
+
+/// `host[:port]` without what ends or splits it: user information is an error in HTTP (RFC 9110 section 4.2.4).
+fn is_authority(text: &[u8]) -> bool {
+    !text.iter().any(|b| {
+        matches!(
+            b,
+            b'@' | b'/' | b'?' | b'#' | b'\\' | b',' | b' ' | b'\t' | b'"' | b'<' | b'>'
+        )
+    })
 }
 
 fn is(text: &[u8], lower: &[u8]) -> bool {

@@ -57,7 +57,11 @@ impl Refusal {
     );
     pub(super) const HOST: Self = bad(
         "invalid_host",
-        "expected exactly one Host field (RFC 9112 section 3.2)",
+        "expected exactly one Host field, of a host and perhaps a port (RFC 9112 section 3.2)",
+    );
+    pub(super) const TARGET: Self = bad(
+        "invalid_target",
+        "expected a path, or http://HOST/PATH without a user; HOST:PORT with CONNECT alone, * with OPTIONS alone",
     );
     pub(super) const CHUNK_SIZE: Self = bad(
         "invalid_chunk",

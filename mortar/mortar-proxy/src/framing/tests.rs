@@ -95,6 +95,18 @@ fn ambiguous_or_malformed_framing_is_refused() {
         check(&post(fields), Some(code));
     }
     check("GET / HTTP/1.1\r\n\r\n", Some("invalid_host"));
+    for host in ["a@b", "a, b", "a b", "a/b", "a?b", "a\\b"] {
+        check(
+            &format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+            Some("invalid_host"),
+        );
+    }
+    check(
+        "GET http://a@b/ HTTP/1.1\r\nHost: b\r\n\r\n",
+        Some("invalid_host"),
+    );
+    check("GET http://b/a@b HTTP/1.1\r\nHost: b\r\n\r\n", None);
+    check("GET /x?at=http://a@b/ HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", None);
     check("GET / HTTP/1.1\nHost: a\n\n", Some("bare_line_feed"));
     check("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", Some("invalid_request_line"));
     check("GET / HTTP/1.1 \r\nHost: a\r\n\r\n", Some("invalid_request_line"));
