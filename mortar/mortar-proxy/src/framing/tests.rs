@@ -101,10 +101,24 @@ fn ambiguous_or_malformed_framing_is_refused() {
             Some("invalid_host"),
         );
     }
-    check(
-        "GET http://a@b/ HTTP/1.1\r\nHost: b\r\n\r\n",
-        Some("invalid_host"),
-    );
+    for line in [
+        "GET http://a@b/",
+        "GET ftp://a/",
+        "GET http:///",
+        "GET a",
+        "GET *",
+        "GET a:80",
+        "CONNECT /",
+        "CONNECT http://a/",
+    ] {
+        check(
+            &format!("{line} HTTP/1.1\r\nHost: b\r\n\r\n"),
+            Some("invalid_target"),
+        );
+    }
+    for line in ["CONNECT a:80", "OPTIONS *", "GET HTTP://a", "GET http://a:80/x?y"] {
+        check(&format!("{line} HTTP/1.1\r\nHost: b\r\n\r\n"), None);
+    }
     check("GET http://b/a@b HTTP/1.1\r\nHost: b\r\n\r\n", None);
     check("GET /x?at=http://a@b/ HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", None);
     check("GET / HTTP/1.1\nHost: a\n\n", Some("bare_line_feed"));
