@@ -37,7 +37,7 @@ try {
     // The first five minutes fill the rings.
     if (minute >= Math.min(5, minutes)) first ??= usedSize;
     const grown = first === undefined ? null : Math.round((usedSize - first) / 1e4) / 100;
-    console.log(JSON.stringify({ minute, screen, heap_mb: Math.round(usedSize / 1e4) / 100, grown_mb: grown, nodes, listeners: jsEventListeners, trouble: page.trouble.length }));
+    console.log(JSON.stringify({ minute, screen, heap_mb: Math.round(usedSize / 1e4) / 100, grown_mb: grown, nodes, listeners: jsEventListeners, trouble: page.trouble }));
   }
 } finally {
   over = true;

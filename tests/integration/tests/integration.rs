@@ -9,6 +9,7 @@ mod gateway {
     mod smuggling;
     mod survival;
     mod traffic;
+    mod websocket;
 }
 
 mod control {
