@@ -118,10 +118,16 @@ impl Agent {
     }
 
     fn explain(&self, error: brick_wire::Error) -> Failure {
-        if error.is_unreachable() {
-            Failure::no_agent(&self.dir)
-        } else {
-            error.into()
+        match &error {
+            _ if error.is_unreachable() => Failure::no_agent(&self.dir),
+            brick_wire::Error::Status { problem, .. } if problem.code == "no_such_call" => {
+                let dir = self.dir.display();
+                Failure::failed(format!(
+                    "the agent that runs the system in {dir} is older than this `brick` and cannot do this"
+                ))
+                .hint("`brick down`, then `brick up`: the system starts again with this version")
+            }
+            _ => error.into(),
         }
     }
 }

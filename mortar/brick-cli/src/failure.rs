@@ -116,10 +116,19 @@ impl From<brick_wire::Error> for Failure {
         };
         let passes = passes(&error);
         let failure = match &error {
-            brick_wire::Error::Status { status, problem, .. } => Self {
-                problem: Some(Box::new((status.as_u16(), problem.code.clone()))),
-                ..Self::new(code, problem.summary().to_owned())
-            },
+            brick_wire::Error::Status { status, problem, .. } => {
+                let summary = problem.summary();
+                // The agent names what there is behind a name that it does not know.
+                let (message, known) = match summary.split_once("; ") {
+                    Some((message, known)) if problem.code == "unknown" => (message, Some(known.to_owned())),
+                    _ => (summary, None),
+                };
+                Self {
+                    problem: Some(Box::new((status.as_u16(), problem.code.clone()))),
+                    hint: known,
+                    ..Self::new(code, message)
+                }
+            }
             other => Self::new(code, brick_core::chain(other)),
         };
         Self { passes, ..failure }

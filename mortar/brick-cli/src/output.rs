@@ -193,6 +193,14 @@ pub(crate) fn paint(color: bool, tone: Tone, text: &str) -> String {
     }
 }
 
+/// How many of something there are: `1 brick`, `2 bricks`.
+pub(crate) fn count(number: usize, one: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        _ => format!("{number} {one}s"),
+    }
+}
+
 /// Control and bidirectional characters made visible, so that foreign text cannot drive a terminal.
 pub(crate) fn plain(text: &str) -> String {
     text.chars()
@@ -286,6 +294,13 @@ mod tests {
         table.row(vec![("pay".into(), Tone::Plain), ("1234".into(), Tone::Plain)]);
         assert_eq!(table.render(false), "brick   pid\norder     7\npay    1234\n");
         assert!(table.render(true).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn one_is_told_as_one() {
+        for (number, expect) in [(0, "0 bricks"), (1, "1 brick"), (2, "2 bricks")] {
+            assert_eq!(count(number, "brick"), expect);
+        }
     }
 
     #[test]

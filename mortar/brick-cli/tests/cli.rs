@@ -44,7 +44,7 @@ fn agree(differences: &[String]) {
 }
 
 /// Name of the expectation and arguments of the command.
-const CASES: [(&str, &[&str]); 40] = [
+const CASES: [(&str, &[&str]); 41] = [
     ("ps", &["ps"]),
     ("ps-json", &["ps", "--format", "json"]),
     ("ps-ndjson", &["ps", "--format", "ndjson"]),
@@ -61,6 +61,7 @@ const CASES: [(&str, &[&str]); 40] = [
     ("scale-unknown", &["scale", "nobody=3"]),
     ("scale-unknown-json", &["scale", "nobody=3", "--format", "json"]),
     ("kill", &["kill", "order/1"]),
+    ("kill-unknown", &["kill", "ordr/1"]),
     ("kill-json", &["kill", "order/1", "--format", "json"]),
     ("roll", &["roll", "order"]),
     ("roll-json", &["roll", "order", "--no-build", "--format", "json"]),
@@ -131,6 +132,20 @@ async fn every_command_prints_what_it_printed_before() {
         let ended = platform.run(arguments);
         check(name, arguments, &ended, &mut differences);
     }
+    agree(&differences);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_agent_is_named_as_the_reason_with_what_to_do() {
+    let platform = Platform::older().await;
+    let mut differences = Vec::new();
+    let arguments = &["roll", "order"];
+    check(
+        "roll-older",
+        arguments,
+        &platform.run(arguments),
+        &mut differences,
+    );
     agree(&differences);
 }
 

@@ -1,7 +1,7 @@
 //! A newcomer's first minutes, with real processes: `brick new`, the tests that come along, `brick up`, a request, a
 //! changed handler that is seen.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,27 +14,62 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// A new system in a folder of its own; dropping it stops what runs.
 struct New {
-    folder: TempDir,
+    folder: PathBuf,
+    /// Takes the folder away in the end.
+    _temporary: Option<TempDir>,
+    /// Where cargo builds; in the system's own folder unless said.
+    target: Option<PathBuf>,
 }
 
 impl New {
     fn make(lang: &str, template: &str) -> Self {
+        let temporary = tempfile::tempdir().expect("a folder");
         let new = Self {
-            folder: tempfile::tempdir().expect("a folder"),
+            folder: temporary.path().to_owned(),
+            _temporary: Some(temporary),
+            target: None,
         };
-        let at = new.folder.path().to_string_lossy().into_owned();
-        let made = brick(&["-C", &at, "new", "hello", "--lang", lang, "--template", template]);
-        assert!(made.status.success(), "{}", told(&made));
-        new
+        new.made(lang, template)
     }
 
-    fn dir(&self) -> std::path::PathBuf {
-        self.folder.path().join("hello")
+    /// In Rust, built where this test was built: what the SDK stands on is compiled there already. The folder is always
+    /// the same, so that what cargo keeps of the system does not grow.
+    fn make_in_rust() -> Self {
+        let target = Path::new(env!("CARGO_BIN_EXE_brick"))
+            .ancestors()
+            .nth(2)
+            .expect("the target folder")
+            .to_owned();
+        let folder = target.join("newcomer");
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let new = Self {
+            folder,
+            _temporary: None,
+            target: Some(target),
+        };
+        new.made("rust", "blank")
+    }
+
+    fn made(self, lang: &str, template: &str) -> Self {
+        let at = self.folder.to_string_lossy();
+        let made = brick(
+            &["-C", &at, "new", "hello", "--lang", lang, "--template", template],
+            None,
+        );
+        assert!(made.status.success(), "{}", told(&made));
+        self
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.folder.join("hello")
     }
 
     fn brick(&self, arguments: &[&str]) -> Output {
         let dir = self.dir();
-        brick(&[&["-C", &dir.to_string_lossy()], arguments].concat())
+        let at = dir.to_string_lossy();
+        let arguments = [&["-C", &at], arguments].concat();
+        brick(&arguments, self.target.as_deref())
     }
 
     fn json(&self, arguments: &[&str]) -> Value {
@@ -59,12 +94,13 @@ impl Drop for New {
     }
 }
 
-fn brick(arguments: &[&str]) -> Output {
+fn brick(arguments: &[&str], target: Option<&Path>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_brick"));
     command
         .args(arguments)
         .env("NO_COLOR", "1")
         .env_remove("CARGO_TARGET_DIR")
+        .envs(target.map(|target| ("CARGO_TARGET_DIR", target)))
         .stdin(Stdio::null());
     command.output().expect("brick runs")
 }
@@ -103,6 +139,11 @@ async fn eventually(what: &str, url: &str, expected: impl Fn(&Value) -> bool) {
 async fn walk(lang: &str, tests: &[&str], handler: &str) {
     let new = New::make(lang, "blank");
     own_tests(&new.dir(), tests);
+    change(&new, handler).await;
+}
+
+/// Starts it, changes the handler, and sees it in the answers.
+async fn change(new: &New, handler: &str) {
     let edge = new.up();
     let url = format!("{edge}/hello?name=Ann");
     eventually("a greeting", &url, |value| value["message"] == "Hello, Ann!").await;
@@ -129,6 +170,11 @@ async fn a_new_brick_in_python_runs_and_a_changed_handler_is_seen() {
 #[tokio::test]
 async fn a_new_brick_in_node_runs_and_a_changed_handler_is_seen() {
     walk("node", &["node", "--test"], "hello.js").await;
+}
+
+#[tokio::test]
+async fn a_new_brick_in_rust_is_built_runs_and_a_changed_handler_is_seen() {
+    change(&New::make_in_rust(), "src/main.rs").await;
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ pub(crate) fn unknown_brick(model: &Model, name: &str) -> Error {
     Error::Unknown {
         what: "brick",
         name: name.to_owned(),
-        known: format!("there are {}", names.join(", ")),
+        known: brick_model::nearest::hint(name, "bricks", names),
     }
 }
 

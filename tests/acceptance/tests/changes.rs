@@ -17,7 +17,7 @@ async fn a_second_up_attaches_applies_the_difference_and_tells_it() {
 
     let mut second = Process::spawn(system.folder().up_command());
     second.says("already running in").await;
-    second.says("2 change(s) applied").await;
+    second.says("2 changes applied").await;
     second.says("counter/2 is added").await;
     second.says("second/1 is added").await;
     second.says(&format!("edge    {}", system.edge)).await;
@@ -126,4 +126,42 @@ async fn up_detached_returns_when_all_is_ready() {
     );
     assert!(folder.run(&["down"]).status.success());
     assert_eq!(folder.run(&["ps"]).status.code(), Some(5));
+}
+
+#[tokio::test]
+async fn up_detached_tells_why_a_build_failed_once_and_with_its_exit_code() {
+    let build = "build = \"ls /no/such/clay\"\n";
+    let manifest = small::counting(1000).replace("health =", &format!("{build}health ="));
+    let folder = Folder::with_manifest(&manifest);
+    let ports = ["--edge", "127.0.0.1:0", "--console", "0"];
+    for how in [&["up", "--detach"][..], &["up"]] {
+        let output = folder.run(&[how, &ports].concat());
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(
+            told.contains("error: the build of counter failed with exit code 2"),
+            "{told}"
+        );
+        assert_eq!(
+            told.matches("cannot access").count(),
+            1,
+            "{how:?}: {told}"
+        );
+        assert!(!told.contains("no system is running"), "{told}");
+        assert!(told.contains("`brick up` again"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn up_detached_tells_what_the_agent_said_when_it_ends_at_once() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let edge = taken.local_addr().unwrap().to_string();
+    let folder = Folder::with_manifest(&small::counting(1000));
+    let output = folder.run(&["up", "--detach", "--no-build", "--console", "0", "--edge", &edge]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.starts_with(&format!("error: cannot listen on {edge} for the edge")),
+        "{told}"
+    );
 }

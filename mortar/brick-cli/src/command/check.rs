@@ -7,7 +7,7 @@ use brick_model::{Loaded, Model};
 use serde_json::json;
 
 use crate::failure::{Failure, Outcome};
-use crate::output::{Output, Tone, line};
+use crate::output::{Output, Tone, count, line};
 
 pub(crate) fn run(dir: &Path, output: Output) -> Outcome {
     let loaded = load(dir, output).inspect_err(|failure| {
@@ -21,8 +21,10 @@ pub(crate) fn run(dir: &Path, output: Output) -> Outcome {
     output.value(&answer, || {
         let good = output.out(Tone::Good, "valid");
         format!(
-            "{good}: {} with {bricks} bricks and {routes} routes",
-            loaded.model.system.name
+            "{good}: {} with {} and {}",
+            loaded.model.system.name,
+            count(bricks, "brick"),
+            count(routes, "route")
         )
     });
     Ok(())
@@ -38,11 +40,11 @@ pub(crate) fn load(dir: &Path, output: Output) -> Outcome<Loaded> {
             .hint("name the folder of a system, one with a brick.toml"));
     }
     Model::load(&path).map_err(|invalid| {
-        let count = invalid.errors().len();
+        let errors = invalid.errors().len();
         if !output.format.is_data() {
             eprintln!("{}", invalid.render(output.color_err).trim_end());
         }
-        let message = format!("{} has {count} error(s)", path.display());
+        let message = format!("{} has {}", path.display(), count(errors, "error"));
         Failure {
             findings: Some(Box::new(json!(invalid.errors()))),
             ..Failure::new(ExitCode::Invalid, message).hint("`brick schema` prints what a manifest may hold")

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::agent::Agent;
 use crate::cli::Switch;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Output, Table, Tone};
+use crate::output::{Output, Table, Tone, count};
 
 /// How long the agent may take to scale, and instances to become ready.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -66,7 +66,7 @@ pub(crate) async fn run(
             for (what, number) in &counts {
                 let body = json!({ "brick": what, "replicas": number });
                 agent.post::<Value>("/v1/scale", &body, LIMIT).await?;
-                output.progress(&format!("{what}: {number} instance(s)"));
+                output.progress(&format!("{what}: {}", count(*number as usize, "instance")));
             }
             settled(agent, &counts).await?
         }
@@ -100,7 +100,8 @@ async fn settled(agent: &Agent, counts: &[(&BrickRef, u32)]) -> Outcome<Vec<Valu
         };
         if Instant::now() > deadline {
             let message = format!(
-                "{what} has not {number} ready instance(s) after {} s",
+                "{what} has not {} after {} s",
+                count(*number as usize, "ready instance"),
                 LIMIT.as_secs()
             );
             let hint = format!("`brick ps` shows their states, `brick logs {what}` what they say");

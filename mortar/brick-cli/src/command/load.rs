@@ -20,7 +20,7 @@ use super::steps::reach;
 use crate::agent::Agent;
 use crate::cli;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Output, Tone};
+use crate::output::{Output, Tone, count};
 use crate::patience::Patience;
 
 /// Rounds under way at the same time; a round that finds no place counts as failed.
@@ -177,7 +177,7 @@ impl Tally {
 
 fn for_people(report: &Report, output: Output) -> String {
     let tone = if report.errors == 0 { Tone::Good } else { Tone::Bad };
-    let errors = output.out(tone, &format!("{} errors", report.errors));
+    let errors = output.out(tone, &count(report.errors as usize, "error"));
     let mut out = format!(
         "{} rounds ({} requests) at {}/s, {errors}\np50 {:.1} ms  p90 {:.1} ms  p99 {:.1} ms  max {:.1} ms\n",
         report.rounds,

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::cli::{Lang, New, Template};
 use crate::failure::{Failure, Outcome};
-use crate::output::{Output, Tone};
+use crate::output::{Output, Tone, count};
 
 #[derive(RustEmbed)]
 #[folder = "templates"]
@@ -69,7 +69,7 @@ pub(crate) fn run(dir: &Path, new: &New, output: Output) -> Outcome {
     output.value(&answer, || {
         let made = output.out(Tone::Good, "made");
         let (what, lang) = (template_name(new.template), lang_name(new.lang));
-        format!("{made} {name}: {what} in {lang}, {} files", files.len())
+        format!("{made} {name}: {what} in {lang}, {}", count(files.len(), "file"))
     });
     output.progress(&format!(
         "\n  {}\n  {}\n\nThen see {}; the tests run with `{}`.",

@@ -41,6 +41,7 @@ pub(crate) async fn run(agent: &Agent, brick: &str, no_build: bool, output: Outp
         )
         .hint("`brick ps --follow` shows how far it is")),
     }
+    .map_err(|failure| teller.shorten(failure))
     .map_err(|failure| match failure.hint {
         None => failure.hint(format!(
             "the instances that were there stay; `brick logs {brick}` shows what the new one said"

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::agent::Agent;
 use crate::failure::Outcome;
-use crate::output::Output;
+use crate::output::{Output, count};
 
 pub(crate) async fn run(agent: &Agent, brick: &str, replicas: u32, output: Output) -> Outcome {
     let mut body = json!({ "brick": brick, "replicas": replicas });
@@ -15,7 +15,10 @@ pub(crate) async fn run(agent: &Agent, brick: &str, replicas: u32, output: Outpu
     }
     let answer: Value = agent.post("/v1/scale", &body, Duration::from_secs(60)).await?;
     output.value(&answer, || {
-        format!("{brick} now has {replicas} instance(s); see `brick ps`")
+        format!(
+            "{brick} now has {}; see `brick ps`",
+            count(replicas as usize, "instance")
+        )
     });
     Ok(())
 }

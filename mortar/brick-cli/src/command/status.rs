@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::ps::text;
 use crate::agent::Agent;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Output, Tone, plain};
+use crate::output::{Output, Tone, count, plain};
 
 pub(crate) async fn run(agent: &Agent, output: Output) -> Outcome {
     let mut status: Value = agent.get("/v1/status").await?;
@@ -21,7 +21,7 @@ pub(crate) async fn run(agent: &Agent, output: Output) -> Outcome {
     output.value(&status, || for_people(&status, output));
     let problems = status["problems"].as_array().map_or(0, Vec::len);
     if problems > 0 {
-        let message = format!("{problems} problem(s), see above");
+        let message = format!("{}, see above", count(problems, "problem"));
         return Err(
             Failure::new(ExitCode::Unhealthy, message).hint("`brick logs` shows what the bricks said")
         );

@@ -20,7 +20,7 @@ use self::target::Target;
 use crate::agent::Agent;
 use crate::cli;
 use crate::failure::{Failure, Outcome};
-use crate::output::Output;
+use crate::output::{Output, count};
 
 /// What is to run.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ fn told(ran: &[Ran], test: &cli::Test, output: Output) -> Outcome {
             true => "`--keep` leaves the brick and its mocks running, to look into",
             false => "what failed is above, with its trace: `brick trace show ID`",
         };
-        let message = format!("{failed} of {} suites failed", ran.len());
+        let message = format!("{failed} of {} failed", count(ran.len(), "suite"));
         return Err(Failure::failed(message).hint(hint));
     }
     Ok(())

@@ -12,6 +12,7 @@ use serde_json::Value;
 use self::screen::Screen;
 use self::usage::Usage;
 use super::ps::text;
+use super::up::stop_requested;
 use crate::agent::{Admin, Agent};
 use crate::cli;
 use crate::failure::{Failure, Outcome};
@@ -53,7 +54,8 @@ pub(crate) async fn run(agent: &Agent, top: &cli::Top, output: Output) -> Outcom
     let mut usage = Usage::default();
     let mut ps: Vec<Value> = agent.get("/v1/ps").await?;
     usage.sample(&pids(&ps));
-    let live = !top.once && (output.is_terminal() || output.format != Format::Table);
+    let drawn = output.is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    let live = !top.once && (drawn || output.format != Format::Table);
     if !live || output.format != Format::Table {
         tokio::time::sleep(FIRST).await;
         loop {
@@ -68,11 +70,11 @@ pub(crate) async fn run(agent: &Agent, top: &cli::Top, output: Output) -> Outcom
             }
             tokio::select! {
                 () = tokio::time::sleep(every) => {}
-                _ = tokio::signal::ctrl_c() => return Ok(()),
+                () = stop_requested() => return Ok(()),
             }
         }
     }
-    let mut screen = Screen::open();
+    let mut screen = Screen::open()?;
     tokio::time::sleep(FIRST).await;
     loop {
         ps = agent.get("/v1/ps").await?;
@@ -82,11 +84,9 @@ pub(crate) async fn run(agent: &Agent, top: &cli::Top, output: Output) -> Outcom
             agent.dir().display(),
             brick_core::duration::Span(every)
         );
-        screen.draw(&(output.out(Tone::Dim, &head) + &table(&rows).render(output.color_out)));
-        tokio::select! {
-            () = tokio::time::sleep(every) => {}
-            () = screen.quit() => return Ok(()),
-            _ = tokio::signal::ctrl_c() => return Ok(()),
+        screen.draw(output.out(Tone::Dim, &head) + &table(&rows).render(output.color_out));
+        if !screen.pause(every).await {
+            return Ok(());
         }
     }
 }

@@ -18,7 +18,7 @@ use self::tell::Teller;
 use crate::agent::Agent;
 use crate::cli;
 use crate::failure::{Failure, Outcome};
-use crate::output::Output;
+use crate::output::{Output, count};
 
 pub(crate) async fn run(dir: &Path, up: cli::Up, output: Output) -> Outcome {
     let loaded = super::manifest(dir, output)?;
@@ -62,7 +62,7 @@ pub(crate) async fn run(dir: &Path, up: cli::Up, output: Output) -> Outcome {
     teller.end();
     match ended {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(explain(&error)),
+        Ok(Err(error)) => Err(teller.shorten(explain(&error))),
         Err(error) => Err(Failure::failed(format!("the agent broke off: {error}"))),
     }
 }
@@ -73,9 +73,9 @@ async fn attach(agent: &Agent, up: &cli::Up, output: Output) -> Outcome {
     let answer: Value = agent.post("/v1/apply", &apply, Duration::from_secs(600)).await?;
     let changes = answer["changes"].as_array().cloned().unwrap_or_default();
     output.progress(&format!(
-        "already running in {}; {} change(s) applied",
+        "already running in {}; {} applied",
         agent.dir().display(),
-        changes.len()
+        count(changes.len(), "change")
     ));
     for change in &changes {
         output.progress(&format!("  {}", super::ps::text(change)));
@@ -153,11 +153,15 @@ pub(super) fn target_dir(dir: &Path) -> PathBuf {
 }
 
 fn explain(error: &mortar_agent::Error) -> Failure {
-    Failure::failed(brick_core::chain(error))
+    let failure = Failure::failed(brick_core::chain(error));
+    match error {
+        mortar_agent::Error::Build { .. } => failure.hint("mend what the build says, then `brick up` again"),
+        _ => failure,
+    }
 }
 
 /// Ctrl-C or SIGTERM.
-async fn stop_requested() {
+pub(super) async fn stop_requested() {
     let terminated = async {
         match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
             Ok(mut signal) => {

@@ -20,6 +20,15 @@ pub(crate) struct Platform {
 
 impl Platform {
     pub(crate) async fn start() -> Self {
+        Self::with(agent).await
+    }
+
+    /// With an agent of an older version.
+    pub(crate) async fn older() -> Self {
+        Self::with(|_| old()).await
+    }
+
+    async fn with(agent: impl FnOnce(String) -> Router) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join(".brickwork")).expect("a folder in it");
         let tcp = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -53,10 +62,7 @@ fn agent(admin_url: String) -> Router {
         .route("/v1/events", get(events))
         .route("/v1/scale", post(scale))
         .route("/v1/roll", post(roll))
-        .route(
-            "/v1/kill",
-            post(|| async { Json(json!({ "instance": "order/1", "pid": 4_000_021, "signal": "KILL" })) }),
-        )
+        .route("/v1/kill", post(kill))
         .route(
             "/v1/env",
             get(|| async { Json(json!({ "dir": "/", "env": { "BRICK_NAME": "order" } })) }),
@@ -75,10 +81,27 @@ async fn token(State(admin_url): State<String>) -> Json<Value> {
 
 async fn scale(Json(wish): Json<Value>) -> Result<Json<Value>, Problem> {
     if wish["brick"] == "nobody" {
-        let detail = "there is no brick `nobody`; there are order, payment";
+        let detail = "there is no brick `nobody`; bricks: order, payment";
         return Err(Problem::not_found("unknown", detail));
     }
     Ok(Json(json!({ "changes": [format!("asked for {wish}")] })))
+}
+
+async fn kill(Json(wish): Json<Value>) -> Result<Json<Value>, Problem> {
+    if wish["instance"] == "ordr/1" {
+        let detail = "there is no running instance `ordr/1`; did you mean \"order/1\"?";
+        return Err(Problem::not_found("unknown", detail));
+    }
+    Ok(Json(
+        json!({ "instance": "order/1", "pid": 4_000_021, "signal": "KILL" }),
+    ))
+}
+
+/// An agent that knows nothing but how it is, as an older one.
+fn old() -> Router {
+    Router::new()
+        .route("/v1/status", get(|| async { Json(status()) }))
+        .fallback(|| async { Problem::not_found("no_such_call", "the agent's socket has no such call") })
 }
 
 async fn roll(Json(wish): Json<Value>) -> Result<Json<Value>, Problem> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use brick_core::BrickName;
-use brick_model::Model;
+use brick_model::{Model, nearest};
 use tokio::sync::broadcast;
 
 use super::Shared;
@@ -204,6 +204,7 @@ impl Handle {
         })?;
         let fleet = self.shared.fleet.lock().await;
         let slots: Vec<String> = fleet.slots().iter().map(ToString::to_string).collect();
+        let slots = slots.iter().map(String::as_str);
         let unknown = |why: String| Error::Unknown {
             what: "running instance",
             name: kill.instance.clone(),
@@ -211,7 +212,7 @@ impl Handle {
         };
         let slot = fleet
             .find(&kill.instance)
-            .ok_or_else(|| unknown(format!("there are {}", slots.join(", "))))?;
+            .ok_or_else(|| unknown(nearest::hint(&kill.instance, "instances", slots)))?;
         let pid = fleet.signal(&slot, signal).await;
         Ok(Killed {
             pid: pid.ok_or_else(|| unknown("it has no process just now".to_owned()))?,

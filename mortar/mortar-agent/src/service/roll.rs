@@ -48,9 +48,12 @@ impl Handle {
             });
         }
         let msg = format!(
-            "{} rolls: {} instance(s), one after the other",
+            "{} rolls: {}",
             roll.brick,
-            specs.len()
+            match specs.len() {
+                1 => "1 instance".to_owned(),
+                all => format!("{all} instances, one after the other"),
+            }
         );
         shared.tell(EventKind::RollStarted, &of, msg);
         let mut replaced = Vec::new();

@@ -195,7 +195,7 @@ async fn a_system_comes_up_heals_scales_and_goes_down_without_a_trace() {
     handle.scale(scale("order", 1)).await.unwrap();
     assert_eq!(handle.ps().len(), 5);
     let error = handle.scale(scale("ordr", 1)).await.unwrap_err();
-    assert!(error.to_string().contains("there are order, product"), "{error}");
+    assert!(error.to_string().contains("did you mean \"order\"?"), "{error}");
 
     trigger.drain();
     run.await.unwrap().unwrap();

@@ -11,6 +11,7 @@ use rustix::process::{Resource, getrlimit};
 use serde_json::Value;
 
 use super::Finding;
+use crate::output::count;
 
 /// Less room than this for data and logs is wrong.
 const DISK_BYTES_MIN: u64 = 200 << 20;
@@ -33,11 +34,11 @@ pub(super) fn manifest(dir: &Path) -> (Option<Model>, Vec<Finding>) {
     match Model::load(&path) {
         Ok(loaded) => {
             let (name, bricks) = (&loaded.model.system.name, loaded.model.bricks.len());
-            let found = format!("{name} with {bricks} bricks is valid");
+            let found = format!("{name} with {} is valid", count(bricks, "brick"));
             (Some(loaded.model), vec![Finding::ok(CHECK, found)])
         }
         Err(invalid) => {
-            let found = format!("brick.toml has {} error(s)", invalid.errors().len());
+            let found = format!("brick.toml has {}", count(invalid.errors().len(), "error"));
             let fix = "brick check shows each with its place and the nearest valid name";
             (None, vec![Finding::wrong(CHECK, found, fix)])
         }

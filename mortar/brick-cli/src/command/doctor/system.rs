@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::Finding;
 use crate::agent::{Admin, Agent};
 use crate::command::ps::text;
+use crate::output::count;
 
 /// The agent's status, where one answers.
 pub(super) async fn status(agent: &Agent) -> Option<Value> {
@@ -80,7 +81,8 @@ fn instances(ps: &[Value]) -> Vec<Finding> {
         }
         let restarts = row["restarts"].as_u64().unwrap_or(0);
         if restarts > 0 && state == "ready" {
-            let found = format!("{name} is ready, and was started again {restarts} time(s)");
+            let times = count(restarts as usize, "time");
+            let found = format!("{name} is ready, and was started again {times}");
             findings.push(Finding::note(
                 CHECK,
                 found,
@@ -174,7 +176,7 @@ async fn leases(admin: &Admin, ps: &[Value]) -> Vec<Finding> {
     if findings.is_empty() {
         findings.push(Finding::ok(
             CHECK,
-            format!("{} instances are registered", items.len()),
+            format!("{} registered", count(items.len(), "instance")),
         ));
     }
     findings

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::command::ps::text;
-use crate::output::{Output, Table, Tone, plain};
+use crate::output::{Output, Table, Tone, count, plain};
 
 /// What one operation of one service did in one trace.
 #[derive(Debug, Default, Clone, Copy, Serialize)]
@@ -137,10 +137,10 @@ fn self_ns((start, end): (u64, u64), mut children: Vec<(u64, u64)>) -> u64 {
 fn table(diff: &Diff, output: Output) -> String {
     let line = |name: &str, head: &Head| {
         format!(
-            "{name} {}  {:.1} ms  {} spans\n",
+            "{name} {}  {:.1} ms  {}\n",
             plain(&head.trace_id),
             head.duration_ms,
-            head.spans
+            count(head.spans, "span")
         )
     };
     let mut table = Table::new(&[

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::command::logs;
 use crate::command::ps::text;
-use crate::output::{Output, Tone, plain};
+use crate::output::{Output, Tone, count, plain};
 
 /// Width of the time line in characters.
 const BAR: usize = 32;
@@ -39,11 +39,11 @@ pub(super) fn draw(trace: &Value, output: Output) -> String {
         .filter_map(|span| span.value["service"].as_str())
         .collect();
     let mut out = format!(
-        "trace {}  {:.1} ms  {} spans  {} services\n\n",
+        "trace {}  {:.1} ms  {}  {}\n\n",
         plain(&text(&trace["trace_id"])),
         (end - begin) as f64 / 1e6,
-        spans.len(),
-        services.len()
+        count(spans.len(), "span"),
+        count(services.len(), "service")
     );
     let scale = Scale {
         begin,
@@ -54,7 +54,7 @@ pub(super) fn draw(trace: &Value, output: Output) -> String {
     }
     let logs: Vec<&Value> = trace["logs"].as_array().into_iter().flatten().collect();
     if !logs.is_empty() {
-        out.push_str(&format!("\n{} log lines\n", logs.len()));
+        out.push_str(&format!("\n{}\n", count(logs.len(), "log line")));
     }
     for record in logs {
         out.push_str(&logs::for_people(record, output));

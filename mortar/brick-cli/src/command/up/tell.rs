@@ -5,12 +5,13 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use mortar_agent::events::{Event, EventKind};
 
+use crate::failure::Failure;
 use crate::output::{Format, Output, Tone, line, plain};
 
 /// While it is not known how much there is to build.
-const WAITING: &str = "{spinner} {elapsed} {wide_msg}";
+const WAITING: &str = "{spinner} {elapsed_precise} {wide_msg}";
 /// Once it is.
-const COUNTING: &str = "{spinner} {elapsed} {bar:24} {pos}/{len} {wide_msg}";
+const COUNTING: &str = "{spinner} {elapsed_precise} {bar:24} {pos}/{len} {wide_msg}";
 
 /// Cargo's own counting, `Building [==>  ] 12/340: serde, tokio`: done, all, and what is being compiled.
 fn count(text: &str) -> Option<(u64, u64, &str)> {
@@ -24,6 +25,10 @@ fn count(text: &str) -> Option<(u64, u64, &str)> {
 pub(in crate::command) struct Teller {
     output: Output,
     building: Option<ProgressBar>,
+    /// Lines of the running build that were told.
+    told: usize,
+    /// The lines of a build that failed were told.
+    failed: bool,
 }
 
 impl Teller {
@@ -31,6 +36,8 @@ impl Teller {
         Self {
             output,
             building: None,
+            told: 0,
+            failed: false,
         }
     }
 
@@ -52,6 +59,18 @@ impl Teller {
         }
     }
 
+    /// A failure without the lines of its build, where they were told already.
+    pub(in crate::command) fn shorten(&self, failure: Failure) -> Failure {
+        let head = failure.message.split_once('\n');
+        match head.filter(|_| self.failed) {
+            Some((head, _)) => Failure {
+                message: head.to_owned(),
+                ..failure
+            },
+            None => failure,
+        }
+    }
+
     /// Takes the moving line away.
     pub(in crate::command) fn end(&mut self) {
         if let Some(bar) = self.building.take() {
@@ -60,6 +79,7 @@ impl Teller {
     }
 
     fn build(&mut self, command: &str) {
+        (self.told, self.failed) = (0, false);
         self.output.progress(&format!(
             "{} {}",
             self.output.err(Tone::Dim, "build   "),
@@ -75,11 +95,12 @@ impl Teller {
         }
     }
 
-    fn progress(&self, text: &str) {
+    fn progress(&mut self, text: &str) {
         let counted = count(text);
         let Some(bar) = &self.building else {
             // Without a terminal each thing that is built is told once, and the counting left out.
             if counted.is_none() {
+                self.told += 1;
                 self.output.progress(&format!("         {}", plain(text)));
             }
             return;
@@ -100,7 +121,7 @@ impl Teller {
         bar.set_message(plain(names));
     }
 
-    fn say(&self, event: &Event) {
+    fn say(&mut self, event: &Event) {
         let (label, tone) = label(event.kind);
         let who = event
             .instance
@@ -117,6 +138,11 @@ impl Teller {
             self.output.err(tone, &format!("{label:<8}")),
             plain(&event.msg)
         ));
+        let build = event.kind == EventKind::BuildFailed;
+        self.failed |= build;
+        if build && self.told >= event.lines.len() {
+            return;
+        }
         for text in &event.lines {
             self.output
                 .progress(&format!("         {}", self.output.err(Tone::Dim, &plain(text))));
