@@ -16,6 +16,9 @@ use crate::span::{EVENTS_MAX, SpanEvent, SpanRecord, SpanSink, Value, unix_ns_no
 
 mod fields;
 
+/// Target of events that belong to a span alone: they become span events from INFO on, and no log line is written.
+pub const SPAN_EVENT: &str = "span_event";
+
 use fields::{EventFields, SpanFields};
 
 /// Spans of INFO and above always count, whatever the filter says: it is about log lines alone.
@@ -54,18 +57,21 @@ pub(crate) fn end(span: &tracing::Span) {
 
 impl TelemetryLayer {
     fn is_logged(&self, metadata: &Metadata<'_>) -> bool {
-        self.filter.would_enable(metadata.target(), metadata.level())
+        metadata.target() != SPAN_EVENT && self.filter.would_enable(metadata.target(), metadata.level())
+    }
+
+    fn counts(&self, metadata: &Metadata<'_>) -> bool {
+        if metadata.is_span() {
+            *metadata.level() <= Level::INFO
+        } else {
+            is_noted(metadata) || self.is_logged(metadata)
+        }
     }
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TelemetryLayer {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> tracing::subscriber::Interest {
-        let counts = if metadata.is_span() {
-            *metadata.level() <= Level::INFO
-        } else {
-            *metadata.level() <= Level::WARN || self.is_logged(metadata)
-        };
-        if counts {
+        if self.counts(metadata) {
             tracing::subscriber::Interest::always()
         } else {
             tracing::subscriber::Interest::never()
@@ -73,11 +79,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TelemetryLayer {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        if metadata.is_span() {
-            *metadata.level() <= Level::INFO
-        } else {
-            *metadata.level() <= Level::WARN || self.is_logged(metadata)
-        }
+        self.counts(metadata)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
@@ -130,7 +132,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TelemetryLayer {
         let mut found = None;
         if let Some(span) = &span {
             // Read before the span is locked: a field's `Debug` may itself tell something.
-            let noted = (*metadata.level() <= Level::WARN).then(|| span_event(event));
+            let noted = is_noted(metadata).then(|| span_event(event));
             if let Some(open) = span.extensions_mut().get_mut::<Open>() {
                 found = Some((open.context, open.suite.clone()));
                 if let Some(noted) = noted {
@@ -194,14 +196,21 @@ fn made_by(record: &SpanRecord) -> Option<Arc<str>> {
     record.attribute(SYNTHETIC)?.as_str().map(Arc::from)
 }
 
+/// Whether an event becomes one of its span.
+fn is_noted(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::WARN || (metadata.target() == SPAN_EVENT && *metadata.level() <= Level::INFO)
+}
+
 fn span_event(event: &Event<'_>) -> SpanEvent {
     let mut fields = EventFields::default();
     event.record(&mut fields);
-    let level = match *event.metadata().level() {
-        Level::ERROR => "error",
-        _ => "warn",
-    };
-    fields.attributes.push((Cow::Borrowed("level"), level.into()));
+    if event.metadata().target() != SPAN_EVENT {
+        let level = match *event.metadata().level() {
+            Level::ERROR => "error",
+            _ => "warn",
+        };
+        fields.attributes.push((Cow::Borrowed("level"), level.into()));
+    }
     SpanEvent {
         time_unix_ns: unix_ns_now(),
         name: fields.message.into(),

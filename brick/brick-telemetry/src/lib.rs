@@ -36,6 +36,7 @@ pub mod span;
 mod telemetry;
 
 pub use export::Exporter;
+pub use layer::SPAN_EVENT;
 pub use options::{Error, Identity, LogTarget, Options};
 pub use span::SpanSink;
 pub use telemetry::Telemetry;
