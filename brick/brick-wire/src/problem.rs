@@ -1,8 +1,10 @@
 //! Problem details (RFC 9457) with a stable `code` and the `trace_id`, as every API of the system answers errors.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,9 @@ pub struct Problem {
     /// Trace in which it happened, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
+    /// Seconds after which it makes sense to try again; sent as `Retry-After`, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
 }
 
 fn about_blank() -> Box<str> {
@@ -43,6 +48,7 @@ impl Problem {
             detail: detail.into(),
             code: code.to_owned(),
             trace_id: None,
+            retry_after_s: None,
         }
     }
 
@@ -97,6 +103,14 @@ impl Problem {
         self
     }
 
+    /// Says when to try again; parts of a second count as a whole one.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.retry_after_s = Some(whole.max(1));
+        self
+    }
+
     /// What a person reads in one line: detail, else title.
     pub fn summary(&self) -> &str {
         if self.detail.is_empty() {
@@ -122,10 +136,13 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after_s.map(HeaderValue::from);
         let mut response = (status, Json(self)).into_response();
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(wait) = retry_after {
+            headers.insert(RETRY_AFTER, wait);
+        }
         response
     }
 }
