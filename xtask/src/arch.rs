@@ -19,7 +19,7 @@ const ORDER: [&[&str]; 8] = [
     &["brick-bus", "brick-model"],
     &["brick-telemetry"],
     &["brick-state", "brick-discovery", "brick-auth"],
-    &["brick-config"],
+    &["brick-config", "brick-resilience"],
     &["brick-http"],
     &["brickwork"],
 ];

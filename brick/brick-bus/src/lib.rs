@@ -6,11 +6,17 @@
 
 pub mod change;
 pub mod client;
+pub mod fault;
+pub mod limits;
+pub mod report;
 pub mod resource;
 pub mod watch;
 
 pub use client::{Options, Service, Token};
+pub use fault::Faults;
+pub use limits::{Limits, Serve};
+pub use report::{EdgeReport, Report};
 pub use resource::{
-    Ack, Change, Cursor, Endpoint, Endpoints, Limits, Resource, Route, RouteAuth, RouteTable, TrustBundle,
+    Ack, Change, Cursor, Endpoint, Endpoints, Resource, Route, RouteAuth, RouteTable, TrustBundle,
 };
 pub use watch::{Publisher, Source, State, Stats, Watch};

@@ -136,13 +136,6 @@ pub enum RouteAuth {
     Jwt,
 }
 
-/// Value of `limits/<caller>-><callee>`: how the caller treats the callee.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Time limit of one call in milliseconds.
-    pub timeout_ms: u64,
-}
-
 /// Value of `trust/bundle`: whose signatures count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrustBundle {

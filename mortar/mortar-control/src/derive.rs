@@ -20,9 +20,7 @@ pub(crate) fn resources(state: &State, trust: &TrustBundle) -> Result<BTreeMap<S
         all.insert("routes/edge".to_owned(), value(&routes(model))?);
         for link in model.links() {
             let timeout = model.timeout(link.caller.as_str(), link.callee.as_str());
-            let limits = Limits {
-                timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
-            };
+            let limits = Limits::new(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
             all.insert(
                 format!("limits/{}->{}", link.caller, link.callee),
                 value(&limits)?,

@@ -50,10 +50,10 @@ impl Scope {
         };
         let own = |name: &str| self.brick.as_deref() == Some(name);
         match kind {
-            "config" => own(rest),
+            "config" | "serve" => own(rest),
             "endpoints" => self.calls_all || own("gateway") || self.calls.iter().any(|callee| callee == rest),
-            "limits" => match rest.split_once("->") {
-                Some(("edge", _)) => own("gateway"),
+            "limits" | "faults" => match rest.split_once("->") {
+                Some(("edge" | "route", _)) => own("gateway"),
                 Some((caller, _)) => own(caller),
                 None => false,
             },
@@ -127,12 +127,16 @@ mod tests {
             &[
                 "config/order",
                 "limits/order->payment",
+                "faults/order->payment",
+                "serve/order",
                 "endpoints/payment",
                 "trust/bundle",
             ],
             &[
                 "config/payment",
                 "limits/edge->order",
+                "faults/route->orders",
+                "serve/payment",
                 "endpoints/customer",
                 "routes/edge",
                 "other",
@@ -145,6 +149,8 @@ mod tests {
             &[
                 "routes/edge",
                 "limits/edge->order",
+                "faults/edge->order",
+                "faults/route->orders",
                 "endpoints/order",
                 "trust/bundle",
             ],
