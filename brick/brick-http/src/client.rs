@@ -1,46 +1,42 @@
 //! The client of a brick: call another by its name.
 //!
-//! Each call picks an instance by the callee's balancer, has a time limit (the manifest's for this edge, from
-//! `limits/<caller>-><callee>`, unless the call says otherwise), carries the context of the request that is being
-//! answered, and becomes a span and a metric. A call whose connection could not be made was not sent: it goes to
-//! another instance, twice at most.
+//! Each call passes its edge (breaker, bulkhead, rate; [`brick_resilience`]), picks an instance by the callee's balancer,
+//! has a time limit (the manifest's for this edge, from `limits/<caller>-><callee>`, unless the call says otherwise; less
+//! where whoever asked waits less long), carries the context of the request that is being answered, and becomes a span
+//! and a metric. It is tried again as the edge's policy says: a connection that could not be made at another instance,
+//! a passing failure of what may be repeated within the budget.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use brick_auth::OwnToken;
-use brick_bus::{Limits, Watch};
+use brick_bus::Watch;
 use brick_discovery::Balancer;
+use brick_resilience::{Edges, Followed};
 use brick_telemetry::Telemetry;
 use brick_telemetry::metrics::HistogramFamily;
-use bytes::Bytes;
-use http::Method;
-use http_body_util::Full;
-use hyper_util::client::legacy::Client as Pool;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use http::{HeaderValue, Method, Uri};
 use parking_lot::Mutex;
-use serde::Deserialize as _;
 
+mod attempt;
 mod call;
+mod fallback;
+mod pool;
 mod send;
+mod stale;
 
-pub use call::{Answer, Call, path_segment};
+pub use call::{Answer, Call, FallbackKind, path_segment};
+
+use pool::Pool;
+use stale::Stale;
 
 /// Time limit of a call where neither the manifest nor the call says one.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest answer taken, in bytes, unless the call says otherwise.
 pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Instances that a call is tried on when connections cannot be made.
-pub const INSTANCES_MAX: usize = 3;
-
-const CONNECT_LIMIT: Duration = Duration::from_secs(1);
-const IDLE_LIMIT: Duration = Duration::from_secs(20);
-const IDLE_MAX: usize = 32;
-
 /// How a brick calls others.
 #[derive(Debug, Clone)]
 pub struct ClientsOptions {
@@ -63,7 +59,8 @@ pub struct Clients {
 #[derive(Debug)]
 struct Shared {
     options: ClientsOptions,
-    pool: Pool<HttpConnector, Full<Bytes>>,
+    pool: Pool,
+    edges: Edges,
     durations: HistogramFamily,
     targets: Mutex<BTreeMap<String, Arc<Target>>>,
 }
@@ -79,29 +76,32 @@ pub struct Client {
 struct Target {
     name: String,
     place: Place,
-    /// Revision of the limits that were acknowledged last.
-    limits_seen: AtomicU64,
+    followed: Arc<Followed>,
+    stale: Stale,
 }
 
 #[derive(Debug)]
 enum Place {
     /// A brick of this system.
     Brick(Balancer),
-    /// Somewhere else: base URL without a slash at its end.
-    External(String),
+    /// Somewhere else.
+    External(Outside),
+}
+
+/// A service outside of the system, as its URL says.
+#[derive(Debug)]
+struct Outside {
+    place: pool::Place,
+    host: HeaderValue,
+    /// What every path begins with, without a slash at its end.
+    prefix: String,
+    /// Why the URL cannot be used.
+    invalid: Option<String>,
 }
 
 impl Clients {
     /// Clients with these options.
     pub fn new(options: ClientsOptions) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_LIMIT));
-        let pool = Pool::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_LIMIT)
-            .pool_max_idle_per_host(IDLE_MAX)
-            .build(connector);
         let durations = options.telemetry.metrics().timer_with(
             "http_client_request_duration_seconds",
             "time until the whole answer of a call was there",
@@ -112,47 +112,102 @@ impl Clients {
                 "synthetic",
             ],
         );
-        Self {
-            shared: Arc::new(Shared {
-                options,
-                pool,
-                durations,
-                targets: Mutex::default(),
-            }),
-        }
+        let metrics = options.telemetry.metrics();
+        let edges = Edges::new(&options.brick, options.watch.clone(), TIMEOUT, metrics);
+        let shared = Arc::new(Shared {
+            pool: Pool::default(),
+            edges,
+            durations,
+            targets: Mutex::default(),
+            options,
+        });
+        let weak = Arc::downgrade(&shared);
+        let metrics = shared.options.telemetry.metrics();
+        metrics.collect(move |out| {
+            let Some(shared) = weak.upgrade() else { return };
+            let targets = shared.targets.lock();
+            let dropped = targets
+                .values()
+                .map(|target| target.stale.dropped.load(Ordering::Relaxed));
+            let dropped: u64 = dropped.sum();
+            let help = "answers that are no longer kept for the fallback stale";
+            out.counter("brick_client_stale_dropped_total", help, dropped as f64);
+        });
+        Self { shared }
+    }
+
+    /// The edges to all callees, for who tells control of them.
+    pub fn edges(&self) -> &Edges {
+        &self.shared.edges
     }
 
     /// The client of a brick; clients of one brick share what they learn of its instances.
     pub fn client(&self, brick: &str) -> Client {
-        let mut targets = self.shared.targets.lock();
-        let target = targets.entry(brick.to_owned()).or_insert_with(|| {
-            let balancer = Balancer::new(self.shared.options.watch.clone(), brick);
-            Arc::new(Target::new(brick, Place::Brick(balancer)))
-        });
-        self.with(Arc::clone(target))
+        Client {
+            target: self.shared.target(brick),
+            shared: Arc::clone(&self.shared),
+        }
     }
 
     /// The client of a service outside of the system, at a base URL (`http://` alone for now). Neither the platform
     /// identity nor the user's token nor `brick.*` baggage goes there.
     pub fn external(&self, name: &str, url: &str) -> Client {
-        let base = url.trim_end_matches('/').to_owned();
-        self.with(Arc::new(Target::new(name, Place::External(base))))
-    }
-
-    fn with(&self, target: Arc<Target>) -> Client {
+        let place = Place::External(Outside::new(url));
         Client {
+            target: Arc::new(Target::new(name, place, self.shared.edges.edge(name))),
             shared: Arc::clone(&self.shared),
-            target,
+        }
+    }
+}
+
+impl Shared {
+    fn target(&self, brick: &str) -> Arc<Target> {
+        let mut targets = self.targets.lock();
+        let target = targets.entry(brick.to_owned()).or_insert_with(|| {
+            let balancer = Balancer::new(self.options.watch.clone(), brick);
+            Arc::new(Target::new(brick, Place::Brick(balancer), self.edges.edge(brick)))
+        });
+        Arc::clone(target)
+    }
+}
+
+impl Outside {
+    fn new(url: &str) -> Self {
+        let base = url.trim_end_matches('/');
+        let parsed = base.parse::<Uri>().map_err(|error| format!("\"{url}\": {error}"));
+        let checked = parsed.and_then(|uri| match (uri.scheme_str(), uri.authority()) {
+            (Some("http"), Some(authority)) => {
+                let port = authority.port_u16().unwrap_or(80);
+                let host = HeaderValue::try_from(authority.as_str()).map_err(|error| error.to_string())?;
+                let prefix = uri.path().trim_end_matches('/').to_owned();
+                let place = format!("{}:{port}", authority.host());
+                Ok((place, host, prefix))
+            }
+            _ => Err(format!("\"{url}\": expected a URL that starts with http://")),
+        });
+        let (invalid, (place, host, prefix)) = match checked {
+            Ok(parts) => (None, parts),
+            Err(reason) => (
+                Some(reason),
+                (String::new(), HeaderValue::from_static("invalid"), String::new()),
+            ),
+        };
+        Self {
+            place: pool::Place::Host(place.into()),
+            host,
+            prefix,
+            invalid,
         }
     }
 }
 
 impl Target {
-    fn new(name: &str, place: Place) -> Self {
+    fn new(name: &str, place: Place, followed: Arc<Followed>) -> Self {
         Self {
             name: name.to_owned(),
             place,
-            limits_seen: AtomicU64::new(0),
+            followed,
+            stale: Stale::default(),
         }
     }
 
@@ -206,25 +261,12 @@ impl Client {
         }
     }
 
-    /// The time limit of a call that says none: the manifest's for this edge, else [`TIMEOUT`]. A revision that is
-    /// used for the first time is acknowledged.
-    fn timeout(&self) -> Duration {
-        let options = &self.shared.options;
-        let name = format!("limits/{}->{}", options.brick, self.target.name);
-        let Some(resource) = options.watch.get(&name) else {
-            return TIMEOUT;
-        };
-        let limits = Limits::deserialize(&resource.value)
-            .map_err(|error| error.to_string())
-            .and_then(|limits| match limits.timeout_ms {
-                0 => Err("timeout_ms: expected more than 0".to_owned()),
-                ms => Ok(Duration::from_millis(ms)),
-            });
-        if self.target.limits_seen.swap(resource.revision, Ordering::Relaxed) != resource.revision {
-            let refused = limits.as_ref().err().cloned();
-            options.watch.acknowledge(&name, resource.revision, refused);
+    /// The client of another brick with the same pool and edges.
+    fn sibling(&self, brick: &str) -> Self {
+        Self {
+            target: self.shared.target(brick),
+            shared: Arc::clone(&self.shared),
         }
-        limits.unwrap_or(TIMEOUT)
     }
 }
 

@@ -8,8 +8,10 @@ use std::future::Future;
 use std::panic::Location;
 use std::sync::Arc;
 
+use brick_resilience::shed::Criticality;
 use brick_telemetry::context::{self as trace, Baggage, SYNTHETIC, TraceState};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tracing::instrument::WithSubscriber as _;
 use tracing::{Instrument as _, Span};
 
@@ -19,6 +21,8 @@ pub struct Context {
     baggage: Baggage,
     user_token: Option<Arc<str>>,
     trace_state: Option<TraceState>,
+    deadline: Option<Instant>,
+    criticality: Criticality,
 }
 
 tokio::task_local! {
@@ -30,6 +34,8 @@ impl fmt::Debug for Context {
         f.debug_struct("Context")
             .field("baggage", &self.baggage)
             .field("trace_state", &self.trace_state)
+            .field("deadline", &self.deadline)
+            .field("criticality", &self.criticality)
             .field("user_token", &self.user_token.as_ref().map(|_| "[redacted]"))
             .finish()
     }
@@ -59,6 +65,28 @@ impl Context {
         Self { trace_state, ..self }
     }
 
+    /// To be over by then: whoever asked waits no longer.
+    #[must_use]
+    pub fn with_deadline(self, deadline: Option<Instant>) -> Self {
+        Self { deadline, ..self }
+    }
+
+    /// Of this class when there is more to do than can be done.
+    #[must_use]
+    pub fn with_criticality(self, criticality: Criticality) -> Self {
+        Self { criticality, ..self }
+    }
+
+    /// When whoever asked stops waiting.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// How much the request matters.
+    pub fn criticality(&self) -> Criticality {
+        self.criticality
+    }
+
     /// The baggage.
     pub fn baggage(&self) -> &Baggage {
         &self.baggage
@@ -78,6 +106,11 @@ impl Context {
     pub fn user_token(&self) -> Option<&Arc<str>> {
         self.user_token.as_ref()
     }
+}
+
+/// Something of the context of this task, without a copy of all of it.
+pub(crate) fn with<T>(read: impl FnOnce(&Context) -> T) -> Option<T> {
+    CURRENT.try_with(read).ok()
 }
 
 /// The context of this task; empty outside of a request.

@@ -35,9 +35,10 @@ pub mod server;
 mod tests;
 
 pub use access::Access;
+pub use brick_resilience::shed::Criticality;
 pub use brick_wire::Problem;
 pub use caller::Caller;
-pub use client::{Answer, Call, Client, Clients, ClientsOptions, path_segment};
+pub use client::{Answer, Call, Client, Clients, ClientsOptions, FallbackKind, path_segment};
 pub use context::spawn;
 pub use error::Error;
 pub use extract::{Json, Path, Query};

@@ -13,6 +13,7 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
 use axum::response::{IntoResponse, Response};
 use brick_auth::Verifier;
 use brick_core::{Drain, drain};
+use brick_resilience::Edges;
 use brick_telemetry::Telemetry;
 use brick_telemetry::metrics::HistogramFamily;
 use hyper::body::Incoming;
@@ -24,13 +25,17 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
+use bear::Bearing;
+
 use crate::access::Guard;
 use crate::{Access, Problem};
 
+mod bear;
 mod host;
 mod observe;
 
-pub(crate) use observe::{Mark, flag, method_name, remote_parent};
+pub(crate) use bear::{Asked, CRITICALITY, TIMEOUT_MS};
+pub(crate) use observe::{Mark, decimal, flag, method_name, remote_parent};
 
 /// Largest request body in bytes, unless the options say otherwise.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -60,6 +65,9 @@ pub struct ServerOptions {
     pub untraced: Vec<String>,
     /// Which `Host` headers are taken.
     pub hosts: Hosts,
+    /// The brick's edges, where it has some: through them the server hears how much it is to serve at once
+    /// (`serve/<brick>`), and counts what it turns away.
+    pub edges: Option<Edges>,
     /// How long the server still takes connections after it said that it is unready.
     pub drain_wait: Duration,
 }
@@ -86,6 +94,7 @@ struct Shared {
     options: ServerOptions,
     guard: Guard,
     durations: HistogramFamily,
+    bearing: Option<Bearing>,
 }
 
 impl ServerOptions {
@@ -99,6 +108,7 @@ impl ServerOptions {
             trace: true,
             untraced: Vec::new(),
             hosts: Hosts::Loopback,
+            edges: None,
             drain_wait: Duration::from_millis(100),
         }
     }
@@ -118,11 +128,14 @@ impl Server {
             ],
         );
         let guard = Guard::new(options.verifier.clone(), &options.brick);
+        let bearing = options.edges.clone();
+        let bearing = bearing.map(|edges| Bearing::new(&options.brick, edges));
         Self {
             shared: Arc::new(Shared {
                 options,
                 guard,
                 durations,
+                bearing,
             }),
         }
     }

@@ -91,8 +91,12 @@ impl System {
         self.put(&format!("endpoints/{brick}"), value);
     }
 
+    pub(crate) fn limits(&self, from: &str, to: &str, value: Value) {
+        self.put(&format!("limits/{from}->{to}"), value);
+    }
+
     pub(crate) fn limit(&self, from: &str, to: &str, timeout_ms: u64) {
-        let value = serde_json::to_value(Limits { timeout_ms }).unwrap();
+        let value = serde_json::to_value(Limits::new(timeout_ms)).unwrap();
         self.put(&format!("limits/{from}->{to}"), value);
     }
 
@@ -143,6 +147,7 @@ impl System {
         });
         let mut options = ServerOptions::new(telemetry.clone(), Verifier::new(watch), name);
         options.drain_wait = Duration::ZERO;
+        options.edges = Some(clients.edges().clone());
         Brick {
             name,
             telemetry,

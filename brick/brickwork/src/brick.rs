@@ -9,6 +9,7 @@ use brick_bus::{Source, Watch};
 use brick_config::{Config, Sources};
 use brick_core::{Drain, Trigger, drain};
 use brick_http::{Access, Client, Clients, ClientsOptions, Server, ServerOptions};
+use brick_resilience::report;
 use brick_state::{Database, Migration, Sessions};
 use brick_telemetry::{LogTarget, Telemetry, health, metrics};
 use parking_lot::Mutex;
@@ -187,6 +188,14 @@ impl Brick {
             telemetry: telemetry.clone(),
             brick: contract.brick.to_string(),
         });
+        if let Some(control_url) = &contract.control_url {
+            let told = report::Options {
+                control_url: control_url.clone(),
+                own_token: own_token.clone(),
+                incarnation: contract.incarnation,
+            };
+            tasks.spawn(report::run(told, clients.edges().clone(), ending.clone()));
+        }
         Self(Arc::new(Inner {
             contract,
             vars,
@@ -361,6 +370,7 @@ impl Brick {
         let (telemetry, verifier) = (inner.telemetry.clone(), inner.verifier.clone());
         let server = Server::new(ServerOptions {
             body_bytes_max: inner.body_bytes_max,
+            edges: Some(inner.clients.edges().clone()),
             ..ServerOptions::new(telemetry, verifier, inner.contract.brick.as_str())
         });
         self.health().set_ready(true);
@@ -402,6 +412,8 @@ fn bus_options(contract: &Contract, control_url: &str, own_token: OwnToken) -> b
         resources: vec![
             format!("config/{brick}"),
             format!("limits/{brick}->*"),
+            format!("faults/{brick}->*"),
+            format!("serve/{brick}"),
             "endpoints/*".to_owned(),
             TRUST_BUNDLE.to_owned(),
         ],

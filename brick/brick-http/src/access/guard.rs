@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::Rule;
 use crate::context::{self, Context};
-use crate::server::{Mark, remote_parent};
+use crate::server::{Asked, Mark, remote_parent};
 use crate::{Caller, Problem};
 
 /// What a group's layer needs.
@@ -130,8 +130,11 @@ pub(crate) async fn check(State(guard): State<Guard>, mut request: Request, next
             mark.set();
         }
     }
+    let asked = request.extensions().get::<Asked>().copied().unwrap_or_default();
     let context = Context::new(baggage)
         .with_user_token(token)
+        .with_deadline(asked.deadline)
+        .with_criticality(asked.criticality)
         .with_trace_state(trace_state(request.headers()));
     request.extensions_mut().insert(caller);
     context::scope(context, next.run(request)).await

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use brick_resilience::shed::Criticality;
 use brick_wire::form;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -26,6 +27,9 @@ pub struct Call {
     pub(super) timeout: Option<Duration>,
     pub(super) bytes_max: usize,
     pub(super) forward_user: bool,
+    pub(super) criticality: Option<Criticality>,
+    /// False for a call that is itself another's fallback.
+    pub(super) may_fall_back: bool,
     pub(super) invalid: Option<String>,
 }
 
@@ -38,7 +42,20 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// Body, within the limit.
     pub body: Bytes,
+    /// What it is instead of the callee's answer, where the call failed and the manifest says what to answer then.
+    pub fallback: Option<FallbackKind>,
     pub(super) brick: String,
+}
+
+/// What was answered instead of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FallbackKind {
+    /// What the same GET gave last; the header `age` says how many seconds ago.
+    Stale,
+    /// The manifest's fixed answer.
+    Value,
+    /// Another brick's answer.
+    Brick,
 }
 
 impl Call {
@@ -55,6 +72,8 @@ impl Call {
             timeout: None,
             bytes_max: BODY_BYTES_MAX,
             forward_user: true,
+            criticality: None,
+            may_fall_back: true,
             invalid,
         }
     }
@@ -126,10 +145,35 @@ impl Call {
         self
     }
 
+    /// Says how much the call matters where the callee has more to do than it can; the present request's class unless
+    /// said.
+    pub fn criticality(mut self, class: Criticality) -> Self {
+        self.criticality = Some(class);
+        self
+    }
+
     /// Sets the largest answer taken, in bytes.
     pub fn bytes_max(mut self, bytes_max: usize) -> Self {
         self.bytes_max = bytes_max;
         self
+    }
+
+    /// The same call to another brick, as this one's fallback.
+    pub(super) fn again(&self, client: Client) -> Self {
+        Self {
+            client,
+            method: self.method.clone(),
+            path: self.path.clone(),
+            query: self.query.clone(),
+            headers: self.headers.clone(),
+            body: self.body.clone(),
+            timeout: None,
+            bytes_max: self.bytes_max,
+            forward_user: self.forward_user,
+            criticality: self.criticality,
+            may_fall_back: false,
+            invalid: None,
+        }
     }
 
     /// Sends it and reads a successful JSON answer; any other status is [`Error::Status`].

@@ -36,6 +36,9 @@ const QUEUE_MAX: u32 = 10_000;
 /// How long a request waits for its turn where nothing is shed.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// How much longer a request is worked on than whoever asked waits: the caller's own clock decides, not the race of two.
+const GRACE: Duration = Duration::from_millis(50);
+
 /// When whoever asked stops waiting, and how much it matters: for the request's context.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Asked {
@@ -199,7 +202,7 @@ pub(super) async fn serve(bearing: Option<&Bearing>, mut request: Request, next:
     let served = next.run(request);
     let response = match asked.deadline {
         None => served.await,
-        Some(deadline) => match tokio::time::timeout_at(deadline, served).await {
+        Some(deadline) => match tokio::time::timeout_at(deadline + GRACE, served).await {
             Ok(response) => response,
             Err(_) => turned_away(),
         },

@@ -23,7 +23,7 @@ use hyper::body::{Frame, SizeHint};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
-use super::Shared;
+use super::{Shared, bear};
 use crate::Problem;
 
 /// Names the trace of a request in its answer, for whoever looks at it with curl or a browser.
@@ -78,12 +78,16 @@ pub(super) async fn observe(State(shared): State<Arc<Shared>>, mut request: Requ
     };
     let span = observation.span.clone();
     let bytes_max = observation.shared.options.body_bytes_max;
+    let shared = Arc::clone(&observation.shared);
     let answered = async {
         let request = match limited(request, bytes_max) {
             Ok(request) => request,
             Err(problem) => return problem.into_response(),
         };
-        match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        match AssertUnwindSafe(bear::serve(shared.bearing.as_ref(), request, next))
+            .catch_unwind()
+            .await
+        {
             Ok(response) => response,
             Err(panic) => {
                 tracing::error!(panic = panic_text(&*panic), "a handler panicked");
@@ -362,7 +366,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// A status as text, without allocating.
-fn decimal(mut number: u16, digits: &mut [u8; 5]) -> &str {
+pub(crate) fn decimal(mut number: u16, digits: &mut [u8; 5]) -> &str {
     let mut at = digits.len();
     loop {
         at -= 1;
