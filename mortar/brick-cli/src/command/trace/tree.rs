@@ -174,6 +174,6 @@ mod tests {
         assert!(lines[2].starts_with("gateway POST /api/orders/**"), "{drawn}");
         assert!(lines[3].starts_with("  order POST /api/orders ✗"), "{drawn}");
         assert!(lines[4].starts_with("late x"), "{drawn}");
-        assert!(drawn.contains("1 log lines\n10:00:00.123 order/1"), "{drawn}");
+        assert!(drawn.contains("1 log line\n10:00:00.123 order/1"), "{drawn}");
     }
 }
