@@ -59,7 +59,7 @@ async fn a_failure_shows_request_answer_and_trace_and_ends_with_1() {
         "answer   200 OK",
         "An empty wall.",
         "`brick trace show ",
-        "1 of 1 suites failed",
+        "1 of 1 suite failed",
     ] {
         assert!(told.contains(expect), "{expect:?} is missing in\n{told}");
     }
