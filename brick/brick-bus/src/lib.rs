@@ -6,6 +6,7 @@
 
 pub mod change;
 pub mod client;
+pub mod edge;
 pub mod fault;
 pub mod limits;
 pub mod report;
@@ -13,10 +14,11 @@ pub mod resource;
 pub mod watch;
 
 pub use client::{Options, Service, Token};
+pub use edge::{Cert, CertFiles, EdgeSettings, EdgeTls};
 pub use fault::Faults;
 pub use limits::{Limits, Serve};
 pub use report::{EdgeReport, Report};
 pub use resource::{
-    Ack, Change, Cursor, Endpoint, Endpoints, Resource, Route, RouteAuth, RouteTable, TrustBundle,
+    Ack, Change, Cursor, Endpoint, Endpoints, Protocol, Resource, Route, RouteAuth, RouteTable, TrustBundle,
 };
 pub use watch::{Publisher, Source, State, Stats, Watch};

@@ -82,6 +82,27 @@ pub struct Endpoint {
     /// Whether its version runs beside the brick's base: then the slot is `payment@v2/1`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub concurrent: bool,
+    /// What it speaks.
+    #[serde(default, skip_serializing_if = "Protocol::is_usual")]
+    pub protocol: Protocol,
+}
+
+/// What an instance speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, by prior knowledge (RFC 9113 §3.3).
+    H2c,
+}
+
+impl Protocol {
+    /// Whether it is HTTP/1.1.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::Http1
+    }
 }
 
 impl Endpoint {

@@ -85,6 +85,7 @@ impl System {
                 addr: *addr,
                 weight: 100,
                 concurrent: false,
+                protocol: brick_bus::Protocol::default(),
             })
             .collect();
         let value = serde_json::to_value(Endpoints { instances }).unwrap();

@@ -23,7 +23,8 @@ pub use diagnostic::{Diagnostic, Invalid};
 pub use link::{LimitKey, Link};
 pub use load::{Expect, Load, Step};
 pub use model::{
-    Auth, Brick, Concurrent, Demo, Edge, Flag, Health, Limit, Model, Mortar, Route, System, Versions,
+    AccessLog, Auth, Brick, Concurrent, Demo, Edge, EdgeCert, EdgeTls, Flag, Health, Limit, Model, Mortar,
+    Protocol, Route, System, TlsVersion, Versions, WORKERS_MAX,
 };
 pub use parse::{Loaded, parse, parse_with_warnings};
 pub use pattern::Pattern;

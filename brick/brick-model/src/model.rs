@@ -5,7 +5,6 @@
 //! a whole; one that was deserialised was valid where it came from.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use brick_core::BrickName;
 use brick_core::duration::Span;
@@ -20,9 +19,11 @@ use crate::size::Bytes;
 use crate::suite::{Environment, Suite};
 
 mod demo;
+pub(crate) mod edge;
 mod version;
 
 pub use demo::Demo;
+pub use edge::{AccessLog, Edge, EdgeCert, EdgeTls, Protocol, TlsVersion, WORKERS_MAX};
 pub use version::{BASE, Concurrent, Versions};
 
 /// Newest manifest format that this version reads.
@@ -112,19 +113,6 @@ pub struct Telemetry {
     pub bytes_max: Bytes,
 }
 
-/// `[edge]`: the listener for public traffic.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Edge {
-    /// Address and port; port 0 takes a free one.
-    #[serde(default = "default_edge_listen")]
-    #[schemars(with = "String")]
-    pub listen: SocketAddr,
-    /// Who may pass a route that does not say so itself.
-    #[serde(default)]
-    pub auth: Auth,
-}
-
 /// Who may pass a route of the edge.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -187,6 +175,9 @@ pub struct Brick {
     /// OpenAPI document of its API, relative to `brick.toml`; `api/<brick>.openapi.json` unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openapi: Option<String>,
+    /// What it speaks.
+    #[serde(default)]
+    pub protocol: Protocol,
 }
 
 /// `brick.NAME.health`: how a brick's health is watched.
@@ -262,10 +253,6 @@ fn default_telemetry_bytes() -> Bytes {
     Bytes(48 << 20)
 }
 
-fn default_edge_listen() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 8080))
-}
-
 fn default_replicas() -> u32 {
     1
 }
@@ -324,15 +311,6 @@ impl Default for Telemetry {
     }
 }
 
-impl Default for Edge {
-    fn default() -> Self {
-        Self {
-            listen: default_edge_listen(),
-            auth: Auth::default(),
-        }
-    }
-}
-
 impl Default for Brick {
     fn default() -> Self {
         Self {
@@ -351,6 +329,7 @@ impl Default for Brick {
             env: BTreeMap::new(),
             stop_grace: default_stop_grace(),
             openapi: None,
+            protocol: Protocol::default(),
         }
     }
 }

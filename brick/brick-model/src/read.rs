@@ -17,6 +17,7 @@ use crate::nearest;
 mod brick;
 mod config;
 mod demo;
+mod edge;
 mod load;
 mod route;
 mod suite;

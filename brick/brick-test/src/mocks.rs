@@ -40,6 +40,7 @@ pub(crate) fn endpoints(brick: &str, revision: u64, addrs: &[SocketAddr]) -> Res
         addr: *addr,
         weight: 100,
         concurrent: false,
+        protocol: brickwork::bus::Protocol::default(),
     });
     Resource {
         name: format!("endpoints/{brick}"),

@@ -1,8 +1,10 @@
 //! What is published, derived from manifest and registry.
 
+mod edge;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use brick_bus::{Endpoint, Endpoints, Limits, Route, RouteAuth, RouteTable, TrustBundle};
+use brick_bus::{Endpoint, Endpoints, Limits, Protocol, Route, RouteAuth, RouteTable, TrustBundle};
 use brick_core::BrickName;
 use brick_model::{Auth, Model};
 use serde::Serialize;
@@ -18,6 +20,7 @@ pub(crate) fn resources(state: &State, trust: &TrustBundle) -> Result<BTreeMap<S
     all.insert(brick_auth::TRUST_BUNDLE.to_owned(), value(trust)?);
     if let Some(model) = &state.manifest {
         all.insert("routes/edge".to_owned(), value(&routes(model))?);
+        all.insert("edge/settings".to_owned(), value(&edge::settings(&model.edge))?);
         for link in model.links() {
             let timeout = model.timeout(link.caller.as_str(), link.callee.as_str());
             let limits = Limits::new(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
@@ -67,6 +70,7 @@ pub(crate) fn endpoints(state: &State, of: &BTreeSet<BrickName>) -> Result<BTree
                 addr: instance.addr,
                 weight: 100,
                 concurrent: instance.concurrent,
+                protocol: protocol(state, name),
             });
         }
     }
@@ -78,6 +82,15 @@ pub(crate) fn endpoints(state: &State, of: &BTreeSet<BrickName>) -> Result<BTree
         Ok((pool_name(brick), value(&Endpoints { instances })?))
     });
     named.collect()
+}
+
+/// What the instances of a brick speak.
+fn protocol(state: &State, brick: &BrickName) -> Protocol {
+    let brick = state.manifest.as_ref().and_then(|model| model.bricks.get(brick));
+    match brick.map(|brick| brick.protocol) {
+        Some(brick_model::Protocol::H2c) => Protocol::H2c,
+        Some(brick_model::Protocol::Http1) | None => Protocol::Http1,
+    }
 }
 
 /// Name of the resource that holds a brick's pool.

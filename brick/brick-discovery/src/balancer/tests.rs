@@ -19,6 +19,7 @@ fn endpoint(slot: u32, weight: u32) -> Endpoint {
         addr: ([127, 0, 0, 1], 7000 + slot as u16).into(),
         weight,
         concurrent: false,
+        protocol: brick_bus::Protocol::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use brick_core::BrickName;
 use brick_core::duration::Span;
 
-use super::{Item, Reader, Table, short};
+use super::{Item, Reader, Table, edge, short};
 use crate::command::{self, TARGET};
 use crate::diagnostic::Problem;
 use crate::load::template;
@@ -15,7 +15,7 @@ use crate::pattern::Pattern;
 
 mod version;
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "run",
     "build",
     "dir",
@@ -31,6 +31,7 @@ const KEYS: [&str; 15] = [
     "stop_grace",
     "external",
     "openapi",
+    "protocol",
 ];
 
 /// Most instances of a brick.
@@ -74,6 +75,11 @@ fn brick(reader: &mut Reader, item: &Item<'_>) -> Option<Brick> {
     }
     if let Some(item) = table.get("openapi") {
         brick.openapi = document(reader, &item);
+    }
+    if let Some(item) = table.get("protocol")
+        && let Some(protocol) = edge::protocol(reader, &item)
+    {
+        brick.protocol = protocol;
     }
     Some(brick)
 }

@@ -1,12 +1,10 @@
-//! The root of the manifest: `[system]`, `[mortar]` and `[edge]`, and which tables there are.
-
-use std::net::SocketAddr;
+//! The root of the manifest: `[system]` and `[mortar]`, and which tables there are.
 
 use brick_core::BrickName;
 use brick_core::duration::Span;
 
-use super::{Item, Reader, Table, brick, config, demo, load, route, suite};
-use crate::model::{Auth, Edge, FORMAT, Model, Mortar, System};
+use super::{Item, Reader, Table, brick, config, demo, edge, load, route, suite};
+use crate::model::{Edge, FORMAT, Model, Mortar, System};
 use crate::size::Bytes;
 
 const TABLES: [&str; 13] = [
@@ -60,7 +58,7 @@ pub(super) fn model(reader: &mut Reader, root: &Table<'_>) -> Model {
         mortar(reader, &item, &mut model.mortar);
     }
     if let Some(item) = root.get("edge") {
-        edge(reader, &item, &mut model.edge);
+        edge::edge(reader, &item, &mut model.edge);
     }
     match root.get("brick") {
         Some(item) => model.bricks = brick::all(reader, &item),
@@ -133,46 +131,5 @@ fn mortar(reader: &mut Reader, item: &Item<'_>, mortar: &mut Mortar) {
         && let Some(bytes) = reader.within(&item, Bytes(1 << 20)..=Bytes(64 << 30))
     {
         mortar.telemetry.bytes_max = bytes;
-    }
-}
-
-fn edge(reader: &mut Reader, item: &Item<'_>, edge: &mut Edge) {
-    let Some(table) = reader.table(item, &["listen", "auth"]) else {
-        return;
-    };
-    if let Some(item) = table.get("listen")
-        && let Some(text) = reader.text(&item)
-    {
-        match text.parse::<SocketAddr>() {
-            Ok(address) => edge.listen = address,
-            Err(_) => reader.bad_value(
-                &item,
-                format!(
-                    "expected an address and a port such as \"127.0.0.1:8080\", found \"{}\"",
-                    super::short(text)
-                ),
-            ),
-        }
-    }
-    if let Some(item) = table.get("auth")
-        && let Some(auth) = auth(reader, &item)
-    {
-        edge.auth = auth;
-    }
-}
-
-/// `"jwt"` or `"public"`.
-pub(super) fn auth(reader: &mut Reader, item: &Item<'_>) -> Option<Auth> {
-    match reader.text(item)? {
-        "jwt" => Some(Auth::Jwt),
-        "public" => Some(Auth::Public),
-        other => {
-            let why = format!(
-                "expected \"jwt\" or \"public\", found \"{}\"",
-                super::short(other)
-            );
-            reader.bad_value(item, why);
-            None
-        }
     }
 }

@@ -42,13 +42,17 @@ impl Scope {
     /// The rules of the bus: own configuration and limits, endpoints of what may be called, the trust bundle; the
     /// gateway also what the edge needs.
     pub(crate) fn sees(&self, name: &str) -> bool {
+        let own = |name: &str| self.brick.as_deref() == Some(name);
+        // Private keys are shown to nobody else, operators among them.
+        if name.starts_with("certs/") {
+            return own("gateway");
+        }
         if self.all || name == brick_auth::TRUST_BUNDLE {
             return true;
         }
         let Some((kind, rest)) = name.split_once('/') else {
             return false;
         };
-        let own = |name: &str| self.brick.as_deref() == Some(name);
         match kind {
             "config" | "serve" => own(rest),
             "endpoints" => self.calls_all || own("gateway") || self.calls.iter().any(|callee| callee == rest),
@@ -57,7 +61,7 @@ impl Scope {
                 Some((caller, _)) => own(caller),
                 None => false,
             },
-            "routes" => own("gateway"),
+            "routes" | "edge" => own("gateway"),
             _ => false,
         }
     }
