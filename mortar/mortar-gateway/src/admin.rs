@@ -9,7 +9,7 @@ use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use mortar_proxy::route::Error;
-use mortar_proxy::{Access, Answer, Gate, Passing, Route, Routes, Target, Verdict};
+use mortar_proxy::{Access, Answer, Gate, Passing, Route, Routes, Target, Transport, Verdict};
 
 use crate::{Options, cookie, token};
 
@@ -148,6 +148,7 @@ pub fn routes(options: &Options, control: SocketAddr, telemetry: SocketAddr) -> 
         target: Target::Fixed {
             name: Arc::from(name),
             addr,
+            transport: Transport::Http1,
         },
         target_name: name.into(),
         access,

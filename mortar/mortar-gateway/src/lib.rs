@@ -17,6 +17,7 @@ mod follow;
 mod listeners;
 mod options;
 mod service;
+mod settings;
 mod synthetic;
 mod token;
 

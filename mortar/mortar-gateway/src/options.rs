@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct Options {
     /// Where the edge listens, unless its listener is handed over.
     pub edge: SocketAddr,
+    /// Where the edge listens with TLS, unless its listener is handed over.
+    pub edge_tls: Option<SocketAddr>,
     /// Where console and platform APIs listen, unless their listener is handed over.
     pub admin: SocketAddr,
     /// Where the gateway's own `/info`, `/health` and `/metrics` are (`PORT`).
@@ -22,7 +24,7 @@ pub struct Options {
     pub telemetry_url: String,
     /// Unix socket on which the listeners are given to whoever asks; none gives them to nobody.
     pub handover_socket: Option<PathBuf>,
-    /// Open connections of each listener; further ones get 503.
+    /// Open connections of each listener, unless the bus says otherwise; further ones get 503.
     pub connections_max: usize,
     /// Time for a request's head to arrive.
     pub head_timeout_ms: u64,
@@ -43,6 +45,7 @@ impl Default for Options {
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Self {
             edge: loopback(8080),
+            edge_tls: None,
             admin: loopback(7700),
             own: loopback(0),
             control_url: String::new(),
@@ -82,6 +85,15 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A thread of the data plane does not start.
+    #[error("cannot start a worker of the edge")]
+    Thread(#[source] std::io::Error),
+    /// A thread of the data plane ended.
+    #[error(transparent)]
+    Worker(mortar_proxy::worker::Died),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] mortar_proxy::tls::Error),
     /// A URL is none of this machine.
     #[error("{name}: expected http://ADDRESS:PORT, found {found:?}")]
     Url {

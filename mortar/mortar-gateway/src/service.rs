@@ -10,9 +10,10 @@ use brick_auth::{OwnToken, Verifier};
 use brick_bus::Watch;
 use brick_core::Drain;
 use brick_telemetry::Telemetry;
-use brick_wire::handover::{self, Named};
-use mortar_proxy::framing::Limits;
-use mortar_proxy::{Bounds, Proxy, expose, listener};
+use brick_wire::handover;
+use mortar_proxy::listener::Door;
+use mortar_proxy::worker::{self, Socket, Worker};
+use mortar_proxy::{Proxy, Settings, expose, listener, tls};
 use tokio::net::UnixListener;
 
 use crate::admin::{self, AdminGate};
@@ -20,12 +21,14 @@ use crate::edge::EdgeGate;
 use crate::follow::follow;
 use crate::listeners::{self, Listeners};
 use crate::options::{Error, Options, address};
+use crate::settings;
 
 /// A gateway that is bound and not running yet.
 #[derive(Debug)]
 pub struct Service {
     options: Options,
-    edge: TcpListener,
+    edge: Vec<TcpListener>,
+    edge_tls: Vec<TcpListener>,
     admin: TcpListener,
     own: TcpListener,
     watch: Watch,
@@ -45,6 +48,7 @@ pub struct Handle {
 #[derive(Debug)]
 struct Addresses {
     edge: SocketAddr,
+    edge_tls: Option<SocketAddr>,
     admin: SocketAddr,
     own: SocketAddr,
 }
@@ -53,6 +57,11 @@ impl Handle {
     /// The edge's address.
     pub fn edge(&self) -> SocketAddr {
         self.inner.edge
+    }
+
+    /// The edge's address with TLS, where it has one.
+    pub fn edge_tls(&self) -> Option<SocketAddr> {
+        self.inner.edge_tls
     }
 
     /// The admin listener's address.
@@ -78,7 +87,12 @@ impl Service {
     ) -> Result<(Self, Handle), Error> {
         let control = address("control-url", &options.control_url)?;
         let telemetry_addr = address("telemetry-url", &options.telemetry_url)?;
-        let edge = listeners::ready("edge", listeners.edge, options.edge)?;
+        let edge = listeners::all_ready("edge", listeners.edge, options.edge)?;
+        let edge_tls = match (listeners.edge_tls, options.edge_tls) {
+            (given, Some(addr)) => listeners::all_ready("edge-tls", given, addr)?,
+            (given, None) if given.is_empty() => given,
+            (given, None) => listeners::all_ready("edge-tls", given, options.edge)?,
+        };
         let admin = listeners::ready("admin", listeners.admin, options.admin)?;
         let own = listeners::ready("own", listeners.own, options.own)?;
         let addr = |name, listener: &TcpListener| {
@@ -86,13 +100,15 @@ impl Service {
             found.map_err(|source| Error::Listener { name, source })
         };
         let inner = Arc::new(Addresses {
-            edge: addr("edge", &edge)?,
+            edge: addr("edge", &edge[0])?,
+            edge_tls: edge_tls.first().map(|l| addr("edge-tls", l)).transpose()?,
             admin: addr("admin", &admin)?,
             own: addr("own", &own)?,
         });
         let service = Self {
             options,
             edge,
+            edge_tls,
             admin,
             own,
             watch,
@@ -106,7 +122,7 @@ impl Service {
     }
 
     /// Serves until the drain is requested and what is under way is done.
-    pub async fn run(self, drain: Drain) -> Result<(), Error> {
+    pub async fn run(mut self, drain: Drain) -> Result<(), Error> {
         let edge_proxy = self.proxy("edge", EdgeGate::new(self.verifier.clone()), &drain);
         let port = self
             .admin
@@ -119,52 +135,60 @@ impl Service {
         }
         expose(self.telemetry.metrics(), &edge_proxy, &admin_proxy);
         let handing_over = self.hand_over(drain.clone())?;
-        let bounds = self.bounds();
-        let edge = runtime("edge", self.edge)?;
-        let admin = runtime("admin", self.admin)?;
+        let drain_timeout = Duration::from_millis(self.options.drain_timeout_ms);
+        let server = match self.edge_tls.is_empty() {
+            true => None,
+            false => Some(tls::Server::new()?),
+        };
+        let base = self.settings(true);
+        let plain = std::mem::take(&mut self.edge);
+        let secure = std::mem::take(&mut self.edge_tls);
+        let workers = start(plain, secure, server.as_ref(), &edge_proxy, drain_timeout, &drain)?;
+        let admin = Door {
+            listener: runtime("admin", self.admin)?,
+            tls: None,
+        };
         let own = runtime("own", self.own)?;
         self.telemetry.health().set_ready(true);
         let ending = unready(self.telemetry.clone(), drain.clone());
         let routes = self.telemetry.routes();
-        let following = follow(self.watch, edge_proxy.clone(), admin_proxy.clone());
+        let following = follow(self.watch.clone(), edge_proxy.clone(), admin_proxy.clone());
+        let settings = settings::follow(self.watch, edge_proxy, server, base);
         let serving = async {
             let own = own_routes(own, routes, drain.clone());
-            let edge = listener::serve(edge, edge_proxy, bounds.clone(), drain.clone());
-            let admin = listener::serve(admin, admin_proxy, bounds, drain.clone());
-            tokio::join!(
-                own,
-                edge,
-                admin,
-                ending,
-                handing_over,
-                self.verifier.follow(drain.clone())
-            );
+            let admin = listener::serve(admin, admin_proxy, drain_timeout, drain.clone());
+            let verifying = self.verifier.follow(drain.clone());
+            tokio::join!(own, admin, ending, handing_over, verifying);
+            Ok(())
+        };
+        let serving = async {
+            let ended = futures_util::future::try_join_all(workers.into_iter().map(Worker::ended));
+            tokio::try_join!(serving, async { ended.await.map(|_| ()) })
         };
         tokio::select! {
-            () = serving => {}
-            () = following => {}
+            ended = serving => ended.map(|_| ()).map_err(Error::Worker),
+            () = following => Ok(()),
+            () = settings => Ok(()),
         }
-        Ok(())
     }
 
     fn proxy<G: mortar_proxy::Gate>(&self, name: &str, gate: G, drain: &Drain) -> Proxy<G> {
         let options = mortar_proxy::Options {
             name: name.to_owned(),
-            slow: Duration::from_millis(self.options.slow_ms),
+            settings: self.settings(name == "edge"),
             trace: name == "edge",
         };
         Proxy::new(options, gate, &self.telemetry, self.token.clone(), drain.clone())
     }
 
-    fn bounds(&self) -> listener::Options {
-        listener::Options {
+    fn settings(&self, http2: bool) -> Settings {
+        Settings {
             connections_max: self.options.connections_max,
-            drain_timeout: Duration::from_millis(self.options.drain_timeout_ms),
-            bounds: Bounds {
-                head: Limits::default(),
-                head_timeout: Duration::from_millis(self.options.head_timeout_ms),
-                idle_timeout: Duration::from_millis(self.options.idle_timeout_ms),
-            },
+            head_timeout: Duration::from_millis(self.options.head_timeout_ms),
+            idle_timeout: Duration::from_millis(self.options.idle_timeout_ms),
+            slow: Duration::from_millis(self.options.slow_ms),
+            http2,
+            ..Settings::default()
         }
     }
 
@@ -177,7 +201,9 @@ impl Service {
                     path: path.clone(),
                     source,
                 };
-                let named = vec![named("edge", &self.edge)?, named("admin", &self.admin)?];
+                let mut named = listeners::named("edge", &self.edge)?;
+                named.extend(listeners::named("edge-tls", &self.edge_tls)?);
+                named.extend(listeners::named("admin", std::slice::from_ref(&self.admin))?);
                 Some((socket(path).map_err(failed)?, named))
             }
         };
@@ -191,12 +217,31 @@ impl Service {
     }
 }
 
-fn named(name: &'static str, listener: &TcpListener) -> Result<Named, Error> {
-    let copy = listener.try_clone();
-    Ok(Named {
-        name: name.to_owned(),
-        fd: copy.map_err(|source| Error::Listener { name, source })?.into(),
-    })
+/// One worker for each listening socket of the edge; those with TLS are spread over them.
+fn start(
+    plain: Vec<TcpListener>,
+    secure: Vec<TcpListener>,
+    server: Option<&tls::Server>,
+    proxy: &Proxy<EdgeGate>,
+    drain_timeout: Duration,
+    drain: &Drain,
+) -> Result<Vec<Worker>, Error> {
+    let mut sockets: Vec<Vec<Socket>> = Vec::new();
+    for listener in plain {
+        sockets.push(vec![Socket { listener, tls: None }]);
+    }
+    let workers = sockets.len();
+    for (at, listener) in secure.into_iter().enumerate() {
+        sockets[at % workers].push(Socket {
+            listener,
+            tls: server.cloned(),
+        });
+    }
+    let start = |(at, sockets): (usize, Vec<Socket>)| {
+        let started = worker::start(format!("edge-{at}"), sockets, proxy, drain_timeout, drain.clone());
+        started.map_err(Error::Thread)
+    };
+    sockets.into_iter().enumerate().map(start).collect()
 }
 
 /// A socket that a dead process left behind is replaced.

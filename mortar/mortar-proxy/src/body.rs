@@ -10,11 +10,13 @@ use brick_discovery::balancer::Guard;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
+use crate::connection::Active;
 use crate::exchange::Exchange;
 use crate::headers;
 use crate::pool::Lease;
+use crate::timer::Timer;
 
 pub(crate) use request::RequestBody;
 
@@ -51,6 +53,8 @@ pub struct Body {
     filter: Option<Box<dyn Filter>>,
     /// Recorded when the body is gone, however it went.
     exchange: Option<Box<Exchange>>,
+    /// Tells the connection whether the client takes it; for connections of many streams.
+    active: Option<Active>,
 }
 
 #[derive(Debug)]
@@ -74,7 +78,7 @@ pub(crate) struct Stream {
 #[derive(Debug)]
 pub(crate) enum Limit {
     /// At this moment; the timer is made when the body has to be waited for.
-    Deadline(Instant, Option<Pin<Box<Sleep>>>),
+    Deadline(Instant, Timer),
     /// When the proxy drains: for event streams, which have no end of their own.
     Drain(Stopping),
 }
@@ -126,11 +130,28 @@ impl Body {
         self
     }
 
+    /// The connection watches whether the client takes it.
+    pub(crate) fn watched(mut self, active: Active) -> Self {
+        self.active = Some(active);
+        self
+    }
+
+    /// The stream is over; its timer goes back to the connection.
+    fn retire(&mut self) {
+        if let Kind::Stream(stream) = std::mem::replace(&mut self.kind, Kind::Empty)
+            && let Limit::Deadline(_, timer) = stream.limit
+            && let Some(exchange) = &self.exchange
+        {
+            exchange.return_timer(timer);
+        }
+    }
+
     fn of(kind: Kind) -> Self {
         Self {
             kind,
             filter: None,
             exchange: None,
+            active: None,
         }
     }
 
@@ -142,9 +163,41 @@ impl Body {
                 _ => "upstream_reset",
             });
         }
-        self.kind = Kind::Empty;
+        self.retire();
         self.filter = None;
         Poll::Ready(Some(Err(error)))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        loop {
+            let data = match &mut self.kind {
+                Kind::Empty => return self.end(),
+                Kind::Whole(bytes) => {
+                    let bytes = std::mem::take(bytes);
+                    self.kind = Kind::Empty;
+                    bytes
+                }
+                Kind::Stream(stream) => match ready!(stream.poll(cx)) {
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(data) => data,
+                        // Behind a filter they would come before its last bytes.
+                        Err(_) if self.filter.is_some() => continue,
+                        Err(frame) => return Poll::Ready(Some(Ok(headers::trailers(frame)))),
+                    },
+                    // An event stream ends here, properly: the client connects again elsewhere.
+                    Some(Err(Error::Stopping)) => return self.end(),
+                    Some(Err(error)) => return self.fail(error),
+                    None => {
+                        stream.give_back();
+                        return self.end();
+                    }
+                },
+            };
+            let data = self.pass(data);
+            if !data.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+        }
     }
 
     fn pass(&mut self, data: Bytes) -> Bytes {
@@ -160,7 +213,7 @@ impl Body {
 
     /// Nothing more comes: what the filter still has.
     fn end(&mut self) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.kind = Kind::Empty;
+        self.retire();
         let Some(mut filter) = self.filter.take() else {
             return Poll::Ready(None);
         };
@@ -200,10 +253,7 @@ impl Stream {
 impl Limit {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         match self {
-            Self::Deadline(at, timer) => {
-                let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(*at)));
-                timer.as_mut().poll(cx).map(|()| Error::Timeout)
-            }
+            Self::Deadline(at, timer) => timer.poll(cx, *at).map(|()| Error::Timeout),
             Self::Drain(stopping) => stopping.0.as_mut().poll(cx).map(|()| Error::Stopping),
         }
     }
@@ -215,35 +265,14 @@ impl http_body::Body for Body {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
-        loop {
-            let data = match &mut this.kind {
-                Kind::Empty => return this.end(),
-                Kind::Whole(bytes) => {
-                    let bytes = std::mem::take(bytes);
-                    this.kind = Kind::Empty;
-                    bytes
-                }
-                Kind::Stream(stream) => match ready!(stream.poll(cx)) {
-                    Some(Ok(frame)) => match frame.into_data() {
-                        Ok(data) => data,
-                        // Behind a filter they would come before its last bytes.
-                        Err(_) if this.filter.is_some() => continue,
-                        Err(frame) => return Poll::Ready(Some(Ok(headers::trailers(frame)))),
-                    },
-                    // An event stream ends here, properly: the client connects again elsewhere.
-                    Some(Err(Error::Stopping)) => return this.end(),
-                    Some(Err(error)) => return this.fail(error),
-                    None => {
-                        stream.give_back();
-                        return this.end();
-                    }
-                },
-            };
-            let data = this.pass(data);
-            if !data.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(data))));
+        let polled = this.poll(cx);
+        if let Some(active) = &this.active {
+            match polled.is_ready() {
+                true => active.gave(),
+                false => active.waits(),
             }
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -276,6 +305,7 @@ impl Drop for Body {
             }
             _ => {}
         }
+        self.retire();
     }
 }
 

@@ -1,5 +1,6 @@
 //! The record of one exchange: spans, figures and the access log, written when its last byte is gone.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -10,12 +11,14 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 
 use crate::call::{Call, mark, ns};
 
-use crate::gate::Synthetic;
+use crate::gate::{Client, Synthetic};
 use crate::headers::{self, TRACEPARENT};
 use crate::link::Link;
 use crate::proxy::Local;
 use crate::route::{Route, Target};
+use crate::settings::AccessLog;
 use crate::stats::method_name;
+use crate::timer::Timer;
 
 /// nginx's name for a client that went away before its answer; never sent.
 const CLIENT_CLOSED: u16 = 499;
@@ -24,6 +27,7 @@ const CLIENT_CLOSED: u16 = 499;
 pub(crate) struct Exchange {
     local: Arc<Local>,
     link: Arc<Link>,
+    client: IpAddr,
     begun: Instant,
     begun_unix_ns: u64,
     context: SpanContext,
@@ -73,6 +77,7 @@ impl Exchange {
         Box::new(Self {
             local: Arc::clone(local),
             link: Arc::clone(link),
+            client: link.client.ip,
             begun: Instant::now(),
             begun_unix_ns: unix_ns_now(),
             context,
@@ -112,6 +117,11 @@ impl Exchange {
         self.error = self.error.or(error);
     }
 
+    /// Gives the connection's timer back.
+    pub(crate) fn return_timer(&self, timer: Timer) {
+        self.link.return_timer(timer);
+    }
+
     /// The answer's body ended early.
     pub(crate) fn cut(&mut self, why: &'static str) {
         self.error = self.error.or(Some(why));
@@ -132,6 +142,11 @@ impl Exchange {
     /// The span of the exchange.
     pub(crate) fn context(&self) -> SpanContext {
         self.context
+    }
+
+    /// A trusted hop says who asks.
+    pub(crate) fn set_client(&mut self, client: &Client) {
+        self.client = client.ip;
     }
 
     /// The request goes elsewhere than its route leads.
@@ -196,11 +211,10 @@ impl Exchange {
             .map(tracing::field::display);
         let (error, bytes) = (self.error.unwrap_or(""), self.bytes_out);
         let synthetic = self.synthetic.as_ref().map(|Synthetic(suite)| &**suite);
-        let notable = self.failure().is_some() || took >= self.local.shared.slow;
-        if notable {
-            tracing::info!(target: "gateway.access", %trace_id, %span_id, method, path, route, to, instance, status, duration_ms, bytes, error, synthetic, peer = %self.link.peer, "request");
+        if self.is_told(took) {
+            tracing::info!(target: "gateway.access", %trace_id, %span_id, method, path, route, to, instance, status, duration_ms, bytes, error, synthetic, client = %self.client, "request");
         } else {
-            tracing::debug!(target: "gateway.access", %trace_id, %span_id, method, path, route, to, instance, status, duration_ms, bytes, error, synthetic, peer = %self.link.peer, "request");
+            tracing::debug!(target: "gateway.access", %trace_id, %span_id, method, path, route, to, instance, status, duration_ms, bytes, error, synthetic, client = %self.client, "request");
         }
     }
 
@@ -208,6 +222,16 @@ impl Exchange {
     fn target_name(&self) -> Option<&Arc<str>> {
         let other = self.target.as_ref();
         other.or_else(|| Some(&self.route.as_ref()?.target_name))
+    }
+
+    /// Whether the access log tells of it at level info.
+    fn is_told(&self, took: Duration) -> bool {
+        let settings = self.local.shared.settings.load();
+        match settings.access_log {
+            AccessLog::All => true,
+            AccessLog::Errors => self.failure().is_some() || took >= settings.slow,
+            AccessLog::Off => false,
+        }
     }
 
     fn is_traced(&self) -> bool {

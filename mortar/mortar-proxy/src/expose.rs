@@ -12,11 +12,16 @@ use crate::stats::{self, Family};
 type Counter = fn(&Part) -> u64;
 type Gauge = fn(&Shared) -> u64;
 
-const COUNTERS: [(&str, &str, Counter); 6] = [
+const COUNTERS: [(&str, &str, Counter); 7] = [
     (
         "gateway_connections_refused_total",
         "connections over the cap",
         |s| s.stats.connections_refused.load(Relaxed),
+    ),
+    (
+        "gateway_handshakes_failed_total",
+        "connections that came to no request: no PROXY header, no TLS",
+        |s| s.stats.handshakes_failed.load(Relaxed),
     ),
     ("gateway_retries_total", "attempts after the first", |s| {
         s.stats.retries.load(Relaxed)

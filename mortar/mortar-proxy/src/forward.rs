@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use brick_core::Incarnation;
 use brick_discovery::balancer::Guard;
+use http::header::{CONTENT_TYPE, HOST, HeaderValue, TE};
 use http::request::Parts;
+use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 
@@ -18,7 +20,7 @@ use crate::answer::Answer;
 use crate::body::RequestBody;
 use crate::call::Call;
 use crate::link::{Fault, Link};
-use crate::pool::{Lease, Pool};
+use crate::pool::{Lease, Pool, Sender, Transport};
 use crate::proxy::Local;
 use crate::route::{Picked, Target};
 
@@ -91,9 +93,13 @@ pub(crate) async fn send(
     let mut request = build(parts.method.clone(), parts.uri.clone(), headers, body);
     let mut tried = Tried::default();
     loop {
-        let Picked { addr, instance } = pick(errand.target, &mut tried)?;
+        let Picked {
+            addr,
+            instance,
+            transport,
+        } = pick(errand.target, &mut tried)?;
         let (incarnation, load) = instance.unzip();
-        let mut lease = match lease(&errand.local.pool, addr).await {
+        let mut lease = match lease(&errand.local.pool, addr, &transport).await {
             Ok(lease) => lease,
             Err(error) => {
                 call.done(None, addr);
@@ -168,15 +174,19 @@ pub(crate) fn late(link: Option<&Link>, target: &Target, limit: Duration) -> Ans
     Answer::new(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", detail)
 }
 
-async fn lease(pool: &Arc<Pool>, addr: SocketAddr) -> std::io::Result<Lease> {
-    match pool.take(addr) {
+async fn lease(pool: &Arc<Pool>, addr: SocketAddr, transport: &Transport) -> std::io::Result<Lease> {
+    match pool.take(addr, transport) {
         Some(lease) => Ok(lease),
-        None => pool.connect(addr).await,
+        None => pool.connect(addr, transport).await,
     }
 }
 
 async fn attempt(lease: &mut Lease, request: Request<RequestBody>) -> Result<Response<Incoming>, Failed> {
-    match lease.sender.try_send_request(request).await {
+    let sent = match &mut lease.sender {
+        Sender::Http1(sender) => sender.try_send_request(request).await,
+        Sender::Http2(sender, _) => sender.try_send_request(http2(request)).await,
+    };
+    match sent {
         Ok(response) => Ok(response),
         Err(mut error) => Err(match error.take_message() {
             Some(unsent) => Failed::Unsent(Box::new(unsent)),
@@ -254,6 +264,35 @@ fn build(method: Method, uri: Uri, headers: HeaderMap, body: RequestBody) -> Req
     *request.uri_mut() = origin_form(uri);
     *request.headers_mut() = headers;
     *request.version_mut() = Version::HTTP_11;
+    request
+}
+
+/// As HTTP/2 has it: scheme and authority belong to the target, and `TE` says that trailers are understood
+/// (RFC 9113 §8.2.2, §8.3.1).
+fn http2(mut request: Request<RequestBody>) -> Request<RequestBody> {
+    *request.version_mut() = Version::HTTP_2;
+    if request.uri().scheme().is_none() {
+        let host = request.headers_mut().remove(HOST);
+        let host = host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or("");
+        let path = request.uri().path_and_query().cloned();
+        let whole = Uri::builder()
+            .scheme(Scheme::HTTP)
+            .authority(if host.is_empty() { "localhost" } else { host })
+            .path_and_query(path.unwrap_or_else(|| PathAndQuery::from_static("/")))
+            .build();
+        if let Ok(whole) = whole {
+            *request.uri_mut() = whole;
+        }
+    }
+    let is_grpc = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    if is_grpc {
+        request
+            .headers_mut()
+            .insert(TE, HeaderValue::from_static("trailers"));
+    }
     request
 }
 

@@ -15,34 +15,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use crate::answer;
-use crate::framing::{Framing, Limits, Phase, Refusal};
+use crate::framing::{Framing, Phase, Refusal};
 use crate::link::{Fault, Link};
+use crate::settings::Settings;
+use crate::timer::Timer;
 
 const BUFFER_BYTES: usize = 4 * 1024;
 /// Input that is read and thrown away after a refusal, so that the answer is not lost in a connection reset.
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
-
-/// How a connection's input is bounded.
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    /// Size of a head.
-    pub head: Limits,
-    /// Time for a head to arrive, from its first byte (of the first one: from the connection's start).
-    pub head_timeout: Duration,
-    /// Time that a connection may be idle between requests.
-    pub idle_timeout: Duration,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            head: Limits::default(),
-            head_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(75),
-        }
-    }
-}
 
 /// A socket whose input was judged.
 #[derive(Debug)]
@@ -50,7 +31,7 @@ pub(crate) struct Guard<S> {
     socket: S,
     link: Arc<Link>,
     framing: Framing,
-    bounds: Bounds,
+    settings: Arc<Settings>,
     buffer: Vec<u8>,
     /// `buffer[start..clear]` may be passed on, `buffer[clear..end]` was not judged yet.
     start: usize,
@@ -59,6 +40,14 @@ pub(crate) struct Guard<S> {
     clock: Clock,
     input: Input,
     output: Output,
+    stall: Stall,
+}
+
+/// How long the client has been taking nothing of what waits for it.
+#[derive(Debug, Default)]
+struct Stall {
+    deadline: Option<Instant>,
+    timer: Timer,
 }
 
 #[derive(Debug)]
@@ -66,7 +55,7 @@ struct Clock {
     /// When the present wait ends; none while somebody else keeps the time.
     deadline: Option<Instant>,
     waiting_for: Wait,
-    timer: Pin<Box<Sleep>>,
+    timer: Timer,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,22 +83,42 @@ enum Output {
     Done,
 }
 
+impl Stall {
+    fn look(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+        limit: Duration,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.deadline = None;
+            return written;
+        }
+        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + limit);
+        self.timer
+            .poll(cx, deadline)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
-    pub(crate) fn new(socket: S, link: Arc<Link>, bounds: Bounds) -> Self {
-        let deadline = Instant::now() + bounds.head_timeout;
+    /// `bytes` were read already.
+    pub(crate) fn new(socket: S, bytes: Vec<u8>, link: Arc<Link>, settings: Arc<Settings>) -> Self {
+        let deadline = Instant::now() + settings.head_timeout;
         Self {
             socket,
             link,
-            framing: Framing::new(bounds.head),
-            bounds,
-            buffer: vec![0; BUFFER_BYTES],
+            framing: Framing::new(settings.head),
+            settings,
             start: 0,
             clear: 0,
-            end: 0,
+            end: bytes.len(),
+            buffer: bytes,
+            stall: Stall::default(),
             clock: Clock {
                 deadline: Some(deadline),
                 waiting_for: Wait::Head,
-                timer: Box::pin(tokio::time::sleep_until(deadline)),
+                timer: Timer::default(),
             },
             input: Input::Open,
             output: Output::Open,
@@ -148,17 +157,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         if self.start == self.end {
             (self.start, self.clear, self.end) = (0, 0, 0);
             if self.buffer.len() > BUFFER_BYTES {
-                self.buffer.truncate(BUFFER_BYTES);
-                self.buffer.shrink_to_fit();
+                self.buffer = Vec::new();
             }
         } else if self.end == self.buffer.len() {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.clear, self.end) = (self.clear - self.start, self.end - self.start);
             self.start = 0;
         }
+        if self.buffer.len() < BUFFER_BYTES {
+            self.buffer.resize(BUFFER_BYTES, 0);
+        }
         if self.end == self.buffer.len() {
             // Only a head that is still within its limit, or what came too early behind an upgrade, fills the buffer.
-            let larger = (self.buffer.len() * 2).min(self.bounds.head.head_bytes_max + BUFFER_BYTES);
+            let larger = (self.buffer.len() * 2).min(self.settings.head.head_bytes_max + BUFFER_BYTES);
             if larger <= self.buffer.len() {
                 return Poll::Pending;
             }
@@ -182,25 +193,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         if wait != self.clock.waiting_for {
             self.clock.waiting_for = wait;
             self.clock.deadline = match wait {
-                Wait::Head => Some(Instant::now() + self.bounds.head_timeout),
-                Wait::Idle => Some(Instant::now() + self.bounds.idle_timeout),
+                Wait::Head => Some(Instant::now() + self.settings.head_timeout),
+                Wait::Idle => Some(Instant::now() + self.settings.idle_timeout),
                 Wait::Nothing => None,
             };
         }
         let Some(deadline) = self.clock.deadline else {
             return Poll::Pending;
         };
-        // A timer that is too early is left alone until it fires; one that is too late is moved.
-        if self.clock.timer.deadline() > deadline {
-            self.clock.timer.as_mut().reset(deadline);
-        }
-        loop {
-            ready!(self.clock.timer.as_mut().poll(cx));
-            if Instant::now() >= deadline {
-                return Poll::Ready(());
-            }
-            self.clock.timer.as_mut().reset(deadline);
-        }
+        self.clock.timer.poll(cx, deadline)
     }
 
     fn time_is_up(&mut self) -> io::Result<()> {
@@ -284,6 +285,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                     };
                 }
                 Output::Linger(timer, left) => {
+                    self.buffer.resize(BUFFER_BYTES, 0);
                     let mut scratch = ReadBuf::new(&mut self.buffer);
                     match Pin::new(&mut self.socket).poll_read(cx, &mut scratch) {
                         Poll::Ready(Ok(())) if !scratch.filled().is_empty() => {
@@ -313,7 +315,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write(cx, bytes)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.socket).poll_write(cx, bytes);
+        this.stall.look(cx, written, this.settings.send_timeout)
     }
 
     fn poll_write_vectored(
@@ -321,7 +325,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write_vectored(cx, pieces)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.socket).poll_write_vectored(cx, pieces);
+        this.stall.look(cx, written, this.settings.send_timeout)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
 
 use crate::gate::Client;
 use crate::listener::Slot;
+use crate::timer::Timer;
 
 /// One client connection.
 #[derive(Debug)]
@@ -27,7 +29,10 @@ pub(crate) struct Link {
     linger: AtomicBool,
     /// The guard's reader, where it waits for one of the above.
     reader: AtomicWaker,
-    _slot: Slot,
+    /// Lent to whoever waits in an exchange.
+    timer: Mutex<Timer>,
+    /// Of a connection that serves one request at a time.
+    _slot: Option<Slot>,
 }
 
 const UNDECIDED: u8 = 0;
@@ -49,7 +54,7 @@ pub(crate) enum Fault {
 }
 
 impl Link {
-    pub(crate) fn new(peer: SocketAddr, client: Client, slot: Slot) -> Arc<Self> {
+    pub(crate) fn new(peer: SocketAddr, client: Client, slot: Option<Slot>) -> Arc<Self> {
         Arc::new(Self {
             peer,
             client,
@@ -59,6 +64,7 @@ impl Link {
             uploading: AtomicBool::new(false),
             linger: AtomicBool::new(false),
             reader: AtomicWaker::new(),
+            timer: Mutex::default(),
             _slot: slot,
         })
     }
@@ -120,6 +126,16 @@ impl Link {
 
     pub(crate) fn set_uploading(&self, uploading: bool) {
         self.uploading.store(uploading, Ordering::Release);
+    }
+
+    /// Takes the connection's timer; a new one where it is lent already.
+    pub(crate) fn lend_timer(&self) -> Timer {
+        std::mem::take(&mut *self.timer.lock())
+    }
+
+    /// Gives it back.
+    pub(crate) fn return_timer(&self, timer: Timer) {
+        *self.timer.lock() = timer;
     }
 
     /// Input may be left unread when the connection closes.

@@ -7,44 +7,30 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use brick_core::Drain;
-use http::{StatusCode, uri::Scheme};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use http::StatusCode;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use crate::answer;
-use crate::gate::{Client, Gate};
-use crate::guard::{Bounds, Guard};
-use crate::link::Link;
+use crate::connection;
+use crate::crowd::{Crowd, Stage};
+use crate::gate::Gate;
 use crate::proxy::Proxy;
+use crate::tls;
 
 /// Refused connections that are answered at a time; further ones are closed without a word.
 const REFUSALS_MAX: usize = 64;
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
-/// How a listener is served.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Open connections; further ones get 503.
-    pub connections_max: usize,
-    /// How long what is under way may take after the drain was requested.
-    pub drain_timeout: Duration,
-    /// Bounds of each connection's input.
-    pub bounds: Bounds,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            connections_max: 10_000,
-            drain_timeout: Duration::from_secs(10),
-            bounds: Bounds::default(),
-        }
-    }
+/// A listening socket, and how its connections begin.
+#[derive(Debug)]
+pub struct Door {
+    /// The socket.
+    pub listener: TcpListener,
+    /// With TLS.
+    pub tls: Option<tls::Server>,
 }
 
 /// Open connections of a proxy.
@@ -52,23 +38,38 @@ impl Default for Options {
 pub(crate) struct Slots {
     open: AtomicUsize,
     refusing: AtomicUsize,
+}
+
+/// Open connections of one listener's loop.
+#[derive(Debug, Default)]
+struct Own {
+    open: AtomicUsize,
     changed: Notify,
 }
 
 /// One open connection, counted until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Slot(Arc<Slots>);
+pub(crate) struct Slot {
+    all: Arc<Slots>,
+    own: Arc<Own>,
+}
 
 impl Slots {
     pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
 
-    fn take(self: &Arc<Self>, max: usize) -> Option<Slot> {
-        let slot = Slot(Arc::clone(self));
+    fn take(self: &Arc<Self>, own: &Arc<Own>, max: usize) -> Option<Slot> {
+        own.open.fetch_add(1, Ordering::AcqRel);
+        let slot = Slot {
+            all: Arc::clone(self),
+            own: Arc::clone(own),
+        };
         (self.open.fetch_add(1, Ordering::AcqRel) < max).then_some(slot)
     }
+}
 
+impl Own {
     async fn empty(&self) {
         loop {
             let changed = self.changed.notified();
@@ -82,23 +83,26 @@ impl Slots {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if self.0.open.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.changed.notify_waiters();
+        self.all.open.fetch_sub(1, Ordering::AcqRel);
+        if self.own.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.own.changed.notify_waiters();
         }
     }
 }
 
-/// Serves the listener until the drain is requested, then until what is under way is done or the time for it is up.
+/// Serves the door until the drain is requested, then until what is under way is done or the time for it is up.
 /// The listening socket is closed here; whoever holds another descriptor of it keeps it listening.
-pub async fn serve<G: Gate>(listener: TcpListener, proxy: Proxy<G>, options: Options, drain: Drain) {
-    let (kill, killed) = brick_core::drain::channel();
+pub async fn serve<G: Gate>(door: Door, proxy: Proxy<G>, drain_timeout: Duration, drain: Drain) {
+    let Door { listener, tls } = door;
+    let (crowd, own) = (Arc::<Crowd>::default(), Arc::<Own>::default());
+    let mut requested = std::pin::pin!(drain.requested());
     loop {
         let accepted = tokio::select! {
-            () = drain.requested() => break,
+            () = requested.as_mut() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => admit(stream, peer, &proxy, &options, &drain, &killed),
+            Ok((stream, peer)) => admit(stream, peer, tls.as_ref(), &proxy, &crowd, &own),
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(listener = proxy.local.shared.name, %error, "cannot accept connections; trying again");
@@ -107,18 +111,16 @@ pub async fn serve<G: Gate>(listener: TcpListener, proxy: Proxy<G>, options: Opt
         }
     }
     drop(listener);
-    if tokio::time::timeout(options.drain_timeout, proxy.local.shared.slots.empty())
-        .await
-        .is_err()
-    {
-        let open = proxy.local.shared.slots.open();
+    crowd.enter(Stage::Finish);
+    if tokio::time::timeout(drain_timeout, own.empty()).await.is_err() {
+        let open = own.open.load(Ordering::Relaxed);
         tracing::warn!(
             listener = proxy.local.shared.name,
             open,
             "connections were cut: they did not finish in time"
         );
     }
-    kill.drain();
+    crowd.enter(Stage::Over);
 }
 
 fn is_of_connection(error: &io::Error) -> bool {
@@ -132,65 +134,29 @@ fn is_of_connection(error: &io::Error) -> bool {
 fn admit<G: Gate>(
     stream: TcpStream,
     peer: SocketAddr,
+    tls: Option<&tls::Server>,
     proxy: &Proxy<G>,
-    options: &Options,
-    drain: &Drain,
-    killed: &Drain,
+    crowd: &Arc<Crowd>,
+    own: &Arc<Own>,
 ) {
-    let Some(slot) = proxy.local.shared.slots.take(options.connections_max) else {
-        proxy
-            .local
-            .stats
-            .connections_refused
-            .fetch_add(1, Ordering::Relaxed);
-        refuse(stream, Arc::clone(&proxy.local.shared.slots));
+    let shared = &proxy.local.shared;
+    let settings = shared.settings.load_full();
+    let Some(slot) = shared.slots.take(own, settings.connections_max) else {
+        let refused = &proxy.local.stats.connections_refused;
+        refused.fetch_add(1, Ordering::Relaxed);
+        refuse(stream, Arc::clone(&shared.slots));
         return;
     };
     // Without NODELAY it works too, slower.
     let _ = stream.set_nodelay(true);
-    let client = Client {
-        ip: peer.ip(),
-        scheme: Scheme::HTTP,
+    let taken = connection::Taken {
+        peer,
+        slot,
+        settings,
+        tls: tls.map(tls::Server::config),
+        crowd: Arc::clone(crowd),
     };
-    let link = Link::new(peer, client, slot);
-    let (proxy, bounds) = (proxy.clone(), options.bounds);
-    let (drain, killed) = (drain.clone(), killed.clone());
-    tokio::spawn(async move {
-        tokio::select! {
-            () = connection(stream, link, proxy, bounds, drain) => {}
-            () = killed.requested() => {}
-        }
-    });
-}
-
-async fn connection<G: Gate>(
-    stream: TcpStream,
-    link: Arc<Link>,
-    proxy: Proxy<G>,
-    bounds: Bounds,
-    drain: Drain,
-) {
-    let guard = Guard::new(stream, Arc::clone(&link), bounds);
-    let serving = Arc::clone(&link);
-    let service = service_fn(move |request| proxy.clone().serve(Arc::clone(&serving), request));
-    let mut builder = http1::Builder::new();
-    // Heads are bounded and timed by the guard.
-    builder.header_read_timeout(None);
-    builder.max_header_size(bounds.head.head_bytes_max + 1024);
-    let connection = builder
-        .serve_connection(TokioIo::new(guard), service)
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = drain.requested() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(peer = %link.peer, %error, "a connection ended");
-    }
+    tokio::spawn(connection::run(stream, taken, proxy.clone()));
 }
 
 /// 503, as long as not too many are being told.

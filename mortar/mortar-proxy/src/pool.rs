@@ -1,7 +1,10 @@
-//! Connections to instances: taken for one exchange, given back when its body ended, last in first out.
+//! Connections to instances. One of HTTP/1 is taken for one exchange and given back when its body ended, last in first
+//! out; one of HTTP/2 is shared. A pool belongs to one worker.
 //!
 //! A connection that is given back is used again only once its task said it is ready, so neither a half-read answer
 //! nor a half-sent request can leak into the next exchange.
+
+mod open;
 
 use std::collections::HashMap;
 use std::io;
@@ -10,66 +13,125 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::body::RequestBody;
+use crate::tls;
 
 /// Idle connections kept for each address; a further one is closed.
 const IDLE_MAX: usize = 256;
 /// An idle connection older than this is not used again: shorter than what common servers keep.
 const IDLE_FOR: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Requests on one HTTP/2 connection at a time; common servers allow so many.
+const STREAMS_MAX: usize = 100;
+/// HTTP/2 connections to one address.
+const SHARED_MAX: usize = 4;
 
-/// The idle connections of one proxy.
+/// How an instance is spoken to.
+#[derive(Debug, Clone, Default)]
+pub enum Transport {
+    /// HTTP/1.1 on a plain connection.
+    #[default]
+    Http1,
+    /// HTTP/2 on a plain connection, by prior knowledge (RFC 9113 §3.3).
+    H2c,
+    /// TLS, and what is agreed on by ALPN.
+    Tls(tls::Upstream),
+}
+
+/// Which connections are alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    addr: SocketAddr,
+    /// 0 is HTTP/1, 1 HTTP/2; others are identities of TLS.
+    kind: u64,
+}
+
+/// The connections of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    idle: Mutex<HashMap<SocketAddr, Vec<Idle>>>,
+    idle: Mutex<HashMap<Key, Vec<Idle>>>,
+    shared: Mutex<HashMap<Key, Vec<Shared>>>,
     opened: AtomicU64,
     failed: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<RequestBody>,
+    sender: http1::SendRequest<RequestBody>,
     since: Instant,
 }
 
-/// A connection in use. Dropping it closes the connection.
+/// A connection that many exchanges use; the count of its `Arc` says how many.
+#[derive(Debug)]
+struct Shared {
+    sender: http2::SendRequest<RequestBody>,
+    users: Arc<()>,
+    used: Instant,
+}
+
+/// A connection in use. Dropping one of HTTP/1 closes it.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    pub(crate) sender: SendRequest<RequestBody>,
-    addr: SocketAddr,
+    pub(crate) sender: Sender,
+    key: Key,
     pool: Arc<Pool>,
+}
+
+/// What requests are given to.
+#[derive(Debug)]
+pub(crate) enum Sender {
+    Http1(http1::SendRequest<RequestBody>),
+    /// With the count of users.
+    Http2(http2::SendRequest<RequestBody>, Arc<()>),
+}
+
+impl Transport {
+    fn kind(&self) -> u64 {
+        match self {
+            Self::Http1 => 0,
+            Self::H2c => 1,
+            Self::Tls(upstream) => 1 + upstream.id(),
+        }
+    }
 }
 
 impl Pool {
     /// A connection that was used before; none where none is ready.
-    pub(crate) fn take(self: &Arc<Self>, addr: SocketAddr) -> Option<Lease> {
-        let mut idle = self.idle.lock();
-        let connections = idle.get_mut(&addr)?;
-        let now = Instant::now();
-        let fresh = |c: &Idle| !c.sender.is_closed() && now.duration_since(c.since) < IDLE_FOR;
-        while let Some(last) = connections.pop_if(|last| !fresh(last)) {
-            drop(last);
-        }
-        let at = connections
-            .iter()
-            .rposition(|c| c.sender.is_ready() && fresh(c))?;
-        let Idle { sender, .. } = connections.remove(at);
-        Some(self.lease(addr, sender))
+    pub(crate) fn take(self: &Arc<Self>, addr: SocketAddr, transport: &Transport) -> Option<Lease> {
+        let key = Key {
+            addr,
+            kind: transport.kind(),
+        };
+        let sender = match transport {
+            Transport::Http1 => self.take_idle(key)?,
+            Transport::H2c => self.share(key)?,
+            Transport::Tls(_) => self.share(key).or_else(|| self.take_idle(key))?,
+        };
+        Some(self.lease(key, sender))
     }
 
     /// A new connection.
-    pub(crate) async fn connect(self: &Arc<Self>, addr: SocketAddr) -> io::Result<Lease> {
-        let opened = tokio::time::timeout(CONNECT_TIMEOUT, open(addr)).await;
+    pub(crate) async fn connect(
+        self: &Arc<Self>,
+        addr: SocketAddr,
+        transport: &Transport,
+    ) -> io::Result<Lease> {
+        let key = Key {
+            addr,
+            kind: transport.kind(),
+        };
+        let opened = tokio::time::timeout(CONNECT_TIMEOUT, open::open(addr, transport)).await;
         match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(sender) => {
                 self.opened.fetch_add(1, Ordering::Relaxed);
-                Ok(self.lease(addr, sender))
+                if let Sender::Http2(sender, users) = &sender {
+                    self.keep_shared(key, sender, users);
+                }
+                Ok(self.lease(key, sender))
             }
             Err(error) => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
@@ -78,11 +140,17 @@ impl Pool {
         }
     }
 
-    /// Closes what was idle for too long, and forgets addresses without connections.
+    /// Closes idle connections that are too old.
     pub(crate) fn sweep(&self) {
         let now = Instant::now();
         self.idle.lock().retain(|_, connections| {
             connections.retain(|c| !c.sender.is_closed() && now.duration_since(c.since) < IDLE_FOR);
+            !connections.is_empty()
+        });
+        self.shared.lock().retain(|_, connections| {
+            connections.retain(|c| {
+                !c.sender.is_closed() && (c.users() > 0 || now.duration_since(c.used) < IDLE_FOR)
+            });
             !connections.is_empty()
         });
     }
@@ -90,49 +158,87 @@ impl Pool {
     /// Connections opened, connections that could not be opened, idle now.
     pub(crate) fn figures(&self) -> (u64, u64, u64) {
         let idle = self.idle.lock().values().map(Vec::len).sum::<usize>();
+        let shared = self.shared.lock();
+        let unused = shared.values().flatten().filter(|c| c.users() == 0).count();
         (
             self.opened.load(Ordering::Relaxed),
             self.failed.load(Ordering::Relaxed),
-            idle as u64,
+            (idle + unused) as u64,
         )
     }
 
-    fn lease(self: &Arc<Self>, addr: SocketAddr, sender: SendRequest<RequestBody>) -> Lease {
+    fn take_idle(&self, key: Key) -> Option<Sender> {
+        let mut idle = self.idle.lock();
+        let connections = idle.get_mut(&key)?;
+        let now = Instant::now();
+        let fresh = |c: &Idle| !c.sender.is_closed() && now.duration_since(c.since) < IDLE_FOR;
+        while let Some(last) = connections.pop_if(|last| !fresh(last)) {
+            drop(last);
+        }
+        let at = connections
+            .iter()
+            .rposition(|c| c.sender.is_ready() && fresh(c))?;
+        Some(Sender::Http1(connections.remove(at).sender))
+    }
+
+    /// The connection with the fewest users, while there is room on it or no further one may be opened.
+    fn share(&self, key: Key) -> Option<Sender> {
+        let mut shared = self.shared.lock();
+        let connections = shared.get_mut(&key)?;
+        connections.retain(|c| !c.sender.is_closed());
+        let full = connections.len() >= SHARED_MAX;
+        let least = connections.iter_mut().min_by_key(|c| c.users())?;
+        if least.users() >= STREAMS_MAX && !full {
+            return None;
+        }
+        least.used = Instant::now();
+        Some(Sender::Http2(least.sender.clone(), Arc::clone(&least.users)))
+    }
+
+    /// One that is beyond the bound serves the exchange that opened it, and ends with it.
+    fn keep_shared(&self, key: Key, sender: &http2::SendRequest<RequestBody>, users: &Arc<()>) {
+        let mut shared = self.shared.lock();
+        let connections = shared.entry(key).or_default();
+        if connections.len() < SHARED_MAX {
+            connections.push(Shared {
+                sender: sender.clone(),
+                users: Arc::clone(users),
+                used: Instant::now(),
+            });
+        }
+    }
+
+    fn lease(self: &Arc<Self>, key: Key, sender: Sender) -> Lease {
         Lease {
             sender,
-            addr,
+            key,
             pool: Arc::clone(self),
         }
+    }
+}
+
+impl Shared {
+    fn users(&self) -> usize {
+        Arc::strong_count(&self.users) - 1
     }
 }
 
 impl Lease {
     /// The exchange is over; the connection may serve the next.
     pub(crate) fn give_back(self) {
-        if self.sender.is_closed() {
+        let Sender::Http1(sender) = self.sender else {
+            return;
+        };
+        if sender.is_closed() {
             return;
         }
         let mut idle = self.pool.idle.lock();
-        let connections = idle.entry(self.addr).or_default();
+        let connections = idle.entry(self.key).or_default();
         if connections.len() < IDLE_MAX {
             connections.push(Idle {
-                sender: self.sender,
+                sender,
                 since: Instant::now(),
             });
         }
     }
-}
-
-async fn open(addr: SocketAddr) -> io::Result<SendRequest<RequestBody>> {
-    let stream = TcpStream::connect(addr).await?;
-    stream.set_nodelay(true)?;
-    let (sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(io::Error::other)?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%addr, %error, "a connection to an instance ended");
-        }
-    });
-    Ok(sender)
 }

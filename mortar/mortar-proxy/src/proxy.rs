@@ -19,10 +19,13 @@ use crate::answer::Answer;
 use crate::body::{Body, Limit, RequestBody, Stopping, Stream};
 use crate::exchange::Exchange;
 use crate::forward::{self, Errand, Reply};
-use crate::gate::{Gate, Passing, Synthetic, Verdict};
+use crate::forwarded;
+use crate::gate::{Client, Gate, Passing, Synthetic, Verdict};
 use crate::headers;
 use crate::link::Link;
 use crate::route::{self, Route, Routes};
+use crate::settings::Settings;
+use crate::timer::Timer;
 use crate::tunnel;
 
 pub(crate) use state::{Local, Part, Shared};
@@ -32,8 +35,8 @@ pub(crate) use state::{Local, Part, Shared};
 pub struct Options {
     /// Name of the listener in metrics, `edge` or `admin`.
     pub name: String,
-    /// Requests that take longer are logged at level info.
-    pub slow: Duration,
+    /// How connections are taken and bounded; [`Proxy::set`] changes it.
+    pub settings: Settings,
     /// Whether requests get spans. What an operator's tools ask is not the system's own traffic.
     pub trace: bool,
 }
@@ -49,7 +52,7 @@ pub struct Proxy<G> {
 /// How far a request came.
 enum Outcome {
     /// An instance answered.
-    Reply(Box<Reply>, Duration),
+    Reply(Box<Reply>, Duration, Timer),
     /// The gate did.
     Answer(Box<Response<Body>>),
 }
@@ -94,6 +97,11 @@ impl<G: Gate> Proxy<G> {
         self.local.shared.routes.store(Arc::new(routes));
     }
 
+    /// Takes and bounds connections to come in this way.
+    pub fn set(&self, settings: Settings) {
+        self.local.shared.settings.store(Arc::new(settings));
+    }
+
     /// How many routes are served.
     pub fn routes(&self) -> usize {
         self.local.shared.routes.load().len()
@@ -113,6 +121,7 @@ impl<G: Gate> Proxy<G> {
     ) -> Result<Response<Body>, Infallible> {
         let (mut parts, incoming) = request.into_parts();
         let mut exchange = Exchange::begin(&self.local, &link, &parts.method, &parts.uri, &parts.headers);
+        let version = parts.version;
         let had_upgrade = parts.headers.contains_key(http::header::UPGRADE);
         let unread = !incoming.is_end_stream();
         let mut kept = Kept {
@@ -123,11 +132,11 @@ impl<G: Gate> Proxy<G> {
         let outcome = self
             .exchange(&link, &mut parts, incoming, &mut exchange, &mut kept)
             .await;
-        let granted = matches!(&outcome, Ok(Outcome::Reply(reply, _)) if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS);
+        let granted = matches!(&outcome, Ok(Outcome::Reply(reply, ..)) if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS);
         let mut response = match outcome {
-            Ok(Outcome::Reply(reply, _)) if granted => self.tunnel(&link, &mut parts, *reply, &mut exchange),
-            Ok(Outcome::Reply(reply, limit)) => {
-                let response = self.answer(*reply, limit, &mut exchange);
+            Ok(Outcome::Reply(reply, ..)) if granted => self.tunnel(&link, &mut parts, *reply, &mut exchange),
+            Ok(Outcome::Reply(reply, limit, timer)) => {
+                let response = self.answer(*reply, limit, timer, &mut exchange);
                 self.gate.respond(kept.route.as_ref(), kept.note, response)
             }
             Ok(Outcome::Answer(response)) => {
@@ -152,7 +161,8 @@ impl<G: Gate> Proxy<G> {
         if had_upgrade {
             link.decide(granted);
         }
-        if self.local.shared.drain.is_requested() && !granted {
+        // HTTP/2 says it by GOAWAY.
+        if self.local.shared.drain.is_requested() && !granted && version != Version::HTTP_2 {
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -169,13 +179,18 @@ impl<G: Gate> Proxy<G> {
         exchange: &mut Exchange,
         kept: &mut Kept<G::Note>,
     ) -> Result<Outcome, Answer> {
+        let told = forwarded::client(&link.client, &self.local.shared.settings.load(), &parts.headers);
+        if let Some(told) = &told {
+            exchange.set_client(told);
+        }
+        let client = told.as_ref().unwrap_or(&link.client);
         let route = self.route(parts)?;
         exchange.set_route(&route);
         kept.route = Some(Arc::clone(&route));
         let mut passing = Passing {
             head: parts,
             route: &route,
-            client: &link.client,
+            client,
             target: None,
             filter: None,
             local: &self.local,
@@ -196,8 +211,8 @@ impl<G: Gate> Proxy<G> {
         {
             return Err(forward::too_large(route.body_bytes_max));
         }
-        self.rewrite(link, parts, &route, exchange)?;
-        let left = route.timeout.saturating_sub(exchange.begun().elapsed());
+        self.rewrite(client, parts, &route, exchange)?;
+        let deadline = (exchange.begun() + route.timeout).into();
         let errand = Errand {
             local: &self.local,
             link: Some(link),
@@ -208,16 +223,24 @@ impl<G: Gate> Proxy<G> {
         let body = RequestBody::new(incoming, route.body_bytes_max, link, filter);
         let call = exchange.call(&mut parts.headers);
         let sent = forward::send(&errand, parts, body, call);
-        match tokio::time::timeout(left, sent).await {
-            Ok(reply) => Ok(Outcome::Reply(Box::new(reply?), route.timeout)),
-            Err(_) => Err(forward::timed_out(&errand)),
+        let mut timer = link.lend_timer();
+        match timer.within(deadline, sent).await {
+            Some(Ok(reply)) => Ok(Outcome::Reply(Box::new(reply), route.timeout, timer)),
+            Some(Err(answer)) => {
+                link.return_timer(timer);
+                Err(answer)
+            }
+            None => {
+                link.return_timer(timer);
+                Err(forward::timed_out(&errand))
+            }
         }
     }
 
     /// Fields as the instance gets them.
     fn rewrite(
         &self,
-        link: &Link,
+        client: &Client,
         parts: &mut Parts,
         route: &Route,
         exchange: &mut Exchange,
@@ -237,7 +260,7 @@ impl<G: Gate> Proxy<G> {
         headers::forward(
             &mut parts.headers,
             &parts.uri,
-            &link.client,
+            client,
             self.local.shared.identity(),
         );
         let synthetic = parts.extensions.remove::<Synthetic>();
@@ -298,7 +321,7 @@ impl<G: Gate> Proxy<G> {
         Response::from_parts(head, Body::whole(document))
     }
 
-    fn answer(&self, reply: Reply, limit: Duration, exchange: &mut Exchange) -> Response<Body> {
+    fn answer(&self, reply: Reply, limit: Duration, timer: Timer, exchange: &mut Exchange) -> Response<Body> {
         let (mut head, incoming) = reply.response.into_parts();
         headers::remove_hop(&mut head.headers);
         head.version = Version::HTTP_11;
@@ -311,7 +334,7 @@ impl<G: Gate> Proxy<G> {
             let drain = self.local.shared.drain.clone();
             Limit::Drain(Stopping(Box::pin(async move { drain.requested().await })))
         } else {
-            Limit::Deadline((exchange.begun() + limit).into(), None)
+            Limit::Deadline((exchange.begun() + limit).into(), timer)
         };
         let mut stream = Stream {
             incoming,

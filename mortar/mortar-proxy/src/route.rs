@@ -10,9 +10,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brick_bus::{RouteAuth, RouteTable, Watch};
+use brick_bus::{Protocol, RouteAuth, RouteTable, Watch};
 use brick_core::Incarnation;
 use brick_discovery::balancer::{Balancer, Guard};
+
+use crate::pool::Transport;
 
 /// Most routes of one table.
 pub const ROUTES_MAX: usize = 10_000;
@@ -39,6 +41,8 @@ pub enum Target {
         name: Arc<str>,
         /// The address.
         addr: SocketAddr,
+        /// How it is spoken to.
+        transport: Transport,
     },
 }
 
@@ -96,6 +100,7 @@ pub enum Error {
 #[derive(Debug)]
 pub(crate) struct Picked {
     pub(crate) addr: SocketAddr,
+    pub(crate) transport: Transport,
     /// None for a fixed address.
     pub(crate) instance: Option<(Incarnation, Guard)>,
 }
@@ -121,10 +126,15 @@ impl Target {
         match self {
             Self::Brick(balancer) => balancer.pick_excluding(tried).map(|pick| Picked {
                 addr: pick.endpoint.addr,
+                transport: match pick.endpoint.protocol {
+                    Protocol::Http1 => Transport::Http1,
+                    Protocol::H2c => Transport::H2c,
+                },
                 instance: Some((pick.endpoint.incarnation, pick.guard)),
             }),
-            Self::Fixed { addr, .. } => Some(Picked {
+            Self::Fixed { addr, transport, .. } => Some(Picked {
                 addr: *addr,
+                transport: transport.clone(),
                 instance: None,
             }),
         }
@@ -307,6 +317,7 @@ mod tests {
             target: Target::Fixed {
                 name: "x".into(),
                 addr: ([127, 0, 0, 1], 1).into(),
+                transport: Transport::Http1,
             },
             access: Access::Public,
             websocket: false,

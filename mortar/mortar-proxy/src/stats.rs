@@ -66,6 +66,7 @@ pub(crate) struct Stats {
     pub(crate) server: Family,
     pub(crate) client: Family,
     pub(crate) connections_refused: AtomicU64,
+    pub(crate) handshakes_failed: AtomicU64,
     pub(crate) retries: AtomicU64,
     pub(crate) bytes_out: AtomicU64,
 }

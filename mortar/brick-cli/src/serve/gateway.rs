@@ -12,7 +12,14 @@ use crate::failure::{Failure, Outcome};
 
 pub(super) async fn run() -> Outcome {
     let mut base = Base::open("gateway", true)?;
-    let watch = base.bus(&["routes/edge", "limits/edge->*", "endpoints/*", "trust/bundle"])?;
+    let watch = base.bus(&[
+        "routes/edge",
+        "edge/settings",
+        "certs/*",
+        "limits/edge->*",
+        "endpoints/*",
+        "trust/bundle",
+    ])?;
     let verifier = Verifier::new(watch.clone());
     let (following, ending) = (verifier.clone(), base.ending());
     base.background(async move { following.follow(ending).await });
@@ -50,10 +57,8 @@ fn handed_over(base: &Base) -> Outcome<Listeners> {
                 "cannot use the listener {name} that was handed over: {error}"
             ))
         })?;
-        match name {
-            "edge" => listeners.edge = listener,
-            "admin" => listeners.admin = listener,
-            _ => {}
+        if let Some(listener) = listener {
+            listeners.take(name, listener);
         }
     }
     Ok(listeners)

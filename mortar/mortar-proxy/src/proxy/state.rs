@@ -1,7 +1,6 @@
 //! What the parts of a proxy share, and what each worker has of its own.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use brick_auth::OwnToken;
@@ -14,13 +13,14 @@ use super::Options;
 use crate::listener::Slots;
 use crate::pool::Pool;
 use crate::route::Routes;
+use crate::settings::Settings;
 use crate::stats::Stats;
 
 /// What all workers of a proxy share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) name: String,
-    pub(crate) slow: Duration,
+    pub(crate) settings: ArcSwap<Settings>,
     pub(crate) trace: bool,
     pub(crate) routes: ArcSwap<Routes>,
     pub(crate) slots: Arc<Slots>,
@@ -65,7 +65,7 @@ impl Shared {
     pub(crate) fn new(options: Options, spans: SpanSink, token: OwnToken, drain: Drain) -> Arc<Self> {
         Arc::new(Self {
             name: options.name,
-            slow: options.slow,
+            settings: ArcSwap::from_pointee(options.settings),
             trace: options.trace,
             routes: ArcSwap::default(),
             slots: Arc::default(),

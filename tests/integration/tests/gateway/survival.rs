@@ -103,7 +103,7 @@ async fn its_listeners_outlive_it_with_whoever_fetched_them() {
     trigger.drain();
     tokio::time::timeout(LIMIT, running).await.unwrap().unwrap();
     let listeners = mortar_gateway::Listeners::from_named(named);
-    assert_eq!(listeners.edge.unwrap().local_addr().unwrap(), handle.edge());
+    assert_eq!(listeners.edge[0].local_addr().unwrap(), handle.edge());
     std::net::TcpStream::connect(handle.admin()).unwrap();
     assert_eq!(listeners.admin.unwrap().local_addr().unwrap(), handle.admin());
 }
