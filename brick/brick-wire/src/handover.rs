@@ -20,10 +20,10 @@ use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 
 /// Most listeners in one message.
-pub const LISTENERS_MAX: usize = 16;
+pub const LISTENERS_MAX: usize = 64;
 const NAMES_BYTES_MAX: usize = 1024;
 
-/// A listening socket with its name, `edge` or `admin`.
+/// A listening socket with its name, `edge`, `edge-tls` or `admin`; several may share one.
 #[derive(Debug)]
 pub struct Named {
     /// Which one it is.
@@ -38,7 +38,7 @@ pub fn send_listeners(socket: impl AsFd, listeners: &[(&str, BorrowedFd<'_>)]) -
     let payload = names.join(",");
     let invalid = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why.to_owned()));
     if listeners.is_empty() || listeners.len() > LISTENERS_MAX || payload.len() > NAMES_BYTES_MAX {
-        return invalid("expected 1 to 16 listeners with names of at most 1024 bytes together");
+        return invalid("expected 1 to 64 listeners with names of at most 1024 bytes together");
     }
     if names.iter().any(|name| name.is_empty() || name.contains(',')) {
         return invalid("expected names of listeners without commas");
@@ -184,7 +184,7 @@ mod tests {
     fn names_that_cannot_be_told_apart_are_refused() {
         let (left, _right) = StdUnixStream::pair().unwrap();
         let fd = left.as_fd();
-        for listeners in [vec![], vec![("", fd)], vec![("a,b", fd)], vec![("a", fd); 17]] {
+        for listeners in [vec![], vec![("", fd)], vec![("a,b", fd)], vec![("a", fd); 65]] {
             assert!(send_listeners(&left, &listeners).is_err());
         }
     }

@@ -89,6 +89,9 @@ pub struct Status {
     pub dir: String,
     /// Base URL of the edge.
     pub edge_url: String,
+    /// Base URL of the edge with TLS, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edge_tls_url: Option<String>,
     /// Base URL of console and platform APIs.
     pub admin_url: String,
     /// Every port by the name of its slot; `edge`, `console` and `otlp` besides.

@@ -1,16 +1,16 @@
 //! Starting one process: what runs, with which environment, descriptors and output.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use brick_core::{BrickName, Incarnation, Version, env};
-use command_fds::{CommandFdExt as _, FdMapping};
+use command_fds::CommandFdExt as _;
 use process_wrap::std::{CommandWrap, ProcessSession};
 
 use crate::board::Slot;
 use crate::linux::process::Process;
+use crate::listeners::Listeners;
 use crate::logs;
 
 /// All that decides how the process of a slot runs.
@@ -54,13 +54,6 @@ impl Spec {
     pub(crate) fn health_url(&self) -> String {
         format!("http://127.0.0.1:{}{}", self.port, self.health_path)
     }
-}
-
-/// The public listeners, kept by the agent and handed to each gateway it starts.
-#[derive(Debug)]
-pub(crate) struct Listeners {
-    pub(crate) edge: TcpListener,
-    pub(crate) admin: TcpListener,
 }
 
 /// A process that was started, with the offset of its log file at which it begins.
@@ -113,17 +106,12 @@ pub(crate) fn launch(
         .stderr(log.try_clone()?)
         .stdout(log);
     if let Some(listeners) = listeners {
+        let (count, names) = listeners.names();
         command
-            .env(env::LISTEN_FDS, "2")
-            .env(env::LISTEN_FDNAMES, "edge:admin");
-        let mappings = [(&listeners.edge, 3), (&listeners.admin, 4)].map(|(listener, child_fd)| {
-            Ok::<_, std::io::Error>(FdMapping {
-                parent_fd: listener.try_clone()?.into(),
-                child_fd,
-            })
-        });
-        let mappings: Result<Vec<FdMapping>, _> = mappings.into_iter().collect();
-        command.fd_mappings(mappings?).map_err(std::io::Error::other)?;
+            .env(env::LISTEN_FDS, count)
+            .env(env::LISTEN_FDNAMES, names)
+            .fd_mappings(listeners.mappings()?)
+            .map_err(std::io::Error::other)?;
     }
     let child = CommandWrap::from(command).wrap(ProcessSession).spawn()?;
     Ok(Launched {

@@ -22,6 +22,7 @@ mod fleet;
 mod folder;
 mod launch;
 pub mod linux;
+mod listeners;
 mod logs;
 pub mod options;
 mod plan;

@@ -33,6 +33,7 @@ pub(crate) struct Ground {
     pub(crate) folder: Folder,
     pub(crate) revision: String,
     pub(crate) edge: SocketAddr,
+    pub(crate) edge_tls: Option<SocketAddr>,
     pub(crate) admin: SocketAddr,
     pub(crate) inherited: Vec<(String, String)>,
     pub(crate) store: Store,

@@ -10,7 +10,6 @@ mod roll;
 mod tests;
 mod watch;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -25,14 +24,15 @@ use crate::control::Control;
 use crate::events::{Event, EventKind, Events};
 use crate::fleet::Fleet;
 use crate::folder::{Folder, Lock};
-use crate::launch::{Listeners, inherited};
+use crate::launch::inherited;
 use crate::linux::claim::Claims;
 use crate::linux::session::sweep;
+use crate::listeners::{Listeners, Wanted};
 use crate::logs::Logs;
 use crate::logs::offsets::Offsets;
 use crate::logs::ship::Shipping;
 use crate::plan::Ground;
-use crate::ports::{Ports, listen, loopback};
+use crate::ports::{Ports, loopback};
 use crate::state::{SCHEMA, State, Store};
 use crate::supervise::Context;
 use crate::{Error, Options, builder, linux, plan, registry, socket, state};
@@ -79,17 +79,18 @@ impl Service {
         plan::wanted(&model, &options.only)?;
         let mut state = read_state(&folder)?;
         let key = folder.bootstrap_key()?;
-        let edge = options.edge.unwrap_or(model.edge.listen);
         let admin = loopback(options.console.unwrap_or(model.system.console));
-        let listeners = public_listeners(&folder, &mut state, edge, admin).await?;
+        let wanted = Wanted::new(&model, options.edge, admin);
+        let listeners = public_listeners(&folder, &mut state, &wanted).await?;
         let events = Events::new();
         let store = Store::new(folder.state_file(), state, events.clone());
         let revision = revision::read(options.dir.clone()).await;
         let claims = Claims::default();
         let ground = Ground {
             claims: claims.clone(),
-            edge: address(&listeners.edge, edge),
-            admin: address(&listeners.admin, admin),
+            edge: listeners.edge().unwrap_or(wanted.edge),
+            edge_tls: listeners.edge_tls(),
+            admin: listeners.admin().unwrap_or(admin),
             inherited: inherited(&options.env),
             folder: folder.clone(),
             store: store.clone(),
@@ -341,26 +342,14 @@ async fn announce_ready(shared: Arc<Shared>, since: Instant) {
 }
 
 /// The public listeners: those of a gateway that still runs, else new ones.
-async fn public_listeners(
-    folder: &Folder,
-    state: &mut State,
-    edge: SocketAddr,
-    admin: SocketAddr,
-) -> Result<Listeners, Error> {
-    let listeners = match adopt::listeners(folder, state, edge, admin).await {
+async fn public_listeners(folder: &Folder, state: &mut State, wanted: &Wanted) -> Result<Listeners, Error> {
+    let listeners = match adopt::listeners(folder, state, wanted).await {
         Some(listeners) => listeners,
-        None => Listeners {
-            edge: listen("edge", "--edge ADDR", edge)?,
-            admin: listen("console", "--console PORT", admin)?,
-        },
+        None => Listeners::bind(wanted)?,
     };
-    state.edge = Some(address(&listeners.edge, edge));
-    state.console = Some(address(&listeners.admin, admin));
+    state.edge = listeners.edge();
+    state.console = listeners.admin();
     Ok(listeners)
-}
-
-fn address(listener: &std::net::TcpListener, asked: SocketAddr) -> SocketAddr {
-    listener.local_addr().unwrap_or(asked)
 }
 
 fn shipping(ground: &Ground, context: &Context, model: &Model) -> Shipping {

@@ -48,10 +48,13 @@ fn for_people(status: &Value, output: Output) -> String {
     };
     for (label, value) in [
         ("edge", &status["edge_url"]),
+        ("tls", &status["edge_tls_url"]),
         ("console", console),
         ("folder", &status["dir"]),
     ] {
-        out.push_str(&format!("{label:<8} {}\n", plain(&text(value))));
+        if !value.is_null() {
+            out.push_str(&format!("{label:<8} {}\n", plain(&text(value))));
+        }
     }
     if let Some(ports) = status["ports"].as_object() {
         let list: Vec<String> = ports

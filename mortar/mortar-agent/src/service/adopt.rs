@@ -2,7 +2,7 @@
 //! holds them. What cannot be taken over is ended, so that nothing runs that nobody supervises.
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,9 +13,10 @@ use super::Shared;
 use crate::board::{Role, Slot};
 use crate::events::Events;
 use crate::folder::Folder;
-use crate::launch::{Listeners, Spec};
+use crate::launch::Spec;
 use crate::linux::process::Process;
 use crate::linux::session::{Mark, sweep};
+use crate::listeners::{Listeners, Wanted};
 use crate::plan::Plan;
 use crate::state::{self, Record, State, Store};
 use crate::supervise::Running;
@@ -26,35 +27,15 @@ const GATEWAY: &str = "gateway/1";
 
 /// Gets the public listeners back from a gateway that still runs. One that does not answer, or listens elsewhere than
 /// it should now, is ended; then there are none.
-pub(super) async fn listeners(
-    folder: &Folder,
-    state: &mut State,
-    edge: SocketAddr,
-    admin: SocketAddr,
-) -> Option<Listeners> {
+pub(super) async fn listeners(folder: &Folder, state: &mut State, wanted: &Wanted) -> Option<Listeners> {
     let record = state.processes.get(GATEWAY)?.clone();
     let process = Process::adopt(record.process)?;
     let fetched = handover::fetch(&folder.handover(), HANDOVER_LIMIT)
         .await
         .unwrap_or_default();
-    let mut named: BTreeMap<String, TcpListener> = fetched
-        .into_iter()
-        .map(|n| (n.name, TcpListener::from(n.fd)))
-        .collect();
-    let both = named.remove("edge").zip(named.remove("admin"));
-    let fits = |listener: &TcpListener, asked: SocketAddr| {
-        let same =
-            |addr: SocketAddr| addr.ip() == asked.ip() && (asked.port() == 0 || addr.port() == asked.port());
-        listener.local_addr().is_ok_and(same)
-    };
-    if let Some((held_edge, held_admin)) = both
-        && fits(&held_edge, edge)
-        && fits(&held_admin, admin)
-    {
-        return Some(Listeners {
-            edge: held_edge,
-            admin: held_admin,
-        });
+    let named = fetched.into_iter().map(|n| (n.name, TcpListener::from(n.fd)));
+    if let Some(listeners) = Listeners::adopt(named.collect(), wanted) {
+        return Some(listeners);
     }
     end(&process, &record).await;
     state.processes.remove(GATEWAY);

@@ -50,6 +50,11 @@ impl Handle {
         format!("http://{}", self.shared.ground.edge)
     }
 
+    /// Base URL of the edge with TLS, where it has one.
+    pub fn edge_tls_url(&self) -> Option<String> {
+        self.shared.ground.edge_tls.map(|addr| format!("https://{addr}"))
+    }
+
     /// Base URL of console and platform APIs.
     pub fn admin_url(&self) -> String {
         format!("http://{}", self.shared.ground.admin)
@@ -61,6 +66,9 @@ impl Handle {
         let rows = shared.context.board.rows();
         let mut ports = shared.context.store.read(|state| state.ports.clone());
         ports.insert("edge".to_owned(), shared.ground.edge.port());
+        if let Some(addr) = shared.ground.edge_tls {
+            ports.insert("edge-tls".to_owned(), addr.port());
+        }
         ports.insert("console".to_owned(), shared.ground.admin.port());
         let counted = |state: InstanceState| state != InstanceState::Skipped;
         let mut bricks: std::collections::BTreeMap<&BrickName, bool> = std::collections::BTreeMap::new();
@@ -76,6 +84,7 @@ impl Handle {
             version: shared.ground.options.version.clone(),
             dir: shared.ground.options.dir.display().to_string(),
             edge_url: self.edge_url(),
+            edge_tls_url: self.edge_tls_url(),
             admin_url: self.admin_url(),
             ports,
             agent_pid: std::process::id(),
