@@ -86,10 +86,30 @@ pub(crate) fn run(root: &Path) -> Result<Vec<String>> {
             ));
         }
     }
+    if let Some(line) = h2spec(root) {
+        missing.push(line);
+    }
     for line in &missing {
         println!("setup: MISSING: {line}");
     }
     Ok(missing)
+}
+
+/// h2spec, which no Debian package brings: built by Go into `target/tools`. What is missing, if anything is.
+fn h2spec(root: &Path) -> Option<String> {
+    let tools = root.join("target/tools");
+    if present("h2spec") || tools.join("h2spec").is_file() {
+        return None;
+    }
+    const MODULE: &str = "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible";
+    println!("setup: building h2spec");
+    let built = present("go") && quiet(Command::new("go").args(["install", MODULE]).env("GOBIN", &tools));
+    (!built).then(|| {
+        format!(
+            "h2spec is not installed, the HTTP/2 cases cannot run without it; install Go, then `GOBIN={} go install {MODULE}`",
+            tools.display()
+        )
+    })
 }
 
 /// What a missing program is needed for, and what to do.

@@ -5,6 +5,7 @@ mod gateway {
     mod admin;
     mod edge;
     mod framing;
+    mod h2spec;
     pub(crate) mod harness;
     mod smuggling;
     mod survival;
