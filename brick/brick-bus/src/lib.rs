@@ -6,19 +6,19 @@
 
 pub mod change;
 pub mod client;
-pub mod edge;
 pub mod fault;
 pub mod limits;
 pub mod report;
 pub mod resource;
+pub mod settings;
 pub mod watch;
 
 pub use client::{Options, Service, Token};
-pub use edge::{Cert, CertFiles, EdgeSettings, EdgeTls};
 pub use fault::Faults;
 pub use limits::{Limits, Serve};
 pub use report::{EdgeReport, Report};
 pub use resource::{
     Ack, Change, Cursor, Endpoint, Endpoints, Protocol, Resource, Route, RouteAuth, RouteTable, TrustBundle,
 };
+pub use settings::{Cert, CertFiles, EdgeSettings, EdgeTls};
 pub use watch::{Publisher, Source, State, Stats, Watch};

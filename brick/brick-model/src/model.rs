@@ -19,11 +19,11 @@ use crate::size::Bytes;
 use crate::suite::{Environment, Suite};
 
 mod demo;
-pub(crate) mod edge;
+pub(crate) mod listener;
 mod version;
 
 pub use demo::Demo;
-pub use edge::{AccessLog, Edge, EdgeCert, EdgeTls, Protocol, TlsVersion, WORKERS_MAX};
+pub use listener::{AccessLog, Edge, EdgeCert, EdgeTls, Protocol, TlsVersion, WORKERS_MAX};
 pub use version::{BASE, Concurrent, Versions};
 
 /// Newest manifest format that this version reads.

@@ -17,7 +17,7 @@ use crate::nearest;
 mod brick;
 mod config;
 mod demo;
-mod edge;
+mod listener;
 mod load;
 mod route;
 mod suite;

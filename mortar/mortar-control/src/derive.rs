@@ -1,6 +1,6 @@
 //! What is published, derived from manifest and registry.
 
-mod edge;
+mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,10 @@ pub(crate) fn resources(state: &State, trust: &TrustBundle) -> Result<BTreeMap<S
     all.insert(brick_auth::TRUST_BUNDLE.to_owned(), value(trust)?);
     if let Some(model) = &state.manifest {
         all.insert("routes/edge".to_owned(), value(&routes(model))?);
-        all.insert("edge/settings".to_owned(), value(&edge::settings(&model.edge))?);
+        all.insert(
+            "edge/settings".to_owned(),
+            value(&settings::settings(&model.edge))?,
+        );
         for link in model.links() {
             let timeout = model.timeout(link.caller.as_str(), link.callee.as_str());
             let limits = Limits::new(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use brick_core::BrickName;
 use brick_core::duration::Span;
 
-use super::{Item, Reader, Table, edge, short};
+use super::{Item, Reader, Table, listener, short};
 use crate::command::{self, TARGET};
 use crate::diagnostic::Problem;
 use crate::load::template;
@@ -77,7 +77,7 @@ fn brick(reader: &mut Reader, item: &Item<'_>) -> Option<Brick> {
         brick.openapi = document(reader, &item);
     }
     if let Some(item) = table.get("protocol")
-        && let Some(protocol) = edge::protocol(reader, &item)
+        && let Some(protocol) = listener::protocol(reader, &item)
     {
         brick.protocol = protocol;
     }

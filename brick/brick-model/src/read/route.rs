@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use brick_core::duration::Span;
 
-use super::{Item, Reader, edge, short};
+use super::{Item, Reader, listener, short};
 use crate::diagnostic::Problem;
 use crate::link::LimitKey;
 use crate::model::{Limit, Route};
@@ -48,7 +48,7 @@ fn route(reader: &mut Reader, item: &Item<'_>) -> Option<Route> {
             None
         }
     };
-    let auth = table.get("auth").and_then(|item| edge::auth(reader, &item));
+    let auth = table.get("auth").and_then(|item| listener::auth(reader, &item));
     let timeout = table
         .get("timeout")
         .and_then(|item| reader.within(&item, TIMEOUT_MIN..=TIMEOUT_MAX));

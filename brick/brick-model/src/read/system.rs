@@ -3,7 +3,7 @@
 use brick_core::BrickName;
 use brick_core::duration::Span;
 
-use super::{Item, Reader, Table, brick, config, demo, edge, load, route, suite};
+use super::{Item, Reader, Table, brick, config, demo, listener, load, route, suite};
 use crate::model::{Edge, FORMAT, Model, Mortar, System};
 use crate::size::Bytes;
 
@@ -58,7 +58,7 @@ pub(super) fn model(reader: &mut Reader, root: &Table<'_>) -> Model {
         mortar(reader, &item, &mut model.mortar);
     }
     if let Some(item) = root.get("edge") {
-        edge::edge(reader, &item, &mut model.edge);
+        listener::edge(reader, &item, &mut model.edge);
     }
     match root.get("brick") {
         Some(item) => model.bricks = brick::all(reader, &item),

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use brick_core::duration::Span;
 
 use super::{Item, Reader, Table, short};
-use crate::model::edge::WORKERS_MAX;
+use crate::model::listener::WORKERS_MAX;
 use crate::model::{AccessLog, Auth, Edge, EdgeCert, EdgeTls, Protocol, TlsVersion};
 
 const KEYS: [&str; 11] = [
