@@ -43,6 +43,22 @@ export async function post(url, body) {
   return answer.json();
 }
 
+/**
+ * Puts JSON in the place of what is there.
+ * @param {string} url
+ * @param {unknown} body
+ * @returns {Promise<any>}
+ */
+export async function put(url, body) {
+  const answer = await ask(url, { method: 'PUT', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } });
+  return answer.json();
+}
+
+/** Takes something away. @param {string} url */
+export async function remove(url) {
+  await ask(url, { method: 'DELETE' });
+}
+
 /** @param {string} url @param {RequestInit & { signal?: AbortSignal }} init */
 async function ask(url, init) {
   const headers = { accept: 'application/json', ...init.headers };

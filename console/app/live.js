@@ -5,7 +5,7 @@ import { signal, useEffect, useMemo } from './html.js';
 
 /**
  * What can be watched; the server's list is mortar-console/src/topic.rs.
- * @typedef {{ topic: 'system' | 'bricks' | 'instances' | 'metrics' | 'stats' } | { topic: 'graph', window: number, synthetic?: string }
+ * @typedef {{ topic: 'system' | 'bricks' | 'instances' | 'edges' | 'metrics' | 'stats' } | { topic: 'graph', window: number, synthetic?: string }
  *   | { topic: 'series', name: string, fn: string, by?: string, window: number, step: number }} Topic
  * @typedef {{ data: any, error: { code: string, detail: string } | null, at: number }} State
  * @typedef {{ topic: Topic, watchers: number, state: import('../vendor/signals.js').Signal<State> }} Watched

@@ -2,6 +2,7 @@
 import { html } from './html.js';
 import { Logs } from './logs.js';
 import { Overview } from './overview.js';
+import { Breakers } from './breakers.js';
 import { Bricks } from './bricks.js';
 import { Traces } from './traces.js';
 import { Trace } from './trace.js';
@@ -12,6 +13,7 @@ import { Trace } from './trace.js';
 export const SCREENS = [
   { path: '/', title: 'Overview', key: 'o', about: 'Service map and business metrics', view: Overview },
   { path: '/console/bricks', title: 'Bricks', key: 'b', about: 'Every instance, its health; scale, roll, kill', view: Bricks },
+  { path: '/console/breakers', title: 'Breakers', key: 'k', about: 'Every edge between bricks, its breaker; open and close by hand', view: Breakers },
   { path: '/console/traces', title: 'Traces', key: 't', about: 'Search requests, see where their time went', view: Traces },
   { path: '/console/logs', title: 'Logs', key: 'l', about: 'Every line of every brick, live and searched', view: Logs },
 ];

@@ -8,9 +8,10 @@ const MARGIN = 12;
  * @param {{ current: HTMLElement | null }} frame the element that scrolls
  * @param {number} count
  * @param {number} height of a row, in pixels
+ * @param {number} [margin] rows beyond both edges
  * @returns {[number, number]} first row, and the one after the last
  */
-export function useVisible(frame, count, height) {
+export function useVisible(frame, count, height, margin = MARGIN) {
   const [range, setRange] = useState(/** @type {[number, number]} */ ([0, 60]));
   useEffect(() => {
     const element = frame.current;
@@ -18,8 +19,8 @@ export function useVisible(frame, count, height) {
     let asked = 0;
     const measure = () => {
       asked = 0;
-      const first = Math.max(0, Math.floor(element.scrollTop / height) - MARGIN);
-      const last = Math.ceil((element.scrollTop + element.clientHeight) / height) + MARGIN;
+      const first = Math.max(0, Math.floor(element.scrollTop / height) - margin);
+      const last = Math.ceil((element.scrollTop + element.clientHeight) / height) + margin;
       setRange((before) => (before[0] === first && before[1] === last ? before : [first, last]));
     };
     const schedule = () => {
@@ -33,7 +34,7 @@ export function useVisible(frame, count, height) {
       element.removeEventListener('scroll', schedule);
       if (asked) cancelAnimationFrame(asked);
     };
-  }, [height]);
+  }, [height, margin]);
   return [Math.min(range[0], Math.max(0, count - 1)), Math.min(range[1], count)];
 }
 

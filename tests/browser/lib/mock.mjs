@@ -7,6 +7,7 @@ import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { act, bricksOf, byInstance, follow, instance, startAgent } from './agent.mjs';
 import * as data from './data.mjs';
+import { answerEdges, edges, startEdges } from './edges.mjs';
 import * as wide from './wide.mjs';
 import * as logs from './mock-logs.mjs';
 
@@ -28,6 +29,7 @@ export async function startMock(port = 0) {
   const reset = (changes = {}) => {
     Object.assign(world, BEGINNING, { down: [] }, changes);
     world.agent = startAgent(world);
+    world.edges = startEdges(world);
   };
   reset();
   const server = createServer((request, response) => void answer(world, request, response));
@@ -57,7 +59,7 @@ async function answer(world, request, response) {
   if (url.pathname === `${LOGS}/tail` && world.signedIn) return logs.tail(world, url.searchParams, request, response);
   if (url.pathname.startsWith('/api/')) {
     if (world.signedIn && url.pathname === '/api/agent/v1/events') return follow(world, response);
-    const [status, body] = request.method === 'POST' ? await posted(world, url, request) : api(world, url);
+    const [status, body] = request.method === 'GET' ? api(world, url) : await changed(world, url, request);
     return send(status, body);
   }
   const path = normalize(url.pathname).replace(/^\/console\/?/, '').replace(/^\//, '');
@@ -76,17 +78,21 @@ const LOGS = '/api/telemetry/v1/logs';
 const AWAY = { code: 'agent_unreachable', detail: 'the agent does not answer; run `brick up` in the folder of the system, it takes over what still runs' };
 const SIGNED_OUT = [401, { title: 'Unauthorized', status: 401, code: 'signed_out', detail: 'run `brick open` in the system\'s folder for a fresh link to the console' }];
 
-async function posted(world, url, request) {
+async function changed(world, url, request) {
   if (!world.signedIn) return SIGNED_OUT;
+  if (request.method === 'DELETE') return answerEdges(world, 'DELETE', url.pathname);
   if (request.headers['content-type'] !== 'application/json') return [415, { title: 'Unsupported Media Type', status: 415, code: 'json_expected', detail: 'expected application/json' }];
   const chunks = [];
   for await (const chunk of request) chunks.push(chunk);
-  return act(world, url.pathname.replace('/api/agent/v1/', ''), JSON.parse(Buffer.concat(chunks).toString()));
+  const body = JSON.parse(Buffer.concat(chunks).toString());
+  return request.method === 'PUT' ? answerEdges(world, 'PUT', url.pathname, body) : act(world, url.pathname.replace('/api/agent/v1/', ''), body);
 }
 
 function api(world, url) {
   if (!world.signedIn) return SIGNED_OUT;
   const query = url.searchParams;
+  const edge = answerEdges(world, 'GET', url.pathname);
+  if (edge) return edge;
   if (url.pathname === '/api/console/v1/session') return [200, { scope: 'admin' }];
   if (url.pathname.startsWith('/api/system/v1/instances/')) return instance(world, decodeURIComponent(url.pathname.split('/').slice(5).join('/')));
   if (url.pathname === '/api/telemetry/v1/metrics/range' && query.get('by')?.includes('instance')) return [200, byInstance(world, query)];
@@ -109,6 +115,8 @@ function state(world, topic) {
     case 'system': if (world.wide) return wide.SYSTEM;
       return { ...data.SYSTEM, bricks: bricksOf(world) };
     case 'bricks': return world.agent.rows;
+    case 'edges': world.edges.beat += 1;
+      return world.idle ? { items: [] } : edges(world);
     case 'instances': if (world.wide) return wide.instances();
       return world.many ? { items: world.agent.rows.slice(3).map((one) => ({ ...one, slot: one.instance, addr: `127.0.0.1:${one.port}`, ready: true, supervised: true })) } : data.instances(world.down);
     case 'graph': world.asked = topic;
