@@ -142,11 +142,7 @@ async fn up_detached_tells_why_a_build_failed_once_and_with_its_exit_code() {
             told.contains("error: the build of counter failed with exit code 2"),
             "{told}"
         );
-        assert_eq!(
-            told.matches("cannot access").count(),
-            1,
-            "{how:?}: {told}"
-        );
+        assert_eq!(told.matches("cannot access").count(), 1, "{how:?}: {told}");
         assert!(!told.contains("no system is running"), "{told}");
         assert!(told.contains("`brick up` again"), "{told}");
     }
