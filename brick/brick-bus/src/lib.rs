@@ -10,6 +10,7 @@ pub mod fault;
 pub mod limits;
 pub mod report;
 pub mod resource;
+pub mod routes;
 pub mod settings;
 pub mod watch;
 
@@ -17,8 +18,7 @@ pub use client::{Options, Service, Token};
 pub use fault::Faults;
 pub use limits::{Limits, Serve};
 pub use report::{EdgeReport, Report};
-pub use resource::{
-    Ack, Change, Cursor, Endpoint, Endpoints, Protocol, Resource, Route, RouteAuth, RouteTable, TrustBundle,
-};
+pub use resource::{Ack, Change, Cursor, Endpoint, Endpoints, Protocol, Resource, TrustBundle};
+pub use routes::{Route, RouteAuth, RouteTable};
 pub use settings::{Cert, CertFiles, EdgeSettings, EdgeTls};
 pub use watch::{Publisher, Source, State, Stats, Watch};

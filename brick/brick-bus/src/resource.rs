@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-use brick_core::{BrickName, Incarnation, Version};
+use brick_core::{Incarnation, Version};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -117,44 +117,6 @@ impl Endpoint {
 
 fn full_weight() -> u32 {
     100
-}
-
-/// Value of `routes/edge`: what the edge gateway serves, most specific match first.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct RouteTable {
-    /// The routes in the order in which they are tried.
-    pub routes: Vec<Route>,
-}
-
-/// One route of the edge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Route {
-    /// Name in the manifest.
-    pub name: String,
-    /// Path pattern: exact (`/health`), or a prefix (`/api/orders/**`: the prefix itself and all below it).
-    pub path: String,
-    /// Brick that serves it.
-    pub to: BrickName,
-    /// Who may pass.
-    pub auth: RouteAuth,
-    /// Whether the route lets `Upgrade: websocket` through.
-    #[serde(default)]
-    pub websocket: bool,
-    /// Time limit of the whole exchange in milliseconds; `limits/edge-><brick>` unless said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout_ms: Option<u64>,
-    /// Largest request body in bytes.
-    pub body_bytes_max: u64,
-}
-
-/// Who may pass a route of the edge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RouteAuth {
-    /// Everybody; a token that comes along is neither checked nor removed.
-    Public,
-    /// A valid user token of this system.
-    Jwt,
 }
 
 /// Value of `trust/bundle`: whose signatures count.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use brick_bus::{Endpoint, Endpoints, Resource, Watch};
-use brick_core::Incarnation;
+use brick_core::{Incarnation, Version};
 use parking_lot::Mutex;
 use rand::{Rng, RngExt as _};
 use serde::Deserialize as _;
@@ -87,7 +87,34 @@ impl Balancer {
         self.0.refresh();
         let snapshot = self.0.snapshot.load();
         snapshot
-            .choose(tried, Instant::now(), &mut rand::rng())
+            .choose(tried, None, Instant::now(), &mut rand::rng())
+            .map(Tracked::pick)
+    }
+
+    /// An instance of one of these versions that is none of `tried`: the version is drawn by weight, among those of
+    /// which an instance is left, so that the share of a version that is gone goes to the others.
+    pub fn pick_split(&self, weights: &[(Version, u32)], tried: &[Incarnation]) -> Option<Pick> {
+        self.0.refresh();
+        let snapshot = self.0.snapshot.load();
+        let rng = &mut rand::rng();
+        let weight = |(version, weight): &(Version, u32)| match snapshot.has(version, tried) {
+            true => u64::from(*weight),
+            false => 0,
+        };
+        let total: u64 = weights.iter().map(weight).sum();
+        let mut left = rng.random_range(0..total.max(1));
+        let drawn = weights
+            .iter()
+            .find(|entry| match left.checked_sub(weight(entry)) {
+                Some(rest) => {
+                    left = rest;
+                    false
+                }
+                None => true,
+            });
+        let (version, _) = drawn?;
+        snapshot
+            .choose(tried, Some(version), Instant::now(), rng)
             .map(Tracked::pick)
     }
 
@@ -184,9 +211,18 @@ impl Tracked {
 impl Snapshot {
     /// Power of two choices among those that may be picked: not tried yet, of some weight, and not recently failed to
     /// connect unless all have.
-    fn choose(&self, tried: &[Incarnation], now: Instant, rng: &mut impl Rng) -> Option<&Tracked> {
+    fn choose(
+        &self,
+        tried: &[Incarnation],
+        version: Option<&Version>,
+        now: Instant,
+        rng: &mut impl Rng,
+    ) -> Option<&Tracked> {
         let open = |tracked: &&Tracked| {
-            tracked.endpoint.weight > 0 && !tried.contains(&tracked.endpoint.incarnation)
+            let endpoint = &tracked.endpoint;
+            endpoint.weight > 0
+                && !tried.contains(&endpoint.incarnation)
+                && version.is_none_or(|version| endpoint.version == *version)
         };
         let well = |tracked: &&Tracked| open(tracked) && !tracked.load.is_avoided(now);
         if self.tracked.iter().any(|tracked| well(&tracked)) {
@@ -194,6 +230,14 @@ impl Snapshot {
         } else {
             two_choices(self.tracked.iter().filter(open), now, rng)
         }
+    }
+
+    /// Whether an instance of the version may be picked.
+    fn has(&self, version: &Version, tried: &[Incarnation]) -> bool {
+        self.tracked.iter().any(|tracked| {
+            let endpoint = &tracked.endpoint;
+            endpoint.weight > 0 && endpoint.version == *version && !tried.contains(&endpoint.incarnation)
+        })
     }
 
     /// What was learnt of an incarnation stays; a new one starts as well as the best known.

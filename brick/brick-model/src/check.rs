@@ -14,6 +14,7 @@ mod routes;
 mod steps;
 mod suites;
 mod versions;
+mod views;
 
 /// Names that a brick cannot take: they are the platform's own.
 pub const RESERVED: [&str; 8] = [
@@ -44,6 +45,7 @@ pub(crate) fn errors(model: &Model, places: &Places, dir: Option<&Path>) -> Vec<
         check.folders(dir);
     }
     check.routes();
+    check.views();
     check.limits();
     check.ports();
     check.config();

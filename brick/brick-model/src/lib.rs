@@ -23,12 +23,13 @@ pub use diagnostic::{Diagnostic, Invalid};
 pub use link::{LimitKey, Link};
 pub use load::{Expect, Load, Step};
 pub use model::{
-    AccessLog, Auth, Brick, Concurrent, Demo, Edge, EdgeCert, EdgeTls, Flag, Health, Limit, Model, Mortar,
-    Protocol, Route, System, TlsVersion, Versions, WORKERS_MAX,
+    AccessLog, Auth, Bff, Brick, Cache, Concurrent, Cors, Demo, Edge, EdgeCert, EdgeTls, Flag, Health, Limit,
+    Mirror, Model, Mortar, Part, Protocol, Rate, RateBy, Rewrite, Route, Say, Setting, System, TlsVersion,
+    Versions, View, WORKERS_MAX,
 };
 pub use parse::{Loaded, parse, parse_with_warnings};
 pub use pattern::Pattern;
-pub use query::ResolvedRoute;
+pub use query::{ResolvedRoute, ResolvedView};
 pub use schema::schema;
 pub use size::Bytes;
 pub use suite::{Environment, Suite};

@@ -14,16 +14,21 @@ use serde_json::Value;
 
 use crate::link::LimitKey;
 use crate::load::Load;
-use crate::pattern::Pattern;
 use crate::size::Bytes;
 use crate::suite::{Environment, Suite};
 
+mod bff;
 mod demo;
 pub(crate) mod listener;
+mod number;
+mod route;
 mod version;
 
+pub use bff::{Bff, Part, Say, View};
 pub use demo::Demo;
-pub use listener::{AccessLog, Edge, EdgeCert, EdgeTls, Protocol, TlsVersion, WORKERS_MAX};
+pub use listener::{AccessLog, CacheStore, Edge, EdgeCert, EdgeTls, Protocol, TlsVersion, WORKERS_MAX};
+pub use number::{PerSecond, Share};
+pub use route::{Auth, Cache, Cors, Mirror, Rate, RateBy, Rewrite, Route, Setting};
 pub use version::{BASE, Concurrent, Versions};
 
 /// Newest manifest format that this version reads.
@@ -113,17 +118,6 @@ pub struct Telemetry {
     pub bytes_max: Bytes,
 }
 
-/// Who may pass a route of the edge.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Auth {
-    /// Everybody.
-    Public,
-    /// A valid user token of this system.
-    #[default]
-    Jwt,
-}
-
 /// `[brick.NAME]`: one service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -195,29 +189,6 @@ pub struct Health {
     pub grace: Span,
 }
 
-/// `[route.NAME]`: public paths that lead to a brick.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Route {
-    /// Path pattern: `/a/b` exactly, or `/a/**` for `/a` and all below it.
-    #[serde(rename = "match")]
-    pub path: Pattern,
-    /// Brick that serves it.
-    pub to: BrickName,
-    /// Who may pass; `edge.auth` unless said. Read it through [`Model::routes`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub auth: Option<Auth>,
-    /// Time limit of the whole exchange; the limit of `edge -> BRICK` unless said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Span>,
-    /// Largest request body.
-    #[serde(default = "default_body_max")]
-    pub body_max: Bytes,
-    /// Whether `Upgrade: websocket` passes.
-    #[serde(default)]
-    pub websocket: bool,
-}
-
 /// `[limits.default]` or `[limits."a -> b"]`: how a caller treats a callee.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -275,10 +246,6 @@ fn default_health_every() -> Span {
 
 fn default_health_grace() -> Span {
     Span::from_secs(10)
-}
-
-fn default_body_max() -> Bytes {
-    Bytes(1 << 20)
 }
 
 fn default_timeout() -> Span {
@@ -347,19 +314,5 @@ impl Default for Health {
 impl Default for Limit {
     fn default() -> Self {
         Self { timeout: TIMEOUT }
-    }
-}
-
-impl Route {
-    /// A route with every default.
-    pub fn new(path: Pattern, to: BrickName) -> Self {
-        Self {
-            path,
-            to,
-            auth: None,
-            timeout: None,
-            body_max: default_body_max(),
-            websocket: false,
-        }
     }
 }

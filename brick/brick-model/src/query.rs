@@ -9,27 +9,11 @@ use brick_core::{BrickName, env};
 use serde_json::{Map, Value};
 
 use crate::link::{EDGE, LimitKey, Link};
-use crate::model::{Auth, Brick, Model, TIMEOUT};
-use crate::pattern::Pattern;
+use crate::model::{Brick, Model, TIMEOUT};
 
-/// A route with everything resolved that the manifest may leave to a default elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResolvedRoute {
-    /// Name in the manifest.
-    pub name: String,
-    /// Path pattern.
-    pub path: Pattern,
-    /// Brick that serves it.
-    pub to: BrickName,
-    /// Who may pass.
-    pub auth: Auth,
-    /// Time limit of the whole exchange.
-    pub timeout: Duration,
-    /// Largest request body in bytes.
-    pub body_bytes_max: u64,
-    /// Whether `Upgrade: websocket` passes.
-    pub websocket: bool,
-}
+mod edge;
+
+pub use edge::{ResolvedRoute, ResolvedView};
 
 impl Model {
     /// The bricks that run, in waves: every brick stands in a later wave than all that it needs. External bricks
@@ -59,27 +43,6 @@ impl Model {
         self.bricks.iter().filter(|(_, brick)| !brick.is_external())
     }
 
-    /// The routes resolved, most specific first.
-    pub fn routes(&self) -> Vec<ResolvedRoute> {
-        let mut routes: Vec<ResolvedRoute> = self
-            .routes
-            .iter()
-            .map(|(name, route)| ResolvedRoute {
-                name: name.clone(),
-                path: route.path.clone(),
-                to: route.to.clone(),
-                auth: route.auth.unwrap_or(self.edge.auth),
-                timeout: route
-                    .timeout
-                    .map_or_else(|| self.timeout(EDGE, route.to.as_str()), |span| span.0),
-                body_bytes_max: route.body_max.0,
-                websocket: route.websocket,
-            })
-            .collect();
-        routes.sort_by(|a, b| a.path.by_specificity(&b.path));
-        routes
-    }
-
     /// Time limit of one call of `callee` by `caller` (a brick, or `edge`).
     pub fn timeout(&self, caller: &str, callee: &str) -> Duration {
         let of_link = self.limits.iter().find_map(|(key, limit)| match key {
@@ -97,7 +60,8 @@ impl Model {
         timeout
     }
 
-    /// Every link over which calls may go: each brick to what it needs, and the edge to what routes lead to.
+    /// Every link over which calls may go: each brick to what it needs, and the edge to what routes lead to, their
+    /// mirrors and the parts of views.
     pub fn links(&self) -> BTreeSet<Link> {
         let needs = self.bricks.iter().flat_map(|(caller, brick)| {
             brick.needs.iter().map(|callee| Link {
@@ -106,10 +70,18 @@ impl Model {
             })
         });
         let edge = BrickName::new(EDGE).ok();
+        let routes = self.routes.values();
+        let routed = routes.flat_map(|route| {
+            let mirrored = route.mirror.iter().map(|mirror| &mirror.to.brick);
+            std::iter::once(&route.to).chain(mirrored)
+        });
+        let views = self.edge.bff.values().flat_map(|bff| bff.views.values());
+        let asked = views.flat_map(|view| view.parts.values()).map(|part| &part.from);
+        let led = routed.chain(asked).collect::<BTreeSet<_>>();
         let routed = edge.iter().flat_map(|edge| {
-            self.routes.values().map(|route| Link {
+            led.iter().map(|callee| Link {
                 caller: edge.clone(),
-                callee: route.to.clone(),
+                callee: (*callee).clone(),
             })
         });
         needs.chain(routed).collect()

@@ -14,6 +14,7 @@ use crate::diagnostic::Problem;
 use crate::model::{FORMAT, Model};
 use crate::nearest;
 
+mod bff;
 mod brick;
 mod config;
 mod demo;

@@ -294,7 +294,7 @@ fn values_say_what_was_expected_and_found() {
         "[edge]\nauth = 'jtw'",
         11,
         8,
-        "expected \"jwt\" or \"public\", found \"jtw\"",
+        "expected \"jwt\", \"public\" or \"api-key\", found \"jtw\"",
         "",
     );
     check(
@@ -417,6 +417,88 @@ fn suites_and_environments_say_what_was_expected_and_found() {
         11,
         "relative to brick.toml",
         "",
+    );
+}
+
+/// Routes and views: each line in the place of a whole route or view, with what is told of it.
+#[test]
+fn functions_of_routes_and_parts_of_views_say_what_is_wrong() {
+    let route = |line: &str, message: &str| {
+        let lines = format!("[route.a]\nmatch = '/a'\nto = 'order'\nauth = 'public'\n{line}");
+        let invalid = parse(&format!("{HEAD}{lines}"), "x").expect_err(line);
+        let found: Vec<&str> = invalid.errors().iter().map(|e| e.message.as_str()).collect();
+        assert!(
+            found.len() == 1 && found[0].contains(message),
+            "{line}: {found:?}"
+        );
+        assert_eq!(invalid.errors()[0].line, 14, "{line}: {found:?}");
+    };
+    route("host = 'shop.test:80'", "expected a host without a port");
+    route("methods = ['get']", "expected a method such as \"GET\"");
+    route("headers = { 'a b' = '1' }", "is no name of a field");
+    route("rewrite = { prefix = '/a/' }", "without a slash at its end");
+    route(
+        "rewrite = { prefix = '/a', path = '/b' }",
+        "expected either prefix",
+    );
+    route("cors = { origins = ['shop.test'] }", "expected an origin such as");
+    route(
+        "cors = { origins = ['*'], credentials = true }",
+        "every page of the web",
+    );
+    route("rate = { per_second = 0 }", "expected a number from 0.001");
+    route(
+        "rate = { per_second = 1, by = 'me' }",
+        "expected \"client\", \"route\" or \"token\"",
+    );
+    route("cache = { default_ttl = '2d' }", "expected 0s to 1d");
+    route("mirror = { to = 'order@v9' }", "\"order\" has no version \"v9\"");
+    route(
+        "mirror = { to = 'order', share = 2 }",
+        "expected a number from 0 to 1",
+    );
+    route("weights = { v1 = 0 }", "a weight above 0");
+    route("weights = { v9 = 1 }", "\"order\" has no version \"v9\"");
+    route("scopes = ['x']", "asks for no token");
+    route("audience = 'x'", "asks for no token");
+    let view = |line: &str, message: &str| {
+        let lines = format!("[edge.bff.m]\nauth = 'public'\n[edge.bff.m.view.v]\n{line}");
+        let invalid = parse(&format!("{HEAD}{lines}"), "x").expect_err(line);
+        let found: Vec<&str> = invalid.errors().iter().map(|e| e.message.as_str()).collect();
+        assert!(
+            found.len() == 1 && found[0].contains(message),
+            "{line}: {found:?}"
+        );
+    };
+    let part =
+        |rest: &str| format!("get = '/v/{{id}}'\npart.p = {{ from = 'order', get = '/o/{{id}}' {rest} }}");
+    view("get = '/v'", "missing key \"part\"");
+    view(
+        "get = '/v/a{id}'\npart.p = { from = 'order', get = '/o' }",
+        "each parameter a segment",
+    );
+    view(
+        "get = '/v/{'\npart.p = { from = 'order', get = '/o' }",
+        "each parameter a segment",
+    );
+    view(
+        "get = '/v'\npart.p = { from = 'order', get = '/{x}' }",
+        "no parameter {x}",
+    );
+    view(
+        "get = '/v'\npart.p = { from = 'order', get = '/{subject}' }",
+        "no parameter {subject}",
+    );
+    view(
+        "get = '/v'\npart.p = { from = 'oder', get = '/' }",
+        "no brick \"oder\"",
+    );
+    view(&part(", fields = { a = 'b' }"), "expected a path into JSON");
+    view(&part(", limit = 3"), "there is a limit only to a list");
+    view(&part(", timeout = '2s'"), "the whole view has 1000 ms");
+    view(
+        &format!("{}\nsay = {{ text = 'a {{b}}', otherwise = '' }}", part("")),
+        "there is no word {b}",
     );
 }
 

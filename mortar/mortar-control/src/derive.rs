@@ -1,12 +1,12 @@
 //! What is published, derived from manifest and registry.
 
+mod routes;
 mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use brick_bus::{Endpoint, Endpoints, Limits, Protocol, Route, RouteAuth, RouteTable, TrustBundle};
+use brick_bus::{Endpoint, Endpoints, Limits, Protocol, TrustBundle};
 use brick_core::BrickName;
-use brick_model::{Auth, Model};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -18,8 +18,14 @@ use crate::state::State;
 pub(crate) fn resources(state: &State, trust: &TrustBundle) -> Result<BTreeMap<String, Value>, Error> {
     let mut all = BTreeMap::new();
     all.insert(brick_auth::TRUST_BUNDLE.to_owned(), value(trust)?);
+    if let Some(keys) = &state.api_keys {
+        all.insert(brick_bus::routes::KEYS.to_owned(), value(keys)?);
+    }
     if let Some(model) = &state.manifest {
-        all.insert("routes/edge".to_owned(), value(&routes(model))?);
+        all.insert(
+            brick_bus::routes::ROUTES.to_owned(),
+            value(&routes::table(model))?,
+        );
         all.insert(
             "edge/settings".to_owned(),
             value(&settings::settings(&model.edge))?,
@@ -99,29 +105,6 @@ fn protocol(state: &State, brick: &BrickName) -> Protocol {
 /// Name of the resource that holds a brick's pool.
 pub(crate) fn pool_name(brick: &BrickName) -> String {
     format!("endpoints/{brick}")
-}
-
-fn routes(model: &Model) -> RouteTable {
-    // A route that says no limit of its own follows the link's, which travels as a resource of its own.
-    let timeout_ms = |name: &str| {
-        let own = model.routes.get(name)?.timeout?;
-        Some(u64::try_from(own.0.as_millis()).unwrap_or(u64::MAX))
-    };
-    let routes = model.routes().into_iter().map(|route| Route {
-        timeout_ms: timeout_ms(&route.name),
-        name: route.name,
-        path: route.path.as_str().to_owned(),
-        to: route.to,
-        auth: match route.auth {
-            Auth::Public => RouteAuth::Public,
-            Auth::Jwt => RouteAuth::Jwt,
-        },
-        websocket: route.websocket,
-        body_bytes_max: route.body_bytes_max,
-    });
-    RouteTable {
-        routes: routes.collect(),
-    }
 }
 
 fn value(of: &impl Serialize) -> Result<Value, Error> {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brick_bus::TrustBundle;
+use brick_bus::routes::ApiKeys;
 use brick_model::Model;
+use tokio::sync::watch;
 
 /// Told of every manifest that comes into force, the stored one at start included.
 pub type OnManifest = Arc<dyn Fn(&Model) + Send + Sync>;
@@ -19,6 +21,8 @@ pub struct Options {
     pub system: String,
     /// Whose signatures count, published as `trust/bundle`.
     pub trust: TrustBundle,
+    /// The API keys that count, and every change of them, published as `keys/edge`; none where nobody issues any.
+    pub api_keys: Option<watch::Receiver<ApiKeys>>,
     /// Life of a lease whose registration names none.
     pub lease: Duration,
     /// Changes within this time share one commit and travel together.
@@ -45,6 +49,7 @@ impl Options {
         Self {
             system: system.into(),
             trust,
+            api_keys: None,
             lease: Duration::from_secs(10),
             coalesce: Duration::from_millis(3),
             history_max: 1_000,

@@ -113,8 +113,32 @@ impl Service {
         tokio::join!(
             self.writer.run(drain.clone()),
             lease::watch(self.handle.clone(), drain.clone()),
+            follow_keys(self.handle.clone(), drain.clone()),
             closing,
         );
+    }
+}
+
+/// Publishes every change of the API keys. One that cannot be stored comes with the next.
+async fn follow_keys(handle: Handle, drain: Drain) {
+    let Some(mut keys) = handle.options().api_keys.clone() else {
+        return;
+    };
+    loop {
+        let changed = tokio::select! {
+            changed = keys.changed() => changed,
+            () = drain.requested() => return,
+        };
+        if changed.is_err() {
+            return;
+        }
+        let told = Arc::new(keys.borrow_and_update().clone());
+        if let Err(error) = handle.wish(Action::ApiKeys(told)).await {
+            tracing::error!(
+                error = brick_core::chain(&error),
+                "API keys could not be published"
+            );
+        }
     }
 }
 

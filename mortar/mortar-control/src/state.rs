@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use brick_bus::routes::ApiKeys;
 use brick_bus::{Resource, TrustBundle};
 use brick_core::{BrickName, Incarnation, Instance, Version};
 use brick_model::Model;
@@ -46,6 +47,8 @@ pub struct State {
     pub fences: BTreeMap<Slot, Incarnation>,
     /// The manifest in force.
     pub manifest: Option<Arc<Model>>,
+    /// The API keys that count. Identity keeps them; here they are only told on.
+    pub api_keys: Option<Arc<ApiKeys>>,
     /// What changed since resources were published last.
     pub(crate) touched: Touched,
 }
@@ -76,6 +79,7 @@ pub(crate) enum Action {
     Unsupervised(Incarnation),
     Remove(Incarnation),
     Manifest(Arc<Model>),
+    ApiKeys(Arc<ApiKeys>),
 }
 
 /// What a batch of actions changed among the published resources, in order of revision.
@@ -137,6 +141,10 @@ impl State {
                     });
                 }
                 self.manifest = Some(model);
+                self.touched = Touched::All;
+            }
+            Action::ApiKeys(keys) => {
+                self.api_keys = Some(keys);
                 self.touched = Touched::All;
             }
         }

@@ -68,6 +68,8 @@ impl Shared {
 /// Brings what was stored in line with this program and these options, before anybody listens.
 pub(crate) async fn settle(mut state: State, options: &Options, store: &dyn Store) -> Result<State, Error> {
     let old = state.clone();
+    let keys = options.api_keys.as_ref().map(|keys| keys.borrow().clone());
+    state.api_keys = keys.map(Arc::new);
     let changes = state.publish(&options.trust)?;
     let batch = Batch::between(&old, &state, &changes);
     if !batch.is_empty() {

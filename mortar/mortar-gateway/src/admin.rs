@@ -143,18 +143,18 @@ pub fn routes(options: &Options, control: SocketAddr, telemetry: SocketAddr) -> 
         "/health",
         "/health/**",
     ];
-    let route = |pattern: &str, name: &str, addr: SocketAddr, access: Access| Route {
-        pattern: pattern.into(),
-        target: Target::Fixed {
+    let route = |pattern: &str, name: &str, addr: SocketAddr, access: Access| {
+        let target = Target::Fixed {
             name: Arc::from(name),
             addr,
             transport: Transport::Http1,
-        },
-        target_name: name.into(),
-        access,
-        websocket: access == Access::Operator,
-        timeout: Duration::from_millis(options.admin_timeout_ms),
-        body_bytes_max: options.admin_body_bytes_max,
+        };
+        let timeout = Duration::from_millis(options.admin_timeout_ms);
+        Route {
+            access,
+            websocket: access == Access::Operator,
+            ..Route::new(pattern, target, timeout, options.admin_body_bytes_max)
+        }
     };
     let mut routes = vec![
         route("/api/telemetry/**", "telemetry", telemetry, Access::Operator),

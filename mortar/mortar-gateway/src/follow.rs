@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use brick_bus::routes::{ApiKeys, KEYS, ROUTES};
 use brick_bus::{Limits, Resource, RouteTable, Watch};
-use mortar_proxy::{Compiler, Proxy};
+use mortar_proxy::{Compiler, Proxy, Routes};
 use serde::Deserialize as _;
 
 use crate::admin::AdminGate;
-use crate::edge::EdgeGate;
+use crate::edge::{EdgeGate, EdgeParts};
+use crate::function::Functioning;
 
-/// Resource that holds the edge's routes.
-const ROUTES: &str = "routes/edge";
 /// What the names of the edge's limits begin with.
 const LIMITS: &str = "limits/edge->";
 /// Time limit of an exchange of which neither route nor bus says one; the manifest's own default.
@@ -33,8 +33,15 @@ struct Limit {
 }
 
 /// Compiles routes when they or their limits change, acknowledges both, and keeps the pools tidy.
-pub(crate) async fn follow(mut watch: Watch, edge: Proxy<EdgeGate>, admin: Proxy<AdminGate>) {
-    let mut compiler = Compiler::new(watch.clone());
+pub(crate) async fn follow(
+    mut watch: Watch,
+    edge: Proxy<EdgeGate>,
+    parts: EdgeParts,
+    admin: Proxy<AdminGate>,
+) {
+    let compiler = Compiler::new(watch.clone());
+    let mut functioning = Functioning::new(compiler, parts.figures.clone());
+    let mut keys = None;
     let mut limits = InForce::default();
     let mut seen = None;
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
@@ -45,10 +52,11 @@ pub(crate) async fn follow(mut watch: Watch, edge: Proxy<EdgeGate>, admin: Proxy
         if changed || revision != seen {
             seen = revision;
             match resource {
-                Some(resource) => apply(&resource, &watch, &mut compiler, &limits, &edge),
-                None => edge.replace(mortar_proxy::Routes::default()),
+                Some(resource) => apply(&resource, &watch, &mut functioning, &limits, &edge, &parts),
+                None => edge.replace(Routes::default()),
             }
         }
+        follow_keys(&watch, &mut keys, &parts);
         limits.acknowledge(&watch);
         tokio::select! {
             _ = watch.changed() => {}
@@ -64,24 +72,30 @@ pub(crate) async fn follow(mut watch: Watch, edge: Proxy<EdgeGate>, admin: Proxy
 fn apply(
     resource: &Resource,
     watch: &Watch,
-    compiler: &mut Compiler,
+    functioning: &mut Functioning,
     limits: &InForce,
     edge: &Proxy<EdgeGate>,
+    parts: &EdgeParts,
 ) {
     let compiled = RouteTable::deserialize(&resource.value)
         .map_err(|error| error.to_string())
         .and_then(|table| {
-            let compiled = compiler.compile(&table, |brick| limits.timeout(brick));
-            compiled.map_err(|error| error.to_string())
+            let compiled = functioning.compile(&table, |brick| limits.timeout(brick))?;
+            let routes = Routes::new(compiled).map_err(|error| error.to_string())?;
+            Ok((table, routes))
         });
     let refused = match compiled {
-        Ok(routes) => {
+        Ok((table, routes)) => {
             tracing::info!(
                 revision = resource.revision,
                 routes = routes.len(),
                 "routes in force"
             );
             edge.replace(routes);
+            if let Some(bytes_max) = table.cache_bytes_max {
+                parts.store.resize(bytes_max);
+            }
+            parts.shared_rate.replace(table.rate_store.as_deref());
             None
         }
         Err(reason) => {
@@ -94,6 +108,24 @@ fn apply(
         }
     };
     watch.acknowledge(ROUTES, resource.revision, refused);
+}
+
+/// Takes over the API keys, where they changed. Keys that cannot be read leave the present ones in force.
+fn follow_keys(watch: &Watch, seen: &mut Option<u64>, parts: &EdgeParts) {
+    let resource = watch.get(KEYS);
+    let revision = resource.as_ref().map(|resource| resource.revision);
+    if revision == *seen {
+        return;
+    }
+    *seen = revision;
+    let keys = resource.map_or_else(
+        || Ok(ApiKeys::default()),
+        |resource| ApiKeys::deserialize(&resource.value),
+    );
+    match keys {
+        Ok(keys) => parts.keys.replace(keys),
+        Err(error) => tracing::warn!(%error, "API keys refused; the present ones stay in force"),
+    }
 }
 
 impl InForce {

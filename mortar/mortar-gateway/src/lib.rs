@@ -12,14 +12,21 @@
 pub mod admin;
 pub mod edge;
 
+mod cache;
 mod cookie;
+mod figures;
 mod follow;
+mod function;
+mod keys;
 mod listeners;
 mod options;
+mod page;
 mod service;
 mod settings;
+mod shared_rate;
 mod synthetic;
 mod token;
+mod view;
 
 pub use listeners::Listeners;
 pub use options::{Error, Options};

@@ -123,7 +123,9 @@ impl Service {
 
     /// Serves until the drain is requested and what is under way is done.
     pub async fn run(mut self, drain: Drain) -> Result<(), Error> {
-        let edge_proxy = self.proxy("edge", EdgeGate::new(self.verifier.clone()), &drain);
+        let gate = EdgeGate::new(self.verifier.clone(), self.telemetry.metrics());
+        let parts = gate.parts.clone();
+        let edge_proxy = self.proxy("edge", gate, &drain);
         let port = self
             .admin
             .local_addr()
@@ -152,7 +154,7 @@ impl Service {
         self.telemetry.health().set_ready(true);
         let ending = unready(self.telemetry.clone(), drain.clone());
         let routes = self.telemetry.routes();
-        let following = follow(self.watch.clone(), edge_proxy.clone(), admin_proxy.clone());
+        let following = follow(self.watch.clone(), edge_proxy.clone(), parts, admin_proxy.clone());
         let settings = settings::follow(self.watch, edge_proxy, server, base);
         let serving = async {
             let own = own_routes(own, routes, drain.clone());

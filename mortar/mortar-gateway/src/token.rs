@@ -48,6 +48,19 @@ pub(crate) fn scope_missing(scope: &str) -> Answer {
     )
 }
 
+/// 403: the token is good, and made for others.
+pub(crate) fn audience_missing(audience: &str) -> Answer {
+    Answer::new(
+        StatusCode::FORBIDDEN,
+        "audience_missing",
+        format!("the token is not made for the audience \"{audience}\""),
+    )
+    .with_header(
+        WWW_AUTHENTICATE,
+        HeaderValue::from_static("Bearer error=\"invalid_token\""),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

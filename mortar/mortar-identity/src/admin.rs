@@ -244,7 +244,7 @@ async fn remove_client(
     ))
 }
 
-fn scopes(scopes: &[String]) -> Result<String, Problem> {
+pub(crate) fn scopes(scopes: &[String]) -> Result<String, Problem> {
     if scopes.len() <= 64 && scopes.iter().all(|scope| clients::is_valid_scope(scope)) {
         return Ok(scopes.join(" "));
     }
@@ -259,7 +259,7 @@ fn answer(issued: &Issued) -> Json<TokenAnswer> {
     })
 }
 
-fn internal(error: Error) -> Problem {
+pub(crate) fn internal(error: Error) -> Problem {
     tracing::error!(error = brick_core::chain(&error), "identity failed");
     Problem::internal()
 }

@@ -10,6 +10,7 @@
 //! aside) and compared in constant time; no secret and no token is logged.
 
 mod admin;
+mod api_keys;
 mod clients;
 mod codes;
 mod error;

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::admin::{ClientAnswer, ClientList, CodeAnswer, NewClient, NewToken, ProcessToken, TokenAnswer};
+use crate::api_keys::{ApiKeyAnswer, ApiKeyList, NewApiKey};
 
 /// `GET /login`.
 #[derive(Serialize, JsonSchema)]
@@ -58,7 +59,7 @@ struct Metadata {
 
 /// Adds identity's operations to a document.
 pub fn describe(document: Document) -> Document {
-    clients(tokens(protocols(document)))
+    api_keys(clients(tokens(protocols(document))))
 }
 
 /// What other programs know by its standard.
@@ -119,6 +120,33 @@ fn tokens(document: Document) -> Document {
                 .summary("A one-time code for the console; scope agent")
                 .access("admin")
                 .answer::<CodeAnswer>(200, "the code"),
+        )
+}
+
+/// API keys.
+fn api_keys(document: Document) -> Document {
+    document
+        .operation(
+            Operation::get("/api/identity/v1/api-keys")
+                .summary("The API keys")
+                .access("admin")
+                .answer::<ApiKeyList>(200, "by name, without secrets"),
+        )
+        .operation(
+            Operation::post("/api/identity/v1/api-keys")
+                .summary("Makes an API key for routes of the edge that ask for one")
+                .access("admin")
+                .body::<NewApiKey>()
+                .answer::<ApiKeyAnswer>(201, "the key, shown this once")
+                .problem(409, "it exists, or there are too many")
+                .problem(422, "name, owner, scopes or life are invalid"),
+        )
+        .operation(
+            Operation::delete("/api/identity/v1/api-keys/{id}")
+                .summary("Removes an API key; the edge refuses it from now on")
+                .access("admin")
+                .empty(204, "it is gone")
+                .problem(404, "no such key"),
         )
 }
 

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use axum::Router;
 use brick_auth::Verifier;
+use brick_bus::routes::ApiKeys;
 use brick_bus::{TrustBundle, Watch};
 use brick_core::Drain;
 use brick_state::Database;
+use tokio::sync::watch;
 
 use crate::issuer::{self, Issuer};
 use crate::secret::Digest;
 use crate::store::Store;
 use crate::throttle::Throttle;
-use crate::{Error, Issued, Options, Secret, admin, clients, codes, login, oauth};
+use crate::{Error, Issued, Options, Secret, admin, api_keys, clients, codes, login, oauth};
 
 /// Identity, opened.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub(crate) struct Inner {
     pub(crate) throttle: Throttle,
     pub(crate) verifier: Verifier,
     pub(crate) bootstrap: Option<Digest>,
+    /// The API keys that count, for whoever tells the gateway.
+    pub(crate) api_keys: watch::Sender<ApiKeys>,
 }
 
 impl Service {
@@ -51,7 +55,9 @@ impl Service {
             throttle: Throttle::default(),
             verifier,
             bootstrap,
+            api_keys: watch::Sender::default(),
         }));
+        handle.0.tell_api_keys().await?;
         let service = Service {
             handle: handle.clone(),
         };
@@ -69,12 +75,22 @@ impl Service {
     }
 }
 
+impl Inner {
+    /// Tells of the API keys that count now.
+    pub(crate) async fn tell_api_keys(&self) -> Result<(), Error> {
+        let keys = api_keys::all(self).await?;
+        self.api_keys.send_replace(keys);
+        Ok(())
+    }
+}
+
 impl Handle {
     /// The API: `/identity/**`, `/api/identity/v1/**` and `/login`. Every route checks its caller itself.
     pub fn router(&self) -> Router {
         Router::new()
             .merge(oauth::router())
             .merge(admin::router())
+            .merge(api_keys::router())
             .merge(login::router())
             .with_state(Arc::clone(&self.0))
     }
@@ -82,6 +98,11 @@ impl Handle {
     /// Whose signatures count: what control publishes as `trust/bundle`.
     pub fn trust_bundle(&self) -> TrustBundle {
         self.0.issuer.trust_bundle()
+    }
+
+    /// The API keys that count, and every change of them: what control publishes as `keys/edge`.
+    pub fn api_keys(&self) -> watch::Receiver<ApiKeys> {
+        self.0.api_keys.subscribe()
     }
 
     /// Verifies tokens of this issuer.

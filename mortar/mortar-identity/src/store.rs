@@ -1,21 +1,31 @@
 //! What identity keeps: its key pair, registered clients, one-time codes. A component of control's database.
 
+use brick_bus::routes::ApiKey;
 use brick_state::{Database, Migration};
 
 use crate::Error;
 use crate::key::SigningKey;
 use crate::secret::Digest;
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "keys, clients and one-time codes",
-    sql: "create table identity_key (kid text primary key, pkcs8 blob not null, created_s integer not null);
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "keys, clients and one-time codes",
+        sql: "create table identity_key (kid text primary key, pkcs8 blob not null, created_s integer not null);
           create table identity_client (
               id text primary key, secret_sha256 blob not null, scopes text not null, created_s integer not null);
           create table identity_code (sha256 blob primary key, expires_s integer not null);",
-}];
+    },
+    Migration {
+        version: 2,
+        name: "API keys",
+        sql: "create table identity_api_key (
+              id text primary key, sha256 text not null, owner text not null, scopes text not null,
+              expires_s integer);",
+    },
+];
 
-/// Registered clients at most.
+/// Registered clients at most, and API keys.
 const CLIENTS_MAX: i64 = 1_000;
 /// One-time codes that may wait at most; one more pushes out the one that expires first.
 const CODES_MAX: i64 = 256;
@@ -140,6 +150,56 @@ impl Store {
         });
         Ok(write.await? == 1)
     }
+}
+
+impl Store {
+    pub(crate) async fn api_keys(&self) -> Result<Vec<ApiKey>, Error> {
+        let sql = "select id, sha256, owner, scopes, expires_s from identity_api_key order by id";
+        Ok(self.0.read(move |r| r.query(sql, &[], api_key)).await?)
+    }
+
+    pub(crate) async fn add_api_key(&self, key: ApiKey) -> Result<Added, Error> {
+        let write = self.0.write(move |tx| {
+            let count = tx.query_one("select count(*) from identity_api_key", &[], |row| {
+                row.get::<i64>(0)
+            })?;
+            if count.unwrap_or(0) >= CLIENTS_MAX {
+                return Ok(Added::Full);
+            }
+            let done = tx.execute(
+                "insert into identity_api_key (id, sha256, owner, scopes, expires_s) values ($1, $2, $3, $4, $5)
+                 on conflict (id) do nothing",
+                &[
+                    key.id.into(),
+                    key.sha256.into(),
+                    key.owner.into(),
+                    key.scopes.join(" ").into(),
+                    key.expires_s.into(),
+                ],
+            )?;
+            Ok(if done == 1 { Added::Done } else { Added::Exists })
+        });
+        Ok(write.await?)
+    }
+
+    pub(crate) async fn remove_api_key(&self, id: &str) -> Result<bool, Error> {
+        let id = id.to_owned();
+        let write = self
+            .0
+            .write(move |tx| tx.execute("delete from identity_api_key where id = $1", &[id.into()]));
+        Ok(write.await? == 1)
+    }
+}
+
+fn api_key(row: &brick_state::Row<'_>) -> Result<ApiKey, brick_state::Error> {
+    let scopes: String = row.get(3)?;
+    Ok(ApiKey {
+        id: row.get(0)?,
+        sha256: row.get(1)?,
+        owner: row.get(2)?,
+        scopes: scopes.split_ascii_whitespace().map(str::to_owned).collect(),
+        expires_s: row.get(4)?,
+    })
 }
 
 fn client(row: &brick_state::Row<'_>) -> Result<Client, brick_state::Error> {

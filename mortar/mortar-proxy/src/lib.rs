@@ -45,5 +45,5 @@ pub use expose::expose;
 pub use gate::{Client, Gate, Later, Passing, SYNTHETIC_HEADER, Synthetic, Verdict};
 pub use pool::Transport;
 pub use proxy::{Options, Proxy};
-pub use route::{Access, Compiler, Route, Routes, Target};
+pub use route::{Access, Attached, Compiler, Conditions, Route, Routes, Sought, Target, canonical};
 pub use settings::{AccessLog, Settings};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use brick_auth::OwnToken;
 use brick_core::Drain;
 use brick_telemetry::Telemetry;
-use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
@@ -23,7 +23,7 @@ use crate::forwarded;
 use crate::gate::{Client, Gate, Passing, Synthetic, Verdict};
 use crate::headers;
 use crate::link::Link;
-use crate::route::{self, Route, Routes};
+use crate::route::{self, Route, Routes, Sought};
 use crate::settings::Settings;
 use crate::timer::Timer;
 use crate::tunnel;
@@ -290,20 +290,14 @@ impl<G: Gate> Proxy<G> {
             ));
         };
         let routes = self.local.shared.routes.load();
-        match routes.find(&canonical) {
+        let sought = Sought::new(parts, &canonical);
+        match routes.find(&sought) {
             Some(route) => Ok(Arc::clone(route)),
             None if routes.is_empty() => Err(Answer::unavailable(
                 "no_routes",
                 "no routes are known yet; control did not tell them and no snapshot is on disk",
             )),
-            None => {
-                let shown: String = path.chars().take(200).collect();
-                Err(Answer::new(
-                    StatusCode::NOT_FOUND,
-                    "no_route",
-                    format!("no route serves {shown}; `brick status` lists the routes"),
-                ))
-            }
+            None => Err(no_route(path, &routes.allowed(&sought))),
         }
     }
 
@@ -366,6 +360,23 @@ impl<G: Gate> Proxy<G> {
         headers::upgrade(&mut head.headers);
         exchange.answered(head.status, None);
         Response::from_parts(head, Body::empty())
+    }
+}
+
+/// 405 where another method would do, else 404.
+fn no_route(path: &str, allowed: &[Method]) -> Answer {
+    let shown: String = path.chars().take(200).collect();
+    if allowed.is_empty() {
+        let detail = format!("no route serves {shown}; `brick status` lists the routes");
+        return Answer::new(StatusCode::NOT_FOUND, "no_route", detail);
+    }
+    let allowed: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+    let allowed = allowed.join(", ");
+    let detail = format!("{shown} takes {allowed}");
+    let answer = Answer::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+    match HeaderValue::from_str(&allowed) {
+        Ok(value) => answer.with_header(ALLOW, value),
+        Err(_) => answer,
     }
 }
 

@@ -47,7 +47,7 @@ fn spread(balancer: &Balancer, requests: u32, latency: impl Fn(u32) -> Duration)
         balancer.0.refresh();
         let snapshot = balancer.0.snapshot.load();
         let pick = snapshot
-            .choose(&[], Instant::now(), &mut rng)
+            .choose(&[], None, Instant::now(), &mut rng)
             .map(Tracked::pick)
             .unwrap();
         *counts.entry(pick.endpoint.slot).or_default() += 1;

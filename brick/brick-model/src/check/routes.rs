@@ -2,43 +2,86 @@
 
 use std::collections::BTreeMap;
 
+use brick_core::Version;
+
 use super::Check;
 use crate::diagnostic::Problem;
 use crate::link::{EDGE, LimitKey, Link};
+use crate::model::{Auth, Route};
 use crate::nearest;
 
 impl Check<'_> {
     pub(super) fn routes(&mut self) {
-        let mut matches: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut matches: BTreeMap<(String, String), String> = BTreeMap::new();
         for (name, route) in &self.model.routes {
-            let to = format!("route.{name}.to");
-            if self.expect_brick(route.to.as_str(), &to, false)
-                && self
-                    .model
-                    .bricks
-                    .get(&route.to)
-                    .is_some_and(|brick| brick.is_external())
-            {
-                let message = format!(
-                    "{to}: \"{}\" is external, the edge leads to bricks of the system",
-                    route.to
-                );
-                self.at_value(
-                    "external",
-                    &to,
-                    message,
-                    "let a brick call it and lead the route there",
-                );
+            self.leads_to(route.to.as_str(), &format!("route.{name}.to"));
+            if let Some(mirror) = &route.mirror {
+                let path = format!("route.{name}.mirror.to");
+                self.leads_to(mirror.to.brick.as_str(), &path);
+                if let Some(version) = &mirror.to.version {
+                    self.expect_version(mirror.to.brick.as_str(), version, &path);
+                }
             }
-            let at = format!("route.{name}.match");
-            if let Some(first) = matches.insert(route.path.as_str(), name) {
-                let message = format!(
-                    "{at}: \"{}\" is the match of route \"{first}\" already",
-                    route.path
-                );
-                self.at_value("duplicate", &at, message, "give each route paths of its own");
+            for version in route.weights.keys() {
+                let path = format!("route.{name}.weights.{version}");
+                self.expect_version(route.to.as_str(), version, &path);
             }
+            self.needs_a_token(name, route);
+            let conditions = route.conditions();
+            self.only_match(&mut matches, route.path.as_str(), conditions, "route", name);
         }
+        for view in self.model.views() {
+            let conditions = view.conditions();
+            let path = view.path.clone();
+            let name = view.name.replacen('.', ".view.", 1);
+            self.only_match(&mut matches, &path, conditions, "edge.bff", &name);
+        }
+    }
+
+    /// Two routes that ask the same of a request cannot be told apart.
+    fn only_match(
+        &mut self,
+        matches: &mut BTreeMap<(String, String), String>,
+        path: &str,
+        conditions: String,
+        table: &str,
+        name: &str,
+    ) {
+        let key = if table == "route" { "match" } else { "get" };
+        let at = format!("{table}.{name}.{key}");
+        let named = name.rsplit('.').next().unwrap_or(name).to_owned();
+        if let Some(first) = matches.insert((path.to_owned(), conditions), named) {
+            let message = format!("{at}: \"{path}\" is the match of route \"{first}\" already");
+            let hint = "give each route paths of its own, or another host, method, header or query";
+            self.at_value("duplicate", &at, message, hint);
+        }
+    }
+
+    /// What a token must say means nothing where none is asked for.
+    fn needs_a_token(&mut self, name: &str, route: &Route) {
+        let auth = route.auth.unwrap_or(self.model.edge.auth);
+        let scopes = (!route.scopes.is_empty() && auth == Auth::Public).then_some("scopes");
+        let audience = (route.audience.is_some() && auth != Auth::Jwt).then_some("audience");
+        for key in scopes.into_iter().chain(audience) {
+            let path = format!("route.{name}.{key}");
+            let message = format!("{path}: the route asks for no token that could have it");
+            self.at_key("bad-value", &path, message, "say auth = \"jwt\", or leave it out");
+        }
+    }
+
+    fn expect_version(&mut self, brick: &str, version: &Version, path: &str) {
+        let Some(known) = self.model.bricks.get(brick).map(|brick| &brick.version) else {
+            return;
+        };
+        if known.base == *version || known.concurrent.contains_key(version) {
+            return;
+        }
+        let labels: Vec<&str> = std::iter::once(known.base.as_str())
+            .chain(known.concurrent.keys().map(Version::as_str))
+            .collect();
+        let message = format!("{path}: \"{brick}\" has no version \"{version}\"");
+        let hint = nearest::hint(version.as_str(), "versions", labels.iter().copied());
+        self.at_value("unknown-version", path, message, &hint);
     }
 
     pub(super) fn limits(&mut self) {

@@ -63,9 +63,8 @@ impl<'m> Check<'m> {
                 continue;
             };
             let target = target.split('?').next().unwrap_or_default();
-            let routes = &self.model.routes;
             let expects_404 = step.expect.as_ref().and_then(|expect| expect.status()) == Some(404);
-            if !expects_404 && !routes.values().any(|route| route.path.matches(target)) {
+            if !expects_404 && !self.model.covers(target) {
                 let message = format!("no route covers {target}, so the edge answers 404");
                 let at = format!("{path}.{at}.{}", method.as_str().to_lowercase());
                 self.at_value("unrouted", &at, message, "add a route, or correct the path");

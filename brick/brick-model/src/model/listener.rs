@@ -1,12 +1,15 @@
 //! `[edge]`: the listener for public traffic.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use brick_core::duration::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Auth;
+use super::bff::Bff;
+use super::route::{Auth, Cors};
+use crate::size::Bytes;
 
 /// Most workers of the edge.
 pub const WORKERS_MAX: u32 = 16;
@@ -51,6 +54,26 @@ pub struct Edge {
     /// Which requests are logged.
     #[serde(default)]
     pub access_log: AccessLog,
+    /// Pages of which other origins may call, of routes that do not say so themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
+    /// The store of answers that routes keep.
+    #[serde(default)]
+    pub cache: CacheStore,
+    /// Where rate limits are counted for all gateways together, `redis://host:port/db`; each counts alone unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_store: Option<String>,
+    /// Backends for frontends by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bff: BTreeMap<String, Bff>,
+}
+
+/// `[edge.cache]`: the store of answers that routes keep.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheStore {
+    /// Largest size of all answers together; what was not used for longest goes first.
+    pub bytes_max: Bytes,
 }
 
 /// `edge.tls`: the edge with TLS.
@@ -150,6 +173,18 @@ impl Default for Edge {
             head_timeout: default_head_timeout(),
             idle_timeout: default_idle_timeout(),
             access_log: AccessLog::default(),
+            cors: None,
+            cache: CacheStore::default(),
+            rate_store: None,
+            bff: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for CacheStore {
+    fn default() -> Self {
+        Self {
+            bytes_max: Bytes(32 << 20),
         }
     }
 }

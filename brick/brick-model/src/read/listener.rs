@@ -4,11 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use brick_core::duration::Span;
 
-use super::{Item, Reader, Table, short};
+use super::{Item, Reader, Table, bff, route, short};
 use crate::model::listener::WORKERS_MAX;
 use crate::model::{AccessLog, Auth, Edge, EdgeCert, EdgeTls, Protocol, TlsVersion};
+use crate::size::Bytes;
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 15] = [
     "listen",
     "auth",
     "workers",
@@ -20,6 +21,10 @@ const KEYS: [&str; 11] = [
     "head_timeout",
     "idle_timeout",
     "access_log",
+    "cors",
+    "cache",
+    "rate_store",
+    "bff",
 ];
 const WAIT_MIN: Span = Span::from_millis(10);
 const WAIT_MAX: Span = Span::from_secs(3_600);
@@ -54,6 +59,7 @@ pub(super) fn edge(reader: &mut Reader, item: &Item<'_>, edge: &mut Edge) {
         }
     }
     bounds(reader, &table, edge);
+    functions(reader, &table, edge);
     if let Some(item) = table.get("trusted") {
         edge.trusted = networks(reader, &item);
     }
@@ -66,6 +72,34 @@ pub(super) fn edge(reader: &mut Reader, item: &Item<'_>, edge: &mut Edge) {
         && let Some(level) = one_of(reader, &item, &levels)
     {
         edge.access_log = level;
+    }
+}
+
+/// What holds for all routes.
+fn functions(reader: &mut Reader, table: &Table<'_>, edge: &mut Edge) {
+    edge.cors = table.get("cors").and_then(|item| route::cors(reader, &item));
+    if let Some(item) = table.get("cache")
+        && let Some(table) = reader.table(&item, &["bytes_max"])
+        && let Some(item) = table.get("bytes_max")
+        && let Some(bytes) = reader.within(&item, Bytes(64 << 10)..=Bytes(16 << 30))
+    {
+        edge.cache.bytes_max = bytes;
+    }
+    if let Some(item) = table.get("rate_store")
+        && let Some(text) = reader.text(&item)
+    {
+        let rest = text.strip_prefix("redis://").unwrap_or_default();
+        if rest.is_empty() || rest.contains(char::is_whitespace) {
+            let why = format!(
+                "expected a URL such as \"redis://127.0.0.1:6379/0\", found \"{}\"",
+                short(text)
+            );
+            reader.bad_value(&item, why);
+        }
+        edge.rate_store = Some(text.to_owned());
+    }
+    if let Some(item) = table.get("bff") {
+        edge.bff = bff::all(reader, &item);
     }
 }
 
@@ -202,7 +236,12 @@ pub(super) fn protocol(reader: &mut Reader, item: &Item<'_>) -> Option<Protocol>
 
 /// `"jwt"` or `"public"`.
 pub(super) fn auth(reader: &mut Reader, item: &Item<'_>) -> Option<Auth> {
-    one_of(reader, item, &[("jwt", Auth::Jwt), ("public", Auth::Public)])
+    let known = [
+        ("jwt", Auth::Jwt),
+        ("public", Auth::Public),
+        ("api-key", Auth::ApiKey),
+    ];
+    one_of(reader, item, &known)
 }
 
 fn one_of<T: Copy>(reader: &mut Reader, item: &Item<'_>, known: &[(&str, T)]) -> Option<T> {

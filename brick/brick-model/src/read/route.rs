@@ -11,7 +11,33 @@ use crate::model::{Limit, Route};
 use crate::pattern::Pattern;
 use crate::size::Bytes;
 
-const KEYS: [&str; 6] = ["match", "to", "auth", "timeout", "body_max", "websocket"];
+mod conditions;
+mod functions;
+
+pub(super) use conditions::host;
+pub(super) use functions::{cors, rate, texts};
+
+const KEYS: [&str; 19] = [
+    "match",
+    "to",
+    "host",
+    "methods",
+    "headers",
+    "query",
+    "auth",
+    "scopes",
+    "audience",
+    "timeout",
+    "body_max",
+    "websocket",
+    "rewrite",
+    "cors",
+    "rate",
+    "cache",
+    "compress",
+    "mirror",
+    "weights",
+];
 const TIMEOUT_MIN: Span = Span::from_millis(1);
 const TIMEOUT_MAX: Span = Span::from_secs(3_600);
 
@@ -61,7 +87,25 @@ fn route(reader: &mut Reader, item: &Item<'_>) -> Option<Route> {
     route.timeout = timeout;
     route.body_max = body_max.unwrap_or(route.body_max);
     route.websocket = websocket.unwrap_or_default();
+    if let Some(item) = table.get("scopes") {
+        route.scopes = scopes(reader, &item);
+    }
+    if let Some(item) = table.get("audience") {
+        route.audience = reader.text(&item).map(str::to_owned);
+    }
+    conditions::read(reader, &table, &mut route);
+    functions::read(reader, &table, &mut route);
     Some(route)
+}
+
+/// Scopes that a token must grant.
+pub(super) fn scopes(reader: &mut Reader, item: &Item<'_>) -> Vec<String> {
+    // RFC 6749 section 3.3.
+    let good = |text: &str| {
+        let plain = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
+        (1..=64).contains(&text.len()) && text.bytes().all(plain)
+    };
+    texts(reader, item, "a scope such as \"customer\"", good)
 }
 
 fn pattern(reader: &mut Reader, item: &Item<'_>) -> Option<Pattern> {

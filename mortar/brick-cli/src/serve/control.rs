@@ -34,6 +34,7 @@ pub(super) async fn run() -> Outcome {
     let (identity, issuer) = opened.map_err(|error| failed(&error))?;
 
     let mut options = mortar_control::Options::new(&system, issuer.trust_bundle());
+    options.api_keys = Some(issuer.api_keys());
     let lives = issuer.clone();
     options.on_manifest = Some(Arc::new(move |model| {
         lives.set_token_ttl(model.mortar.identity.token_ttl.0)

@@ -139,6 +139,7 @@ pub(crate) async fn show(State(handle): State<Handle>) -> Json<SystemView> {
             auth: match route.auth {
                 brick_model::Auth::Public => "public",
                 brick_model::Auth::Jwt => "jwt",
+                brick_model::Auth::ApiKey => "api-key",
             },
         });
     }

@@ -61,7 +61,7 @@ impl Scope {
                 Some((caller, _)) => own(caller),
                 None => false,
             },
-            "routes" | "edge" => own("gateway"),
+            "routes" | "edge" | "keys" => own("gateway"),
             _ => false,
         }
     }

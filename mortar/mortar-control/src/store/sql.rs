@@ -118,6 +118,7 @@ fn load(reader: &Reader<'_>) -> Result<State, brick_state::Error> {
             .collect(),
         fences: fences.collect::<Result<_, brick_state::Error>>()?,
         manifest,
+        api_keys: None,
         ..State::default()
     })
 }

@@ -326,6 +326,49 @@ async fn a_one_time_code_works_once() {
     }
 }
 
+#[tokio::test]
+async fn an_api_key_is_shown_once_told_as_its_digest_and_gone_when_removed() {
+    let identity = identity().await;
+    let operator = identity.operator_token().unwrap();
+    let operator = operator.token.expose();
+    let path = "/api/identity/v1/api-keys";
+    let body = json!({ "id": "till", "scopes": ["read"], "ttl_s": 60 });
+    let told = identity.api_keys();
+    assert!(told.borrow().keys.is_empty());
+    let added = call(&identity, Method::POST, path, operator, body.clone()).await;
+    assert_eq!(added.status, StatusCode::CREATED, "{}", added.text);
+    let key = added.json()["key"].as_str().unwrap().to_owned();
+    assert!(key.starts_with("bk_till_") && key.len() > 40, "{key}");
+    let keys = told.borrow().keys.clone();
+    assert_eq!(
+        (keys.len(), &*keys[0].owner, keys[0].sha256.len()),
+        (1, "till", 64)
+    );
+    assert!(keys[0].expires_s.is_some());
+    let again = call(&identity, Method::POST, path, operator, body).await;
+    assert_eq!(again.status, StatusCode::CONFLICT);
+    let listed = call(&identity, Method::GET, path, operator, json!(null)).await;
+    assert!(
+        listed.text.contains("till") && !listed.text.contains(&key),
+        "{}",
+        listed.text
+    );
+    for wrong in [
+        json!({ "id": "a b" }),
+        json!({ "id": "a", "ttl_s": 0 }),
+        json!({ "id": "a", "scopes": ["x y"] }),
+    ] {
+        let refused = call(&identity, Method::POST, path, operator, wrong).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    let one = format!("{path}/till");
+    let gone = call(&identity, Method::DELETE, &one, operator, json!(null)).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    assert!(told.borrow().keys.is_empty());
+    let stranger = call(&identity, Method::GET, path, "x", json!(null)).await;
+    assert_eq!(stranger.status, StatusCode::UNAUTHORIZED);
+}
+
 #[tokio::test(start_paused = true)]
 async fn registered_clients_get_what_they_were_given_and_guessing_is_slowed_down() {
     let identity = identity().await;

@@ -1,0 +1,114 @@
+//! From what the bus says to routes that can be served.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use brick_bus::{RouteAuth, Watch, routes};
+use brick_core::Version;
+use brick_discovery::balancer::Balancer;
+use http::Method;
+use http::header::HeaderName;
+
+use super::{Access, Conditions, Error, Route, Target};
+
+/// Compiles route tables; keeps the balancers, so that what they learned survives a change of routes.
+#[derive(Debug)]
+pub struct Compiler {
+    watch: Watch,
+    balancers: HashMap<String, Balancer>,
+    /// Those that the table in the making uses.
+    used: HashMap<String, Balancer>,
+}
+
+impl Compiler {
+    /// Follows endpoints on this watch.
+    pub fn new(watch: Watch) -> Self {
+        Self {
+            watch,
+            balancers: HashMap::new(),
+            used: HashMap::new(),
+        }
+    }
+
+    /// Compiles a route of `routes/edge`; `timeout` counts where it says no limit of its own. Nothing is attached.
+    pub fn route(&mut self, told: &routes::Route, timeout: Duration) -> Result<Route, Error> {
+        let target = self.target(told.to.as_str(), &told.weights);
+        let timeout = told.timeout_ms.map_or(timeout, Duration::from_millis);
+        Ok(Route {
+            conditions: conditions(&told.path, &told.conditions)?,
+            access: access(told.auth),
+            websocket: told.websocket,
+            ..Route::new(&told.path, target, timeout, told.body_bytes_max)
+        })
+    }
+
+    /// Compiles a view of `routes/edge`; it leads nowhere else.
+    pub fn view(&self, told: &routes::View) -> Result<Route, Error> {
+        let name = Arc::from(told.name.as_str());
+        let timeout = Duration::from_millis(told.timeout_ms);
+        Ok(Route {
+            conditions: conditions(&told.path, &told.conditions)?,
+            access: access(told.auth),
+            ..Route::new(&told.path, Target::Here { name }, timeout, 0)
+        })
+    }
+
+    /// The instances of a brick, of some versions by weight where there are weights.
+    pub fn target(&mut self, brick: &str, weights: &BTreeMap<Version, u32>) -> Target {
+        let known = self.used.get(brick).or_else(|| self.balancers.get(brick));
+        let balancer = known
+            .cloned()
+            .unwrap_or_else(|| Balancer::new(self.watch.clone(), brick));
+        if !self.used.contains_key(brick) {
+            self.used.insert(brick.to_owned(), balancer.clone());
+        }
+        if weights.is_empty() {
+            return Target::Brick(balancer);
+        }
+        Target::Split {
+            balancer,
+            weights: weights
+                .iter()
+                .map(|(version, weight)| (version.clone(), *weight))
+                .collect(),
+        }
+    }
+
+    /// The table is complete and in force: what it does not use is forgotten.
+    pub fn commit(&mut self) {
+        self.balancers = std::mem::take(&mut self.used);
+    }
+}
+
+fn access(auth: RouteAuth) -> Access {
+    match auth {
+        RouteAuth::Public => Access::Public,
+        RouteAuth::Jwt => Access::User,
+        RouteAuth::ApiKey => Access::Key,
+    }
+}
+
+fn conditions(pattern: &str, told: &routes::Conditions) -> Result<Conditions, Error> {
+    let wrong = |what, found: &str| Error::Condition {
+        pattern: pattern.to_owned(),
+        what,
+        found: found.to_owned(),
+    };
+    let method = |text: &String| Method::from_bytes(text.as_bytes()).map_err(|_| wrong("a method", text));
+    let wanted = |text: &String| (text != "*").then(|| text.as_str().into());
+    let field = |(name, value): (&String, &String)| match name.parse::<HeaderName>() {
+        Ok(name) => Ok((name, wanted(value))),
+        Err(_) => Err(wrong("the name of a field", name)),
+    };
+    Ok(Conditions {
+        host: told.host.as_deref().map(|host| host.to_ascii_lowercase().into()),
+        methods: told.methods.iter().map(method).collect::<Result<_, _>>()?,
+        headers: told.headers.iter().map(field).collect::<Result<_, _>>()?,
+        query: told
+            .query
+            .iter()
+            .map(|(name, value)| (name.as_str().into(), wanted(value)))
+            .collect(),
+    })
+}

@@ -1,0 +1,81 @@
+//! Where a route leads.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use brick_bus::Protocol;
+use brick_core::{Incarnation, Version};
+use brick_discovery::balancer::{Balancer, Guard};
+
+use crate::pool::Transport;
+
+/// Where a route leads.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// To the instances of a brick.
+    Brick(Balancer),
+    /// To instances of some versions of a brick, by weight; the seam at which shares are moved.
+    Split {
+        /// The brick.
+        balancer: Balancer,
+        /// Its versions with their weights, in parts of the sum.
+        weights: Arc<[(Version, u32)]>,
+    },
+    /// To one address.
+    Fixed {
+        /// Name of what listens there.
+        name: Arc<str>,
+        /// The address.
+        addr: SocketAddr,
+        /// How it is spoken to.
+        transport: Transport,
+    },
+    /// To nowhere else: the listener's gate answers itself.
+    Here {
+        /// What is answered.
+        name: Arc<str>,
+    },
+}
+
+/// One instance for one attempt.
+#[derive(Debug)]
+pub(crate) struct Picked {
+    pub(crate) addr: SocketAddr,
+    pub(crate) transport: Transport,
+    /// None for a fixed address.
+    pub(crate) instance: Option<(Incarnation, Guard)>,
+}
+
+impl Target {
+    /// Name of what it leads to: `server.address` of client spans.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Brick(balancer) | Self::Split { balancer, .. } => balancer.brick(),
+            Self::Fixed { name, .. } | Self::Here { name } => name,
+        }
+    }
+
+    /// An instance that is none of `tried`.
+    pub(crate) fn pick(&self, tried: &[Incarnation]) -> Option<Picked> {
+        let pick = match self {
+            Self::Brick(balancer) => balancer.pick_excluding(tried),
+            Self::Split { balancer, weights } => balancer.pick_split(weights, tried),
+            Self::Fixed { addr, transport, .. } => {
+                return Some(Picked {
+                    addr: *addr,
+                    transport: transport.clone(),
+                    instance: None,
+                });
+            }
+            Self::Here { .. } => None,
+        };
+        pick.map(|pick| Picked {
+            addr: pick.endpoint.addr,
+            transport: match pick.endpoint.protocol {
+                Protocol::Http1 => Transport::Http1,
+                Protocol::H2c => Transport::H2c,
+            },
+            instance: Some((pick.endpoint.incarnation, pick.guard)),
+        })
+    }
+}
