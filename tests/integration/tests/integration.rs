@@ -5,11 +5,13 @@ mod gateway {
     mod admin;
     mod edge;
     mod framing;
+    mod functions;
     mod h2spec;
     pub(crate) mod harness;
     mod smuggling;
     mod survival;
     mod traffic;
+    mod views;
     mod websocket;
 }
 
