@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 mod dataplane;
+mod routes;
 mod startup;
 mod system;
 
@@ -33,6 +34,8 @@ enum Name {
     Startup,
     /// Gateway against nginx, haproxy and Envoy: CPU per request, memory, p99; wants `--profile dist` built
     Dataplane,
+    /// What a match costs among 10, 1,000 and 10,000 routes
+    Routes,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -104,6 +107,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
     let rows = match options.name {
         Name::Startup => startup::measure(root, options.quick)?,
         Name::Dataplane => dataplane::measure(root, options.quick)?,
+        Name::Routes => routes::measure(root, options.quick)?,
     };
     match options.format {
         Format::Json => println!("{}", serde_json::to_string_pretty(&rows)?),

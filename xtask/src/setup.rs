@@ -12,7 +12,7 @@ struct Need {
     what_for: &'static str,
 }
 
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 9] = [
     Need {
         program: "python3",
         package: "python3",
@@ -37,6 +37,11 @@ const NEEDS: [Need; 8] = [
         program: "haproxy",
         package: "haproxy",
         what_for: "the same comparison",
+    },
+    Need {
+        program: "redis-server",
+        package: "redis-server",
+        what_for: "the test of rate limits that gateways share",
     },
     Need {
         program: "node",
