@@ -10,11 +10,11 @@ use brick_core::Drain;
 use brick_wire::Client;
 use http::StatusCode;
 use prost::Message as _;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::Identity;
-use crate::span::{Message, SpanRecord};
+use crate::span::{Message, Queue, SpanRecord};
 
 mod otlp;
 
@@ -38,7 +38,7 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 pub struct Exporter {
     url: Option<String>,
     resource: otlp::Resource,
-    queue: mpsc::Receiver<Message>,
+    queue: Queue,
     client: Client,
     figures: Arc<Figures>,
     reachable: bool,
@@ -69,7 +69,7 @@ impl Exporter {
     pub(crate) fn new(
         identity: &Identity,
         endpoint: Option<String>,
-        queue: mpsc::Receiver<Message>,
+        queue: Queue,
         figures: Arc<Figures>,
     ) -> Self {
         Self {
@@ -107,10 +107,10 @@ impl Exporter {
     }
 
     async fn send_rest(&mut self, url: &str, batch: &mut Vec<SpanRecord>) {
-        self.queue.close();
+        self.queue.messages.close();
         loop {
             while batch.len() < BATCH_MAX {
-                match self.queue.try_recv() {
+                match self.queue.messages.try_recv() {
                     Ok(Message::Span(span)) => batch.push(span),
                     Ok(Message::Flush(flushed)) => drop(flushed),
                     Err(_) => break,
@@ -192,31 +192,37 @@ impl Exporter {
 }
 
 /// Fills the batch: until it is full, until [`LINGER`] after its first span, or until somebody waits for a flush.
-async fn fill(
-    queue: &mut mpsc::Receiver<Message>,
-    batch: &mut Vec<SpanRecord>,
-) -> Option<oneshot::Sender<()>> {
-    let mut until = None;
-    while batch.len() < BATCH_MAX {
-        let next = match until {
-            None => queue.recv().await,
-            Some(until) => match tokio::time::timeout_at(until, queue.recv()).await {
-                Ok(next) => next,
-                Err(_) => return None,
-            },
-        };
-        match next {
-            Some(Message::Span(span)) => {
-                batch.push(span);
-                until.get_or_insert_with(|| Instant::now() + LINGER);
+/// Between its first span and its end nobody is woken by a further one.
+async fn fill(queue: &mut Queue, batch: &mut Vec<SpanRecord>) -> Option<oneshot::Sender<()>> {
+    let mut until = (!batch.is_empty()).then(|| Instant::now() + LINGER);
+    loop {
+        while batch.len() < BATCH_MAX {
+            match queue.messages.try_recv() {
+                Ok(Message::Span(span)) => batch.push(span),
+                Ok(Message::Flush(flushed)) => return Some(flushed),
+                Err(_) => break,
             }
-            Some(Message::Flush(flushed)) => return Some(flushed),
-            // Every sink is gone: only the drain is still to come.
-            None if batch.is_empty() => std::future::pending().await,
-            None => return None,
+        }
+        if batch.len() >= BATCH_MAX {
+            return None;
+        }
+        if batch.is_empty() {
+            match queue.messages.recv().await {
+                Some(Message::Span(span)) => batch.push(span),
+                Some(Message::Flush(flushed)) => return Some(flushed),
+                // Every sink is gone: only the drain is still to come.
+                None => std::future::pending().await,
+            }
+        }
+        let end = *until.get_or_insert_with(|| Instant::now() + LINGER);
+        if queue.messages.is_closed() || Instant::now() >= end {
+            return None;
+        }
+        tokio::select! {
+            () = tokio::time::sleep_until(end) => {}
+            () = queue.hurry.notified() => {}
         }
     }
-    None
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::context::{SpanContext, SpanId};
 
@@ -21,6 +21,8 @@ pub const VALUE_BYTES_MAX: usize = 4096;
 pub const EVENTS_MAX: usize = 64;
 /// Finished spans that wait for the exporter; more are dropped and counted.
 pub const QUEUE_MAX: usize = 8192;
+/// With as many waiting, the exporter does not wait any longer.
+const HURRY_AT: usize = QUEUE_MAX / 4;
 
 /// A finished span.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,8 +112,17 @@ pub struct SpanSink {
 #[derive(Debug)]
 struct Shared {
     queue: Option<mpsc::Sender<Message>>,
+    /// Wakes the exporter before its time; it sleeps between batches, so that a span wakes nobody.
+    hurry: Arc<Notify>,
     kept: Option<Mutex<VecDeque<SpanRecord>>>,
     dropped: AtomicU64,
+}
+
+/// The exporter's end.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    pub(crate) messages: mpsc::Receiver<Message>,
+    pub(crate) hurry: Arc<Notify>,
 }
 
 /// What waits for the exporter.
@@ -195,17 +206,23 @@ pub fn unix_ns_now() -> u64 {
 
 impl SpanSink {
     /// A sink, and the end of its queue where spans are exported; `keep` keeps the last ones here too.
-    pub(crate) fn new(export: bool, keep: bool) -> (Self, mpsc::Receiver<Message>) {
-        let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+    pub(crate) fn new(export: bool, keep: bool) -> (Self, Queue) {
+        let (sender, messages) = mpsc::channel(QUEUE_MAX);
+        let hurry = Arc::<Notify>::default();
+        let queue = Queue {
+            messages,
+            hurry: Arc::clone(&hurry),
+        };
         let shared = Shared {
             queue: export.then_some(sender),
+            hurry,
             kept: keep.then(Mutex::default),
             dropped: AtomicU64::new(0),
         };
         let sink = Self {
             shared: Arc::new(shared),
         };
-        (sink, receiver)
+        (sink, queue)
     }
 
     /// Takes a span. One whose trace is not recorded is passed over; one that finds the queue full is dropped and
@@ -221,10 +238,11 @@ impl SpanSink {
             }
             kept.push_back(span.clone());
         }
-        if let Some(queue) = &self.shared.queue
-            && queue.try_send(Message::Span(span)).is_err()
-        {
+        let Some(queue) = &self.shared.queue else { return };
+        if queue.try_send(Message::Span(span)).is_err() {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+        } else if queue.capacity() == QUEUE_MAX - HURRY_AT {
+            self.shared.hurry.notify_one();
         }
     }
 
@@ -244,6 +262,7 @@ impl SpanSink {
         let Some(queue) = &self.shared.queue else { return };
         let (done, left) = oneshot::channel();
         if queue.send(Message::Flush(done)).await.is_ok() {
+            self.shared.hurry.notify_one();
             let _ = left.await;
         }
     }

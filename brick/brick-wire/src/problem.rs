@@ -16,7 +16,7 @@ pub struct Problem {
     pub kind: Box<str>,
     /// Short, the same for every occurrence.
     #[serde(default)]
-    pub title: String,
+    pub title: Box<str>,
     /// HTTP status.
     #[serde(default)]
     pub status: u16,
@@ -28,7 +28,7 @@ pub struct Problem {
     pub code: String,
     /// Trace in which it happened, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trace_id: Option<String>,
+    pub trace_id: Option<Box<str>>,
     /// Seconds after which it makes sense to try again; sent as `Retry-After`, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_s: Option<u64>,
@@ -43,7 +43,7 @@ impl Problem {
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         Self {
             kind: about_blank(),
-            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            title: status.canonical_reason().unwrap_or("Error").into(),
             status: status.as_u16(),
             detail: detail.into(),
             code: code.to_owned(),
@@ -99,7 +99,7 @@ impl Problem {
     /// Names the trace.
     #[must_use]
     pub fn with_trace(mut self, trace_id: Option<String>) -> Self {
-        self.trace_id = trace_id;
+        self.trace_id = trace_id.map(String::into_boxed_str);
         self
     }
 

@@ -18,6 +18,10 @@ use crate::cli::{Cli, Command};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Ask, Format, Output};
 
+/// A request through the gateway makes some fifty small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match cli::parse() {
         Ok(cli) => cli,

@@ -22,8 +22,7 @@ fn h2spec() -> Option<std::path::PathBuf> {
 /// A certificate for the address that h2spec calls.
 fn cert() -> brick_bus::Resource {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    let value =
-        json!({ "cert_pem": made.cert.pem(), "key_pem": made.signing_key.serialize_pem(), "hosts": ["localhost"] });
+    let value = json!({ "cert_pem": made.cert.pem(), "key_pem": made.signing_key.serialize_pem(), "hosts": ["localhost"] });
     resource("certs/edge", value)
 }
 
