@@ -17,13 +17,14 @@ mod versions;
 mod views;
 
 /// Names that a brick cannot take: they are the platform's own.
-pub const RESERVED: [&str; 8] = [
+pub const RESERVED: [&str; 9] = [
     "control",
     "gateway",
     "telemetry",
     "broker",
     "agent",
     "edge",
+    "route",
     "proxy",
     "console",
 ];
@@ -47,6 +48,7 @@ pub(crate) fn errors(model: &Model, places: &Places, dir: Option<&Path>) -> Vec<
     check.routes();
     check.views();
     check.limits();
+    check.serves();
     check.ports();
     check.config();
     check.environment();

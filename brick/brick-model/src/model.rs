@@ -19,6 +19,7 @@ use crate::suite::{Environment, Suite};
 
 mod bff;
 mod demo;
+mod limit;
 pub(crate) mod listener;
 mod number;
 mod route;
@@ -26,6 +27,7 @@ mod version;
 
 pub use bff::{Bff, Part, Say, View};
 pub use demo::Demo;
+pub use limit::{Breaker, CallRate, Concurrency, Fallback, Hedge, Limit, Retry, Serve, Shed, Stale, Switch};
 pub use listener::{AccessLog, CacheStore, Edge, EdgeCert, EdgeTls, Protocol, TlsVersion, WORKERS_MAX};
 pub use number::{PerSecond, Share};
 pub use route::{Auth, Cache, Cors, Mirror, Rate, RateBy, Rewrite, Route, Setting};
@@ -57,6 +59,9 @@ pub struct Model {
     /// How callers treat callees: `default`, and `caller -> callee` where `caller` may be `edge`.
     #[serde(default)]
     pub limits: BTreeMap<LimitKey, Limit>,
+    /// How bricks bear more than they can serve.
+    #[serde(rename = "serve", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub serves: BTreeMap<BrickName, Serve>,
     /// Configuration values by brick. Values that change at run time override them.
     #[serde(default)]
     pub config: BTreeMap<BrickName, serde_json::Map<String, Value>>,
@@ -189,15 +194,6 @@ pub struct Health {
     pub grace: Span,
 }
 
-/// `[limits.default]` or `[limits."a -> b"]`: how a caller treats a callee.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Limit {
-    /// Time limit of one call.
-    #[serde(default = "default_timeout")]
-    pub timeout: Span,
-}
-
 /// `[flag.NAME]`: a feature flag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -246,10 +242,6 @@ fn default_health_every() -> Span {
 
 fn default_health_grace() -> Span {
     Span::from_secs(10)
-}
-
-fn default_timeout() -> Span {
-    TIMEOUT
 }
 
 impl System {
@@ -308,11 +300,5 @@ impl Default for Health {
             every: default_health_every(),
             grace: default_health_grace(),
         }
-    }
-}
-
-impl Default for Limit {
-    fn default() -> Self {
-        Self { timeout: TIMEOUT }
     }
 }

@@ -9,7 +9,7 @@ use brick_core::{BrickName, env};
 use serde_json::{Map, Value};
 
 use crate::link::{EDGE, LimitKey, Link};
-use crate::model::{Brick, Model, TIMEOUT};
+use crate::model::{Brick, Limit, Model, TIMEOUT};
 
 mod edge;
 
@@ -43,20 +43,24 @@ impl Model {
         self.bricks.iter().filter(|(_, brick)| !brick.is_external())
     }
 
-    /// Time limit of one call of `callee` by `caller` (a brick, or `edge`).
-    pub fn timeout(&self, caller: &str, callee: &str) -> Duration {
+    /// How `caller` (a brick, or `edge`) treats `callee`: what its own table says, else `[limits.default]`.
+    pub fn limit(&self, caller: &str, callee: &str) -> Limit {
         let of_link = self.limits.iter().find_map(|(key, limit)| match key {
             LimitKey::Link(link) if link.caller.as_str() == caller && link.callee.as_str() == callee => {
-                Some(limit.timeout)
+                Some(limit)
             }
             _ => None,
         });
-        let otherwise = || {
-            self.limits
-                .get(&LimitKey::Default)
-                .map_or(TIMEOUT, |limit| limit.timeout)
-        };
-        let Span(timeout) = of_link.unwrap_or_else(otherwise);
+        let default = self.limits.get(&LimitKey::Default);
+        let nothing = Limit::default();
+        let mut limit = of_link.unwrap_or(&nothing).or(default.unwrap_or(&nothing));
+        limit.timeout = Some(limit.timeout.unwrap_or(TIMEOUT));
+        limit
+    }
+
+    /// Time limit of one call of `callee` by `caller` (a brick, or `edge`).
+    pub fn timeout(&self, caller: &str, callee: &str) -> Duration {
+        let Span(timeout) = self.limit(caller, callee).timeout.unwrap_or(TIMEOUT);
         timeout
     }
 

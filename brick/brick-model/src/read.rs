@@ -18,6 +18,7 @@ mod bff;
 mod brick;
 mod config;
 mod demo;
+mod limit;
 mod listener;
 mod load;
 mod route;

@@ -1030,3 +1030,96 @@ proptest! {
         prop_assert_eq!(same, Ok(text));
     }
 }
+
+#[test]
+fn limits_say_how_an_edge_bears_failure_and_the_bus_has_them_in_milliseconds() {
+    let lines = r#"
+[limits.default]
+timeout = "2s"
+retry = false
+[limits."order -> product"]
+try_timeout = "500ms"
+retry = { max = 2, budget = 0.2, base = "25ms", cap = "1s", on = ["connect", "5xx"], methods = ["GET"] }
+hedge = { after = "80ms", max = 1 }
+concurrency = { max = 64, queue = 32, wait = "100ms", adaptive = true }
+breaker = { window = "10s", calls = 0, min_calls = 20, error_rate = 0.5, slow = "1s", slow_rate = 1, open = "5s", probes = 3 }
+rate = { per_second = 200, burst = 50 }
+fallback = { brick = "product" }
+[serve.product]
+shed = { target = "50ms", interval = "100ms" }
+concurrency = 32
+"#;
+    let model =
+        parse(&format!("{HEAD}{lines}"), "brick.toml").unwrap_or_else(|e| panic!("{}", e.render(false)));
+    let wire = model.limit("order", "product").wire();
+    let expected = serde_json::json!({
+        "timeout_ms": 2_000, "try_timeout_ms": 500,
+        "retry": { "max": 2, "budget": 0.2, "base_ms": 25, "cap_ms": 1_000, "on": ["connect", "5xx"], "methods": ["GET"] },
+        "hedge": { "after_ms": 80, "max": 1 },
+        "concurrency": { "max": 64, "queue": 32, "wait_ms": 100, "adaptive": true },
+        "breaker": { "window_ms": 10_000, "calls": 0, "min_calls": 20, "error_rate": 0.5, "slow_ms": 1_000,
+            "slow_rate": 1.0, "open_ms": 5_000, "probes": 3 },
+        "rate": { "per_second": 200, "burst": 50 },
+        "fallback": { "brick": "product" },
+    });
+    assert_eq!(wire, expected);
+    let other = model.limit("edge", "order").wire();
+    assert_eq!(other, serde_json::json!({ "timeout_ms": 2_000, "retry": false }));
+    let serve = model.serves["product"].wire();
+    let expected = serde_json::json!({ "shed": { "target_ms": 50, "interval_ms": 100 }, "concurrency": 32 });
+    assert_eq!(serve, expected);
+    let json = serde_json::to_string(&model).expect("serialises");
+    assert_eq!(serde_json::from_str::<Model>(&json).expect("deserialises"), model);
+}
+
+#[test]
+fn a_limit_that_makes_no_sense_is_told_by_its_place() {
+    let check = |line: &str, message: &str| {
+        let lines = format!("[limits.default]\ntimeout = '1s'\n{line}");
+        let invalid = parse(&format!("{HEAD}{lines}"), "brick.toml").expect_err(line);
+        let [error] = invalid.errors() else {
+            panic!("{line}: {:?}", invalid.errors())
+        };
+        assert!(
+            error.message.contains(message) && error.line == 12,
+            "{line}: {error:?}"
+        );
+    };
+    check(
+        "retry = true",
+        "limits.default.retry: expected false, or a table, found true",
+    );
+    check(
+        "retry = { on = ['5xy'] }",
+        "expected one of connect, reset, timeout, gateway, 5xx, found \"5xy\"",
+    );
+    check(
+        "retry = { budget = 2 }",
+        "limits.default.retry.budget: expected a number from 0 to 1",
+    );
+    check(
+        "breaker = { error_rate = 'half' }",
+        "expected a number from 0 to 1",
+    );
+    check("breaker = { forced = 'open' }", "unknown key \"forced\"");
+    check("hedge = { max = 1 }", "missing key \"after\"");
+    check(
+        "fallback = 'old'",
+        "limits.default.fallback: expected false, \"stale\"",
+    );
+    check(
+        "fallback = { status = 200, json = '{' }",
+        "limits.default.fallback.json: expected a JSON document",
+    );
+    check("fallback = { brick = 'nobody' }", "there is no brick \"nobody\"");
+    let lines = "[limits.'order -> product']\nfallback = { brick = 'order' }";
+    let message = "\"order\" does not need \"order\", so it may not call it";
+    super::tests::check(lines, 11, 24, message, "add \"order\" to brick.order.needs");
+    super::tests::check(
+        "[serve.ordr]\nconcurrency = 1",
+        10,
+        8,
+        "there is no brick \"ordr\"",
+        "\"order\"",
+    );
+}

@@ -7,7 +7,7 @@ use brick_core::Version;
 use super::Check;
 use crate::diagnostic::Problem;
 use crate::link::{EDGE, LimitKey, Link};
-use crate::model::{Auth, Route};
+use crate::model::{Auth, Fallback, Limit, Route, Switch};
 use crate::nearest;
 
 impl Check<'_> {
@@ -86,7 +86,7 @@ impl Check<'_> {
 
     pub(super) fn limits(&mut self) {
         let links = self.model.links();
-        for key in self.model.limits.keys() {
+        for (key, limit) in &self.model.limits {
             let LimitKey::Link(link) = key else {
                 continue;
             };
@@ -115,6 +115,40 @@ impl Check<'_> {
                     )
                 };
                 self.at_key("not-needed", &path, message, &hint);
+            }
+            self.fallback(link, limit, &path);
+        }
+    }
+
+    /// Another brick that answers instead is called like any other: it has to be among the needs.
+    fn fallback(&mut self, link: &Link, limit: &Limit, path: &str) {
+        let Some(Switch::Set(Fallback::Brick { brick })) = &limit.fallback else {
+            return;
+        };
+        let at = format!("{path}.fallback.brick");
+        if !self.expect_brick(brick.as_str(), &at, false) || link.caller.as_str() == EDGE {
+            return;
+        }
+        let caller = self.model.bricks.get(&link.caller);
+        if caller.is_some_and(|caller| !caller.needs.contains(brick)) {
+            let message = format!(
+                "{at}: \"{}\" does not need \"{brick}\", so it may not call it",
+                link.caller
+            );
+            let hint = format!("add \"{brick}\" to brick.{}.needs", link.caller);
+            self.at_value("not-needed", &at, message, &hint);
+        }
+    }
+
+    pub(super) fn serves(&mut self) {
+        for name in self.model.serves.keys() {
+            let path = format!("serve.{name}");
+            let external = |brick: &crate::model::Brick| brick.is_external();
+            if self.expect_brick(name.as_str(), &path, true)
+                && self.model.bricks.get(name).is_some_and(external)
+            {
+                let message = format!("{path}: \"{name}\" is external, it serves as it likes");
+                self.at_key("external", &path, message, "say under [limits] how it is called");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `[route.NAME]` and `[limits.*]`.
+//! `[route.NAME]`.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,7 @@ use brick_core::duration::Span;
 
 use super::{Item, Reader, listener, short};
 use crate::diagnostic::Problem;
-use crate::link::LimitKey;
-use crate::model::{Limit, Route};
+use crate::model::Route;
 use crate::pattern::Pattern;
 use crate::size::Bytes;
 
@@ -121,40 +120,4 @@ fn pattern(reader: &mut Reader, item: &Item<'_>) -> Option<Pattern> {
             None
         }
     }
-}
-
-pub(super) fn limits(reader: &mut Reader, item: &Item<'_>) -> BTreeMap<LimitKey, Limit> {
-    let mut limits = BTreeMap::new();
-    let Some(table) = reader.free_table(item) else {
-        return limits;
-    };
-    for item in table.items() {
-        let key = item.name.parse::<LimitKey>();
-        if let Err(error) = &key {
-            reader.problem("bad-name", &item.key, format!("name of a limit: {error}"));
-        }
-        let Some(table) = reader.table(&item, &["timeout"]) else {
-            continue;
-        };
-        let mut limit = Limit::default();
-        match table.get("timeout") {
-            Some(item) => {
-                if let Some(timeout) = reader.within(&item, TIMEOUT_MIN..=TIMEOUT_MAX) {
-                    limit.timeout = timeout;
-                }
-            }
-            None => reader.missing(
-                &table,
-                "timeout",
-                "add timeout = \"1s\", the time limit of one call",
-            ),
-        }
-        if let Ok(key) = key
-            && limits.insert(key, limit).is_some()
-        {
-            let message = format!("the limit \"{}\" is given twice", short(item.name));
-            reader.problem("duplicate", &item.key, message);
-        }
-    }
-    limits
 }

@@ -3,11 +3,11 @@
 use brick_core::BrickName;
 use brick_core::duration::Span;
 
-use super::{Item, Reader, Table, brick, config, demo, listener, load, route, suite};
+use super::{Item, Reader, Table, brick, config, demo, limit, listener, load, route, suite};
 use crate::model::{Edge, FORMAT, Model, Mortar, System};
 use crate::size::Bytes;
 
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
     "brickwork",
     "system",
     "mortar",
@@ -15,6 +15,7 @@ const TABLES: [&str; 13] = [
     "brick",
     "route",
     "limits",
+    "serve",
     "config",
     "flag",
     "load",
@@ -33,6 +34,7 @@ pub(super) fn empty() -> Model {
         bricks: Default::default(),
         routes: Default::default(),
         limits: Default::default(),
+        serves: Default::default(),
         config: Default::default(),
         flags: Default::default(),
         loads: Default::default(),
@@ -72,7 +74,10 @@ pub(super) fn model(reader: &mut Reader, root: &Table<'_>) -> Model {
         model.routes = route::all(reader, &item);
     }
     if let Some(item) = root.get("limits") {
-        model.limits = route::limits(reader, &item);
+        model.limits = limit::all(reader, &item);
+    }
+    if let Some(item) = root.get("serve") {
+        model.serves = limit::serves(reader, &item);
     }
     if let Some(item) = root.get("config") {
         model.config = config::all(reader, &item);
