@@ -36,7 +36,10 @@ pub struct Limits {
 
 /// `false` switches a mechanism off, `true` asks for its defaults, a table sets it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected false, or a table whose values have the right types"
+)]
 pub enum Setting<T> {
     /// Off, or on with every default.
     On(bool),

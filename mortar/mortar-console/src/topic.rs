@@ -23,6 +23,8 @@ pub(crate) enum Topic {
     Instances,
     /// All processes as the agent sees them, those of the platform included.
     Bricks,
+    /// Breakers and bulkheads of all edges, as callers report them.
+    Edges,
     /// Who calls whom, from spans.
     Graph {
         /// Seconds that count.
@@ -113,7 +115,9 @@ pub(crate) fn wish(text: &str) -> Result<Wish, String> {
 impl Topic {
     fn check(&self) -> Result<(), String> {
         match self {
-            Self::System | Self::Instances | Self::Bricks | Self::Metrics | Self::Stats => Ok(()),
+            Self::System | Self::Instances | Self::Bricks | Self::Edges | Self::Metrics | Self::Stats => {
+                Ok(())
+            }
             Self::Graph { window, .. } => check_window(*window),
             Self::Series {
                 name,
@@ -143,6 +147,7 @@ impl Topic {
                 "/api/registry/v1/instances?leases=false".to_owned(),
             ),
             Self::Bricks => (Upstream::Control, "/api/agent/v1/ps".to_owned()),
+            Self::Edges => (Upstream::Control, "/api/limits/v1/edges".to_owned()),
             Self::Graph { window, synthetic } => {
                 let kept = match synthetic {
                     None => "",
@@ -180,6 +185,7 @@ impl Topic {
             Self::System => "system",
             Self::Instances => "instances",
             Self::Bricks => "bricks",
+            Self::Edges => "edges",
             Self::Graph { .. } => "graph",
             Self::Metrics => "metrics",
             Self::Series { .. } => "series",
@@ -190,7 +196,7 @@ impl Topic {
     /// How often it is asked for, given the time for the fastest.
     pub(crate) fn interval(&self, fastest: Duration) -> Duration {
         match self {
-            Self::Graph { .. } | Self::Instances | Self::Bricks => fastest,
+            Self::Graph { .. } | Self::Instances | Self::Bricks | Self::Edges => fastest,
             Self::System | Self::Series { .. } => fastest * 2,
             Self::Metrics | Self::Stats => fastest * 5,
         }

@@ -2,8 +2,11 @@
 
 pub(crate) mod agent;
 pub(crate) mod bus;
+pub(crate) mod faults;
 pub(crate) mod instance;
+pub(crate) mod limits;
 pub(crate) mod registry;
+pub(crate) mod reports;
 pub(crate) mod system;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -26,6 +29,22 @@ pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
         .route("/api/system/v1", get(system::show))
         .route("/api/system/v1/instances/{brick}/{number}", get(instance::show))
         .route("/api/config/v1/{brick}", get(system::config))
+        .route("/api/limits/v1/edges", get(reports::edges))
+        .route(
+            "/api/limits/v1/{caller}/{callee}",
+            get(limits::show).put(limits::set).delete(limits::take_back),
+        )
+        .route("/api/faults/v1", get(faults::list))
+        .route(
+            "/api/faults/v1/{caller}/{callee}",
+            get(faults::show).put(faults::set).delete(faults::clear),
+        )
+        .route(
+            "/api/faults/v1/routes/{name}",
+            get(faults::show_route)
+                .put(faults::set_route)
+                .delete(faults::clear_route),
+        )
         .route("/api/agent/v1/ps", get(agent::ps))
         .route("/api/agent/v1/status", get(agent::status))
         .route("/api/agent/v1/events", get(agent::events))
@@ -45,6 +64,7 @@ pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
         )
         .route("/api/registry/v1/leases", post(registry::renew))
         .route("/bus/v1/watch", get(bus::watch))
+        .route("/bus/v1/reports", post(reports::take))
         .route("/bus/v1/acks", post(bus::acknowledge).get(bus::acknowledged))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(handle.clone());

@@ -5,8 +5,9 @@ mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use brick_bus::{Endpoint, Endpoints, Limits, Protocol, TrustBundle};
+use brick_bus::{Endpoint, Endpoints, Protocol, TrustBundle};
 use brick_core::BrickName;
+use brick_model::{Link, Model};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -31,12 +32,19 @@ pub(crate) fn resources(state: &State, trust: &TrustBundle) -> Result<BTreeMap<S
             value(&settings::settings(&model.edge))?,
         );
         for link in model.links() {
-            let timeout = model.timeout(link.caller.as_str(), link.callee.as_str());
-            let limits = Limits::new(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+            let name = limits_name(&link);
             all.insert(
-                format!("limits/{}->{}", link.caller, link.callee),
-                value(&limits)?,
+                name.clone(),
+                limits(model, &link, state.settings.get(&name).map(|patch| &**patch)),
             );
+            let faults = format!("faults/{}->{}", link.caller, link.callee);
+            all.extend(faults_of(state, faults));
+        }
+        for route in model.routes.keys() {
+            all.extend(faults_of(state, format!("faults/route->{route}")));
+        }
+        for (name, serve) in &model.serves {
+            all.insert(format!("serve/{name}"), serve.wire());
         }
         for (name, _) in model.running() {
             let config = Value::Object(model.config_of(name.as_str()));
@@ -46,6 +54,25 @@ pub(crate) fn resources(state: &State, trust: &TrustBundle) -> Result<BTreeMap<S
     let every = bricks(state);
     all.extend(endpoints(state, &every)?);
     Ok(all)
+}
+
+/// Name of the resource that holds a link's limits.
+pub(crate) fn limits_name(link: &Link) -> String {
+    format!("limits/{}->{}", link.caller, link.callee)
+}
+
+/// What the manifest says of a link, with what an operator wants otherwise.
+pub(crate) fn limits(model: &Model, link: &Link, patch: Option<&Value>) -> Value {
+    let mut limits = model.limit(link.caller.as_str(), link.callee.as_str()).wire();
+    if let Some(patch) = patch {
+        brick_bus::limits::merge(&mut limits, patch);
+    }
+    limits
+}
+
+fn faults_of(state: &State, name: String) -> Option<(String, Value)> {
+    let faults = state.settings.get(&name)?;
+    Some((name, Value::clone(faults)))
 }
 
 /// Every brick that has a pool: those of the manifest that run here, and those that are registered all the same.

@@ -24,6 +24,12 @@ pub enum Error {
         /// The bound.
         max: usize,
     },
+    /// No room for one more setting.
+    #[error("operators set something of {max} resources already, no more fit")]
+    TooManySettings {
+        /// The bound.
+        max: usize,
+    },
     /// A manifest of another system.
     #[error("this is control of system \"{expected}\", the manifest is of \"{found}\"")]
     OtherSystem {
@@ -46,6 +52,7 @@ impl From<Error> for Problem {
         match error {
             Error::Fenced { .. } => Self::conflict("fenced", text),
             Error::TooManyInstances { .. } => Self::conflict("too_many_instances", text),
+            Error::TooManySettings { .. } => Self::conflict("too_many_settings", text),
             Error::OtherSystem { .. } => Self::conflict("other_system", text),
             Error::Stopping => Self::unavailable("stopping", text),
             Error::Store(_) => {

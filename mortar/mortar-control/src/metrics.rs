@@ -11,6 +11,7 @@ pub(crate) fn register(registry: &Registry, handle: &Handle) {
     registry.collect(move |out| {
         bus(out, &handle);
         leases(out, &handle);
+        reports(out, &handle);
     });
 }
 
@@ -72,6 +73,19 @@ fn leases(out: &mut Encoder, handle: &Handle) {
         "brick_registry_probed_total",
         "leases extended because the instance answered",
         &leases.rescued,
+    );
+}
+
+fn reports(out: &mut Encoder, handle: &Handle) {
+    let reports = handle.reports();
+    let held = reports.len() as f64;
+    out.gauge("brick_reports_held", "processes whose edges are known", held);
+    let mut count = |name, help, counter| tally(out, name, help, counter);
+    count("brick_reports_total", "reports of edges taken", &reports.taken);
+    count(
+        "brick_reports_ignored_total",
+        "reports of edges for which there was no room",
+        &reports.ignored,
     );
 }
 

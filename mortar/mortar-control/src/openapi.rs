@@ -6,8 +6,11 @@ use serde_json::Value;
 
 use crate::api::agent::{EventQuery, Kill, Roll, Scale};
 use crate::api::bus::{AckBatch, AckList, AckQuery, WatchQuery};
+use crate::api::faults::{FaultsBody, FaultsList, FaultsView};
 use crate::api::instance::InstanceView;
+use crate::api::limits::LimitsView;
 use crate::api::registry::{Gone, Granted, Instances, ListQuery, Registration, Renewals, Renewed, Wait};
+use crate::api::reports::{EdgesView, ReportBody};
 use crate::api::system::{ConfigView, InForce, SystemView};
 
 /// Control's operations; identity adds its own where it is mounted.
@@ -16,7 +19,7 @@ pub fn document() -> Document {
         "Registry, routes, configuration, bus and identity. Served on control's own listener and, for operators, on \
          the admin listener.",
     );
-    bus(agent(registry(system(document))))
+    bus(faults(limits(agent(registry(system(document))))))
 }
 
 fn system(document: Document) -> Document {
@@ -149,6 +152,80 @@ fn agent(document: Document) -> Document {
         )
 }
 
+fn limits(document: Document) -> Document {
+    const PATH: &str = "/api/limits/v1/{caller}/{callee}";
+    document
+        .operation(
+            Operation::get("/api/limits/v1/edges")
+                .summary("Breakers and bulkheads of all edges, as their callers report them")
+                .access("admin")
+                .answer::<EdgesView>(200, "by name, each with its callers"),
+        )
+        .operation(
+            Operation::get(PATH)
+                .summary("How a caller treats a callee: manifest, override, what is in force")
+                .access("admin")
+                .answer::<LimitsView>(200, "the limits")
+                .problem(404, "no such edge"),
+        )
+        .operation(
+            Operation::put(PATH)
+                .summary("Overrides limits by a JSON merge patch (RFC 7396); kept until it is removed")
+                .access("admin")
+                .body::<Value>()
+                .answer::<LimitsView>(200, "what is in force now")
+                .problem(404, "no such edge")
+                .problem(422, "no caller could follow these limits"),
+        )
+        .operation(
+            Operation::delete(PATH)
+                .summary("Goes back to what the manifest says")
+                .access("admin")
+                .empty(204, "there is no override")
+                .problem(404, "no such edge"),
+        )
+}
+
+fn faults(document: Document) -> Document {
+    let mut document = document.operation(
+        Operation::get("/api/faults/v1")
+            .summary("Everything that goes wrong on purpose")
+            .access("admin")
+            .answer::<FaultsList>(200, "by edge"),
+    );
+    for (path, what) in [
+        ("/api/faults/v1/{caller}/{callee}", "calls of one edge"),
+        ("/api/faults/v1/routes/{name}", "requests of one route"),
+    ] {
+        document = document
+            .operation(
+                Operation::get(path)
+                    .summary(&format!("What goes wrong on purpose with {what}"))
+                    .access("admin")
+                    .answer::<FaultsView>(200, "the rules; none where nothing does")
+                    .problem(404, "no such edge or route"),
+            )
+            .operation(
+                Operation::put(path)
+                    .summary(&format!(
+                        "Lets {what} go wrong; ends after 10 min unless said, after a day at most"
+                    ))
+                    .access("admin")
+                    .body::<FaultsBody>()
+                    .answer::<FaultsView>(200, "what goes wrong now")
+                    .problem(404, "no such edge or route")
+                    .problem(422, "a rule makes no sense"),
+            )
+            .operation(
+                Operation::delete(path)
+                    .summary(&format!("Ends what goes wrong on purpose with {what}"))
+                    .access("admin")
+                    .empty(204, "nothing does"),
+            );
+    }
+    document
+}
+
 fn bus(document: Document) -> Document {
     document
         .operation(
@@ -170,6 +247,15 @@ fn bus(document: Document) -> Document {
                 .body::<AckBatch>()
                 .empty(204, "taken")
                 .problem(403, "for another process"),
+        )
+        .operation(
+            Operation::post("/bus/v1/reports")
+                .summary("Tells how the edges of a process are; scope bus")
+                .access("admin")
+                .body::<ReportBody>()
+                .empty(204, "taken")
+                .problem(403, "for another process")
+                .problem(422, "edges of another caller, or too many"),
         )
         .operation(
             Operation::get("/bus/v1/acks")

@@ -15,10 +15,11 @@ use crate::acks::Acks;
 use crate::agent::Agent;
 use crate::bus::Bus;
 use crate::lease::{self, Leases};
+use crate::reports::Reports;
 use crate::state::{Action, State};
 use crate::store::Store;
 use crate::writer::{self, Shared, Wish, Writer};
-use crate::{Error, Options, api, metrics};
+use crate::{Error, Options, api, expiry, metrics};
 
 /// Control, opened.
 pub struct Service {
@@ -37,6 +38,7 @@ struct Inner {
     bus: Arc<Bus>,
     leases: Arc<Leases>,
     acks: Acks,
+    reports: Reports,
     verifier: Verifier,
     wishes: mpsc::Sender<Wish>,
     agent: Agent,
@@ -79,6 +81,7 @@ impl Service {
             bus,
             leases,
             acks: Acks::default(),
+            reports: Reports::default(),
             verifier,
             wishes,
         }));
@@ -114,6 +117,7 @@ impl Service {
             self.writer.run(drain.clone()),
             lease::watch(self.handle.clone(), drain.clone()),
             follow_keys(self.handle.clone(), drain.clone()),
+            expiry::watch(self.handle.clone(), drain.clone()),
             closing,
         );
     }
@@ -186,6 +190,10 @@ impl Handle {
 
     pub(crate) fn acks(&self) -> &Acks {
         &self.0.acks
+    }
+
+    pub(crate) fn reports(&self) -> &Reports {
+        &self.0.reports
     }
 
     pub(crate) fn agent(&self) -> &Agent {

@@ -9,11 +9,15 @@ use brick_bus::{Resource, TrustBundle};
 use brick_core::{BrickName, Incarnation, Instance, Version};
 use brick_model::Model;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{Error, derive};
 
 /// Instances at most.
 pub(crate) const INSTANCES_MAX: usize = 10_000;
+
+/// Resources that operators may set something of.
+pub(crate) const SETTINGS_MAX: usize = 10_000;
 
 /// An instance as it is registered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +53,8 @@ pub struct State {
     pub manifest: Option<Arc<Model>>,
     /// The API keys that count. Identity keeps them; here they are only told on.
     pub api_keys: Option<Arc<ApiKeys>>,
+    /// What operators set, by the resource that it becomes part of: `limits/a->b` a merge patch, `faults/…` the faults.
+    pub settings: BTreeMap<String, Arc<Value>>,
     /// What changed since resources were published last.
     pub(crate) touched: Touched,
 }
@@ -80,6 +86,8 @@ pub(crate) enum Action {
     Remove(Incarnation),
     Manifest(Arc<Model>),
     ApiKeys(Arc<ApiKeys>),
+    /// Sets what an operator wants of a resource, or takes it back.
+    Set(String, Option<Value>),
 }
 
 /// What a batch of actions changed among the published resources, in order of revision.
@@ -147,6 +155,7 @@ impl State {
                 self.api_keys = Some(keys);
                 self.touched = Touched::All;
             }
+            Action::Set(name, value) => self.set(name, value)?,
         }
         Ok(())
     }
@@ -171,6 +180,18 @@ impl State {
         self.fences.insert(slot, incarnation);
         self.touched.pool(&registered.instance.brick);
         self.instances.insert(incarnation, Arc::new(registered));
+        Ok(())
+    }
+
+    fn set(&mut self, name: String, value: Option<Value>) -> Result<(), Error> {
+        if value.is_some() && self.settings.len() >= SETTINGS_MAX && !self.settings.contains_key(&name) {
+            return Err(Error::TooManySettings { max: SETTINGS_MAX });
+        }
+        self.touched = Touched::All;
+        match value {
+            Some(value) => drop(self.settings.insert(name, Arc::new(value))),
+            None => drop(self.settings.remove(&name)),
+        }
         Ok(())
     }
 

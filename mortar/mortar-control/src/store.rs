@@ -8,6 +8,7 @@ use brick_bus::Resource;
 use brick_core::Incarnation;
 use brick_model::Model;
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 
 use crate::Error;
 use crate::state::Published;
@@ -41,6 +42,8 @@ pub struct Batch {
     pub fences: Vec<(Slot, Incarnation)>,
     /// The manifest, where it is another.
     pub manifest: Option<Arc<Model>>,
+    /// What operators set or took back.
+    pub settings: Vec<(String, Option<Arc<Value>>)>,
 }
 
 impl Batch {
@@ -75,6 +78,16 @@ impl Batch {
         if new.manifest != old.manifest {
             batch.manifest.clone_from(&new.manifest);
         }
+        for (name, value) in &new.settings {
+            if old.settings.get(name) != Some(value) {
+                batch.settings.push((name.clone(), Some(Arc::clone(value))));
+            }
+        }
+        let taken_back = old
+            .settings
+            .keys()
+            .filter(|name| !new.settings.contains_key(*name));
+        batch.settings.extend(taken_back.map(|name| (name.clone(), None)));
         batch
     }
 
@@ -86,5 +99,6 @@ impl Batch {
             && self.removed.is_empty()
             && self.fences.is_empty()
             && self.manifest.is_none()
+            && self.settings.is_empty()
     }
 }

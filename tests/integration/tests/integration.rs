@@ -22,6 +22,7 @@ mod control {
     mod api;
     mod bus;
     mod harness;
+    mod limits;
     mod registry;
     mod scale;
 }

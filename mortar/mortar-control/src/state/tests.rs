@@ -178,3 +178,43 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_operators_set_is_merged_outlives_the_manifest_and_is_taken_back() {
+    let mut state = State::default();
+    state.apply(Action::Manifest(manifest()), "shop").unwrap();
+    state.publish(&trust()).unwrap();
+    let set = |state: &mut State, name: &str, value: Option<Value>| {
+        state.apply(Action::Set(name.to_owned(), value), "shop").unwrap();
+        let changes = state.publish(&trust()).unwrap();
+        changes
+            .iter()
+            .map(|change| change.name().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let limits = "limits/order->payment";
+    let open = json!({ "breaker": { "forced": "open" } });
+    assert_eq!(set(&mut state, limits, Some(open)), [limits]);
+    let expected = json!({ "timeout_ms": 2_000, "breaker": { "forced": "open" } });
+    assert_eq!(state.resources[limits].value, expected);
+    state.apply(Action::Manifest(manifest()), "shop").unwrap();
+    assert!(state.publish(&trust()).unwrap().is_empty());
+    let faults = json!({ "rules": [{ "reset": true }] });
+    for (name, known) in [
+        ("faults/order->payment", true),
+        ("faults/route->orders", true),
+        ("faults/a->b", false),
+    ] {
+        assert_eq!(
+            set(&mut state, name, Some(faults.clone())).len(),
+            usize::from(known),
+            "{name}"
+        );
+    }
+    assert_eq!(set(&mut state, limits, None), [limits]);
+    assert_eq!(state.resources[limits].value, json!({ "timeout_ms": 2_000 }));
+    assert_eq!(
+        set(&mut state, "faults/route->orders", None),
+        ["faults/route->orders"]
+    );
+}

@@ -31,6 +31,11 @@ const MIGRATIONS: &[Migration] = &[
               select brick, 'v1', slot, incarnation from control_fence;
           drop table control_fence;",
     },
+    Migration {
+        version: 3,
+        name: "what operators set",
+        sql: "create table control_setting (name text primary key, value text not null);",
+    },
 ];
 
 const SET: &str = "insert into control_meta (key, value) values ($1, $2)
@@ -105,7 +110,11 @@ fn load(reader: &Reader<'_>) -> Result<State, brick_state::Error> {
         let newest = newest.parse().map_err(|_| broken("incarnation"))?;
         Ok(((brick, version, slot), newest))
     });
+    let settings = reader.query("select name, value from control_setting", &[], |row| {
+        Ok((row.get::<String>(0)?, Arc::new(row.json::<serde_json::Value>(1)?)))
+    })?;
     Ok(State {
+        settings: settings.into_iter().collect(),
         epoch: meta(reader, "epoch")?.ok_or_else(|| broken("epoch"))?,
         revision: revision.parse().map_err(|_| broken("revision"))?,
         resources: resources
@@ -169,6 +178,16 @@ fn save(tx: &Tx<'_>, batch: &Batch) -> Result<(), brick_state::Error> {
                 newest.to_string().into(),
             ],
         )?;
+    }
+    for (name, value) in &batch.settings {
+        match value {
+            Some(value) => tx.execute(
+                "insert into control_setting (name, value) values ($1, $2)
+                 on conflict (name) do update set value = excluded.value",
+                &[name.into(), value.to_string().into()],
+            )?,
+            None => tx.execute("delete from control_setting where name = $1", &[name.into()])?,
+        };
     }
     if let Some(manifest) = &batch.manifest {
         tx.execute(SET, &["manifest".into(), json(&**manifest)?.into()])?;
