@@ -279,4 +279,6 @@ impl fmt::Debug for Client {
 }
 
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod tests;

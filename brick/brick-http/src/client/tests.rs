@@ -306,3 +306,184 @@ proptest! {
         prop_assert!(segment != "." && segment != "..");
     }
 }
+
+#[tokio::test]
+async fn what_the_edge_stops_is_told_as_a_problem_an_event_and_a_figure() {
+    let system = System::new();
+    let (order, product) = (system.brick("order"), system.brick("product"));
+    let _guard = tracing::subscriber::set_default(order.telemetry.subscriber());
+    let _running = product.serve(Access::new().public(mirror())).await;
+    let client = order.clients.client("product");
+    let limits = |more: serde_json::Value| {
+        let mut value = json!({ "timeout_ms": 500 });
+        brick_bus::limits::merge(&mut value, &more);
+        system.limits("order", "product", value);
+    };
+    limits(json!({ "breaker": { "forced": "open" } }));
+    let problem = Problem::from(client.get("/headers").send().await.unwrap_err());
+    assert_eq!(
+        (problem.status, problem.code.as_str(), problem.retry_after_s),
+        (503, "breaker_open", Some(1))
+    );
+    limits(json!({ "rate": { "per_second": 1, "burst": 1 } }));
+    assert!(client.get("/headers").send().await.is_ok());
+    let problem = Problem::from(client.get("/headers").send().await.unwrap_err());
+    assert_eq!((problem.status, problem.code.as_str()), (429, "rate_limited"));
+    let spans = order.telemetry.finished_spans();
+    let events: Vec<&str> = spans
+        .iter()
+        .flat_map(|span| &span.events)
+        .map(|event| &*event.name)
+        .collect();
+    assert!(events.contains(&"resilience.rejected_breaker"), "{events:?}");
+    assert!(events.contains(&"resilience.rejected_rate"), "{events:?}");
+    let text = order.telemetry.metrics().encode();
+    let series = "brick_resilience_decisions_total{edge=\"order->product\",decision=\"rejected_breaker\"} 1";
+    assert!(text.contains(series), "{text}");
+    assert!(
+        !order
+            .telemetry
+            .log_lines()
+            .iter()
+            .any(|line| line.contains("resilience.rejected"))
+    );
+}
+
+#[tokio::test]
+async fn a_failed_call_falls_back_as_the_manifest_says() {
+    let system = System::new();
+    let (order, product, lite) = (
+        system.brick("order"),
+        system.brick("product"),
+        system.brick("lite"),
+    );
+    let fails = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let told = Arc::clone(&fails);
+    let stock = get(async move || match told.load(Ordering::Relaxed) {
+        true => Err(Problem::unavailable("down", "later")),
+        false => Ok("fresh"),
+    });
+    let _running = product
+        .serve(Access::new().public(Router::new().route("/stock", stock)))
+        .await;
+    let less = Router::new().route("/stock", get(async || "less"));
+    let _other = lite.serve(Access::new().public(less)).await;
+    let client = order.clients.client("product");
+    let ask = async || {
+        let answer = client.get("/stock").send().await.unwrap();
+        (
+            answer.status.as_u16(),
+            answer.fallback,
+            String::from_utf8(answer.body.to_vec()).unwrap(),
+        )
+    };
+    let fall_back = |to: serde_json::Value| {
+        system.limits(
+            "order",
+            "product",
+            json!({ "timeout_ms": 500, "retry": false, "fallback": to }),
+        );
+    };
+    fall_back(json!("stale"));
+    assert_eq!(ask().await, (200, None, "fresh".to_owned()));
+    fails.store(true, Ordering::Relaxed);
+    assert_eq!(ask().await, (200, Some(FallbackKind::Stale), "fresh".to_owned()));
+    let other_user = client.get("/stock").user_token("another").send().await.unwrap();
+    assert_eq!(
+        (other_user.status.as_u16(), other_user.fallback),
+        (503, None),
+        "no user is given another's answer"
+    );
+    fall_back(json!({ "status": 203, "json": "{}" }));
+    assert_eq!(ask().await, (203, Some(FallbackKind::Value), "{}".to_owned()));
+    fall_back(json!({ "brick": "lite" }));
+    assert_eq!(ask().await, (200, Some(FallbackKind::Brick), "less".to_owned()));
+    fall_back(json!(false));
+    assert_eq!(ask().await.0, 503);
+}
+
+#[tokio::test]
+async fn what_is_left_of_the_time_goes_along_and_a_call_without_any_is_not_made() {
+    let system = System::new();
+    let (order, product) = (system.brick("order"), system.brick("product"));
+    let behind = product.serve(Access::new().public(mirror())).await;
+    let client = order.clients.client("product");
+    let inner = client.clone();
+    let routes = Router::new()
+        .route(
+            "/left",
+            get(async move || inner.get("/headers").fetch::<Seen>().await.map(Json)),
+        )
+        .route("/never", get(std::future::pending::<()>));
+    let front = order.serve(Access::new().public(routes)).await;
+    let ask = async |path: &str, left_ms: &str| {
+        let name = http::HeaderName::from_static("x-brick-timeout-ms");
+        let call = brick_wire::Client::new();
+        call.get(front.url(path))
+            .header(name, left_ms)
+            .send()
+            .await
+            .unwrap()
+    };
+    let seen: Seen = ask("/left", "700").await.json().unwrap();
+    let left_ms: u64 = seen["x-brick-timeout-ms"].parse().unwrap();
+    assert!((1..=700).contains(&left_ms), "{left_ms}");
+    let seen: Seen = ask("/left", "soon").await.json().unwrap();
+    assert_eq!(seen["x-brick-timeout-ms"], TIMEOUT.as_millis().to_string());
+    for (path, left) in [("/left", "0"), ("/never", "20")] {
+        let late = ask(path, left).await;
+        let problem: Problem = late.json().unwrap();
+        assert_eq!(
+            (problem.status, problem.code.as_str()),
+            (504, "deadline_exceeded")
+        );
+    }
+    let context = Context::default().with_deadline(Some(tokio::time::Instant::now()));
+    let late = context::scope(context, client.get("/headers").send())
+        .await
+        .unwrap_err();
+    assert!(matches!(late, Error::Deadline { .. }), "{late}");
+    let text = order.telemetry.metrics().encode();
+    assert!(
+        text.contains("{edge=\"*->order\",decision=\"deadline\"} 2"),
+        "{text}"
+    );
+    drop(behind);
+}
+
+#[tokio::test]
+async fn faults_on_purpose_are_seen_by_the_caller_and_counted() {
+    let system = System::new();
+    let (order, product) = (system.brick("order"), system.brick("product"));
+    let _running = product.serve(Access::new().public(mirror())).await;
+    let client = order.clients.client("product");
+    let fault = |rule: serde_json::Value| system.put("faults/order->product", json!({ "rules": [rule] }));
+    fault(json!({ "abort": 418 }));
+    assert_eq!(client.get("/headers").send().await.unwrap().status, 418);
+    fault(json!({ "reset": true }));
+    assert!(matches!(
+        client.post("/headers").send().await,
+        Err(Error::Broken { .. })
+    ));
+    fault(json!({ "delay_ms": 10_000 }));
+    let slow = client
+        .get("/headers")
+        .timeout(Duration::from_millis(30))
+        .send()
+        .await;
+    assert!(matches!(slow, Err(Error::Timeout { .. })));
+    fault(json!({ "bytes_per_second": 1 }));
+    let slow = client
+        .get("/headers")
+        .timeout(Duration::from_millis(30))
+        .send()
+        .await;
+    assert!(matches!(slow, Err(Error::Timeout { .. })));
+    fault(json!({ "abort": 500, "header": { "name": "x-chaos", "value": "1" } }));
+    assert!(client.get("/headers").send().await.unwrap().status.is_success());
+    let text = order.telemetry.metrics().encode();
+    assert!(
+        text.contains("brick_faults_injected_total{edge=\"order->product\",kind=\"abort\"} 1"),
+        "{text}"
+    );
+}

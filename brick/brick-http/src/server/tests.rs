@@ -427,3 +427,55 @@ async fn what_a_test_suite_asks_is_marked_in_spans_metrics_and_logs_only_where_t
         .collect();
     assert_eq!(synthetic, [false, true]);
 }
+
+#[tokio::test]
+async fn a_server_with_more_than_it_can_do_turns_away_the_least_critical_first() {
+    let system = System::new();
+    let product = system.brick("product");
+    system.put(
+        "serve/product",
+        serde_json::json!({ "concurrency": 1, "shed": { "target_ms": 5, "interval_ms": 10 } }),
+    );
+    let (open, gate) = tokio::sync::watch::channel(false);
+    let slow = get(move || {
+        let mut gate = gate.clone();
+        async move {
+            let _ = gate.wait_for(|open| *open).await;
+            "done"
+        }
+    });
+    let running = product
+        .serve(Access::new().public(Router::new().route("/slow", slow)))
+        .await;
+    let url = running.url("/slow");
+    let ask = |class: &'static str| {
+        let call = brick_wire::Client::new();
+        let url = url.clone();
+        tokio::spawn(async move {
+            let name = http::HeaderName::from_static("x-brick-criticality");
+            call.get(url)
+                .header(name, class)
+                .send()
+                .await
+                .unwrap()
+                .status
+                .as_u16()
+        })
+    };
+    let first = ask("default");
+    // Those that wait in vain show that the queue stands.
+    let shed = async |class| ask(class).await.unwrap() == 503;
+    eventually("the queue stands", || shed("default")).await;
+    let begun = tokio::time::Instant::now();
+    assert!(shed("sheddable").await);
+    assert!(shed("default").await);
+    let critical = ask("critical");
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    open.send(true).unwrap();
+    assert_eq!((first.await.unwrap(), critical.await.unwrap()), (200, 200));
+    let text = product.telemetry.metrics().encode();
+    assert!(
+        text.contains("brick_resilience_decisions_total{edge=\"*->product\",decision=\"shed\"}"),
+        "{text}"
+    );
+}
