@@ -106,7 +106,11 @@ async fn sdk_round(client: &Client, calls: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn bare_round(sender: &mut SendRequest<Full<Bytes>>, addr: SocketAddr, calls: u32) -> Result<(), Failure> {
+async fn bare_round(
+    sender: &mut SendRequest<Full<Bytes>>,
+    addr: SocketAddr,
+    calls: u32,
+) -> Result<(), Failure> {
     for _ in 0..calls {
         let request = http::Request::get("/api/products/p1")
             .header("host", addr.to_string())
@@ -130,6 +134,7 @@ fn client(addr: SocketAddr, telemetry: Telemetry) -> Result<Client, Failure> {
         addr,
         weight: 100,
         concurrent: false,
+        protocol: Default::default(),
     };
     let endpoints = Endpoints {
         instances: vec![endpoint],
@@ -162,7 +167,10 @@ fn cpu() -> Result<Duration, Failure> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
     let mut fields = rest.split(' ').skip(11).map(str::parse::<u64>);
-    let (user, system) = (fields.next().ok_or("no user time")??, fields.next().ok_or("no system time")??);
+    let (user, system) = (
+        fields.next().ok_or("no user time")??,
+        fields.next().ok_or("no system time")??,
+    );
     Ok(Duration::from_millis((user + system) * 10))
 }
 
@@ -172,7 +180,8 @@ async fn serve() -> Result<(), Failure> {
     println!("{}", listener.local_addr()?);
     tokio::spawn(async {
         let mut nothing = [0; 1];
-        let _ = tokio::task::spawn_blocking(move || std::io::Read::read(&mut std::io::stdin(), &mut nothing)).await;
+        let _ = tokio::task::spawn_blocking(move || std::io::Read::read(&mut std::io::stdin(), &mut nothing))
+            .await;
         std::process::exit(0);
     });
     loop {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use brick_bus::report::EDGES_MAX;
 use brick_bus::{EdgeReport, Faults, Limits, Resource, Watch};
 use brick_telemetry::metrics::{CounterFamily, Encoder, Kind, Registry};
@@ -29,7 +29,9 @@ struct Inner {
     /// Time limit where the bus says none.
     timeout: Duration,
     watch: Watch,
-    edges: Mutex<BTreeMap<String, Arc<Followed>>>,
+    edges: ArcSwap<BTreeMap<String, Arc<Followed>>>,
+    /// Held while an edge is made.
+    making: Mutex<()>,
     /// A breaker changed.
     changed: Arc<Notify>,
     faults: CounterFamily,
@@ -41,24 +43,26 @@ struct Inner {
 #[derive(Debug)]
 pub struct Followed {
     edge: Arc<Edge>,
-    faults: Followable,
+    faults: FaultsOf,
     limits_name: String,
-    faults_name: String,
     watch: Watch,
     timeout: Duration,
-    /// Version of the watch that limits and faults were read from.
+    /// Version of the watch that the limits were read from.
     seen: AtomicU64,
-    /// The resources that they were made of.
-    held: Mutex<Held>,
-    injected: CounterFamily,
+    /// The resource that they were made of.
+    held: Mutex<Option<Arc<Resource>>>,
 }
 
-type Followable = ArcSwapOption<Rules>;
-
-#[derive(Debug, Default)]
-struct Held {
-    limits: Option<Arc<Resource>>,
-    faults: Option<Arc<Resource>>,
+/// What goes wrong on purpose with one edge, or with one route.
+#[derive(Debug)]
+pub struct FaultsOf {
+    name: String,
+    resource_name: String,
+    rules: ArcSwapOption<Rules>,
+    watch: Watch,
+    seen: AtomicU64,
+    held: Mutex<Option<Arc<Resource>>>,
+    injected: CounterFamily,
 }
 
 impl Edges {
@@ -68,7 +72,8 @@ impl Edges {
             caller: caller.to_owned(),
             timeout,
             watch,
-            edges: Mutex::default(),
+            edges: ArcSwap::default(),
+            making: Mutex::default(),
             changed: Arc::default(),
             faults: metrics.counter_with(
                 "brick_faults_injected_total",
@@ -86,18 +91,29 @@ impl Edges {
         edges
     }
 
-    /// The edge to this callee.
+    /// The edge to this callee. Where it was used before this takes no lock.
     pub fn edge(&self, callee: &str) -> Arc<Followed> {
-        let mut edges = self.0.edges.lock();
+        if let Some(followed) = self.0.edges.load().get(callee) {
+            return Arc::clone(followed);
+        }
+        let _making = self.0.making.lock();
+        let edges = self.0.edges.load();
         if let Some(followed) = edges.get(callee) {
             return Arc::clone(followed);
         }
         let followed = Arc::new(self.make(callee));
         // Names come from programs, not from users; whoever makes more still gets edges that work, but are not told.
         if edges.len() < EDGES_MAX {
-            edges.insert(callee.to_owned(), Arc::clone(&followed));
+            let mut more = BTreeMap::clone(&edges);
+            more.insert(callee.to_owned(), Arc::clone(&followed));
+            self.0.edges.store(Arc::new(more));
         }
         followed
+    }
+
+    /// What goes wrong on purpose with requests of a route of the edge.
+    pub fn route_faults(&self, route: &str) -> Arc<FaultsOf> {
+        Arc::new(FaultsOf::new(format!("route->{route}"), &self.0))
     }
 
     fn make(&self, callee: &str) -> Followed {
@@ -105,14 +121,12 @@ impl Edges {
         let policy = Policy::with_timeout(self.0.timeout);
         Followed {
             limits_name: format!("limits/{name}"),
-            faults_name: format!("faults/{name}"),
+            faults: FaultsOf::new(name.clone(), &self.0),
             edge: Edge::new(name, policy, Arc::clone(&self.0.changed), Instant::now()),
-            faults: Followable::empty(),
             watch: self.0.watch.clone(),
             timeout: self.0.timeout,
             seen: AtomicU64::new(u64::MAX),
             held: Mutex::default(),
-            injected: self.0.faults.clone(),
         }
     }
 
@@ -147,7 +161,7 @@ impl Edges {
     }
 
     fn all(&self) -> Vec<Arc<Followed>> {
-        self.0.edges.lock().values().cloned().collect()
+        self.0.edges.load().values().cloned().collect()
     }
 
     fn encode(&self, out: &mut Encoder) {
@@ -207,27 +221,15 @@ impl Followed {
 
     /// What goes wrong on purpose with a call that carries these headers. Counted, and told to the span.
     pub fn inject(&self, headers: &HeaderMap) -> Option<Injection> {
-        let rules = self.faults.load();
-        let injection = rules.as_ref()?.choose(headers)?;
-        let edge = self.edge.name();
-        for kind in injection.kinds() {
-            self.injected.with(&[edge, kind]).inc();
-            tracing::info!(target: brick_telemetry::SPAN_EVENT, edge, kind, "fault.injected");
-        }
-        Some(injection)
+        self.faults.inject(headers)
     }
 
     fn refresh(&self) {
         let mut held = self.held.lock();
         let limits = self.watch.get(&self.limits_name);
-        if !same(limits.as_ref(), held.limits.as_ref()) {
+        if !same(limits.as_ref(), held.as_ref()) {
             self.adopt_limits(limits.as_deref());
-            held.limits = limits;
-        }
-        let faults = self.watch.get(&self.faults_name);
-        if !same(faults.as_ref(), held.faults.as_ref()) {
-            self.adopt_faults(faults.as_deref());
-            held.faults = faults;
+            *held = limits;
         }
     }
 
@@ -258,10 +260,50 @@ impl Followed {
         };
         self.watch.acknowledge(&resource.name, resource.revision, refused);
     }
+}
 
-    fn adopt_faults(&self, resource: Option<&Resource>) {
+impl FaultsOf {
+    fn new(name: String, of: &Inner) -> Self {
+        Self {
+            resource_name: format!("faults/{name}"),
+            name,
+            rules: ArcSwapOption::empty(),
+            watch: of.watch.clone(),
+            seen: AtomicU64::new(u64::MAX),
+            held: Mutex::default(),
+            injected: of.faults.clone(),
+        }
+    }
+
+    /// What goes wrong with a request that carries these headers. Counted, and told to the span.
+    pub fn inject(&self, headers: &HeaderMap) -> Option<Injection> {
+        let version = self.watch.version();
+        if self.seen.load(Ordering::Acquire) != version {
+            self.refresh();
+            self.seen.store(version, Ordering::Release);
+        }
+        let rules = self.rules.load();
+        let injection = rules.as_ref()?.choose(headers)?;
+        let edge = self.name.as_str();
+        for kind in injection.kinds() {
+            self.injected.with(&[edge, kind]).inc();
+            tracing::info!(target: brick_telemetry::SPAN_EVENT, edge, kind, "fault.injected");
+        }
+        Some(injection)
+    }
+
+    fn refresh(&self) {
+        let mut held = self.held.lock();
+        let faults = self.watch.get(&self.resource_name);
+        if !same(faults.as_ref(), held.as_ref()) {
+            self.adopt(faults.as_deref());
+            *held = faults;
+        }
+    }
+
+    fn adopt(&self, resource: Option<&Resource>) {
         let Some(resource) = resource else {
-            self.faults.store(None);
+            self.rules.store(None);
             return;
         };
         let rules = Faults::deserialize(&resource.value)
@@ -269,7 +311,7 @@ impl Followed {
             .and_then(|faults| Rules::compile(&faults).map_err(|error| error.to_string()));
         let refused = match rules {
             Ok(rules) => {
-                self.faults.store(Some(Arc::new(rules)));
+                self.rules.store(Some(Arc::new(rules)));
                 None
             }
             Err(reason) => Some(reason),

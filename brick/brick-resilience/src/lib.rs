@@ -32,6 +32,6 @@ mod gradient;
 mod latency;
 
 pub use edge::{Decision, Edge, Permit, Rejected};
-pub use edges::{Edges, Followed};
+pub use edges::{Edges, FaultsOf, Followed};
 pub use outcome::Outcome;
 pub use policy::Policy;

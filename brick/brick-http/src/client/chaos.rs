@@ -190,6 +190,11 @@ async fn check(mood: Mood) {
     );
     let (retries, calls) = (edge.decided(Decision::Retry), seen.took.len() as u64 + 50);
     assert!(retries <= calls / 5 + 10, "{retries} retries of {calls} calls");
+    println!(
+        "{} calls, p99 {:?}, open after {opened:?}, {tried} requests reached it, {retries} retries",
+        seen.took.len(),
+        seen.p99()
+    );
     assert_eq!(other.good, other.took.len(), "the other edge notices nothing");
     assert!(other.p99() < Duration::from_millis(50), "{:?}", other.p99());
     assert_eq!(well.requests(), other.took.len() as u64);

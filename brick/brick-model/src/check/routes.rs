@@ -88,6 +88,9 @@ impl Check<'_> {
         let links = self.model.links();
         for (key, limit) in &self.model.limits {
             let LimitKey::Link(link) = key else {
+                if let Some(Switch::Set(Fallback::Brick { brick })) = &limit.fallback {
+                    self.expect_brick(brick.as_str(), "limits.default.fallback.brick", false);
+                }
                 continue;
             };
             let path = self.limit_path(link);
@@ -117,6 +120,9 @@ impl Check<'_> {
                 self.at_key("not-needed", &path, message, &hint);
             }
             self.fallback(link, limit, &path);
+            if link.caller.as_str() == EDGE {
+                self.not_of_the_edge(limit, &path);
+            }
         }
     }
 
@@ -137,6 +143,17 @@ impl Check<'_> {
             );
             let hint = format!("add \"{brick}\" to brick.{}.needs", link.caller);
             self.at_value("not-needed", &at, message, &hint);
+        }
+    }
+
+    /// The edge passes answers on as they come, so it can neither choose between two nor keep one.
+    fn not_of_the_edge(&mut self, limit: &Limit, path: &str) {
+        let hedge = matches!(limit.hedge, Some(Switch::On(true) | Switch::Set(_)));
+        let fallback = matches!(limit.fallback, Some(Switch::On(true) | Switch::Set(_)));
+        for (key, _) in [("hedge", hedge), ("fallback", fallback)].iter().filter(|(_, said)| *said) {
+            let at = format!("{path}.{key}");
+            let message = format!("{at}: the edge has no {key}");
+            self.at_value("not-of-the-edge", &at, message, "say it where a brick calls");
         }
     }
 

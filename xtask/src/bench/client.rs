@@ -1,0 +1,69 @@
+//! What the SDK's client costs a caller over bare hyper: processor time per call, alternating rounds in one process.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+
+use super::Row;
+
+/// Calls of one round.
+const CALLS: u32 = 20_000;
+/// Most processor time that a call may cost beside hyper's own, in microseconds.
+const COST_US: f64 = 15.0;
+/// Most that admission and outcome of a call may cost, in nanoseconds.
+const ADMISSION_NS: f64 = 300.0;
+
+/// What `brick-http/examples/client_cost.rs` prints.
+#[derive(Debug, Deserialize)]
+struct Measured {
+    sdk_us: f64,
+    bare_us: f64,
+    admit_ns: f64,
+}
+
+pub(super) fn measure(root: &Path, quick: bool) -> Result<Vec<Row>> {
+    let calls = if quick { CALLS / 10 } else { CALLS };
+    let run = Command::new("cargo")
+        .args(["run", "--quiet", "--profile", "dist", "-p", "brick-http", "--example", "client_cost", "--"])
+        .arg(calls.to_string())
+        .current_dir(root)
+        .output()
+        .context("cannot run cargo")?;
+    if !run.status.success() {
+        bail!("the benchmark failed: {}", String::from_utf8_lossy(&run.stderr).trim());
+    }
+    let measured: Measured = serde_json::from_slice(&run.stdout).context("the benchmark says no figures")?;
+    Ok(rows(&measured))
+}
+
+fn rows(measured: &Measured) -> Vec<Row> {
+    let call = Row {
+        peer: Some("hyper".to_owned()),
+        peer_value: Some(measured.bare_us),
+        ratio: Some(measured.sdk_us / measured.bare_us),
+        ..Row::plain("call cpu", "us", measured.sdk_us)
+    };
+    vec![
+        call,
+        Row::at_most("call over hyper", "us", measured.sdk_us - measured.bare_us, COST_US),
+        Row::at_most("admission", "ns", measured.admit_ns, ADMISSION_NS),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_goal_is_about_the_difference() {
+        let rows = rows(&Measured {
+            sdk_us: 40.0,
+            bare_us: 24.0,
+            admit_ns: 200.0,
+        });
+        let met: Vec<_> = rows.iter().map(|row| row.met).collect();
+        assert_eq!(met, [None, Some(false), Some(true)]);
+    }
+}
