@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use brick_bus::routes::{ApiKeys, KEYS, ROUTES};
 use brick_bus::{Limits, Resource, RouteTable, Watch};
+use brick_resilience::{Edges, Policy};
 use mortar_proxy::{Compiler, Proxy, Routes};
 use serde::Deserialize as _;
 
@@ -15,7 +16,7 @@ use crate::function::Functioning;
 /// What the names of the edge's limits begin with.
 const LIMITS: &str = "limits/edge->";
 /// Time limit of an exchange of which neither route nor bus says one; the manifest's own default.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// The edge's limits by brick, as they are in force.
@@ -35,11 +36,12 @@ struct Limit {
 /// Compiles routes when they or their limits change, acknowledges both, and keeps the pools tidy.
 pub(crate) async fn follow(
     mut watch: Watch,
+    edges: Edges,
     edge: Proxy<EdgeGate>,
     parts: EdgeParts,
     admin: Proxy<AdminGate>,
 ) {
-    let compiler = Compiler::new(watch.clone());
+    let compiler = Compiler::new(watch.clone()).with_edges(edges);
     let mut functioning = Functioning::new(compiler, parts.figures.clone());
     let mut keys = None;
     let mut limits = InForce::default();
@@ -174,8 +176,6 @@ impl InForce {
 
 fn read(resource: &Resource) -> Result<Duration, String> {
     let limits = Limits::deserialize(&resource.value).map_err(|error| error.to_string())?;
-    match limits.timeout_ms {
-        0 => Err("timeout_ms: expected more than 0".to_owned()),
-        ms => Ok(Duration::from_millis(ms)),
-    }
+    let policy = Policy::compile(&limits).map_err(|error| error.to_string())?;
+    Ok(policy.timeout)
 }

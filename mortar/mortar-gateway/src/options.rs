@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use brick_core::Incarnation;
 use http::Uri;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,8 @@ pub struct Options {
     pub control_url: String,
     /// Base URL of telemetry.
     pub telemetry_url: String,
+    /// This start, as control knows it; without it the gateway reports nothing.
+    pub incarnation: Option<Incarnation>,
     /// Unix socket on which the listeners are given to whoever asks; none gives them to nobody.
     pub handover_socket: Option<PathBuf>,
     /// Open connections of each listener, unless the bus says otherwise; further ones get 503.
@@ -50,6 +53,7 @@ impl Default for Options {
             own: loopback(0),
             control_url: String::new(),
             telemetry_url: String::new(),
+            incarnation: None,
             handover_socket: None,
             connections_max: 10_000,
             head_timeout_ms: 10_000,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use brick_auth::{OwnToken, Verifier};
 use brick_bus::Watch;
 use brick_core::Drain;
+use brick_resilience::{Edges, report};
 use brick_telemetry::Telemetry;
 use brick_wire::handover;
 use mortar_proxy::listener::Door;
@@ -18,7 +19,7 @@ use tokio::net::UnixListener;
 
 use crate::admin::{self, AdminGate};
 use crate::edge::EdgeGate;
-use crate::follow::follow;
+use crate::follow::{TIMEOUT, follow};
 use crate::listeners::{self, Listeners};
 use crate::options::{Error, Options, address};
 use crate::settings;
@@ -131,6 +132,8 @@ impl Service {
             .local_addr()
             .map_or(self.options.admin.port(), |a| a.port());
         let admin_proxy = self.proxy("admin", AdminGate::new(self.verifier.clone(), port), &drain);
+        let edges = Edges::new("edge", self.watch.clone(), TIMEOUT, self.telemetry.metrics());
+        edge_proxy.follow(edges.clone());
         match admin::routes(&self.options, self.control, self.telemetry_addr) {
             Ok(routes) => admin_proxy.replace(routes),
             Err(error) => tracing::error!(%error, "the admin listener has no routes"),
@@ -154,13 +157,20 @@ impl Service {
         self.telemetry.health().set_ready(true);
         let ending = unready(self.telemetry.clone(), drain.clone());
         let routes = self.telemetry.routes();
-        let following = follow(self.watch.clone(), edge_proxy.clone(), parts, admin_proxy.clone());
+        let following = follow(
+            self.watch.clone(),
+            edges.clone(),
+            edge_proxy.clone(),
+            parts,
+            admin_proxy.clone(),
+        );
+        let reporting = report(&self.options, self.token, edges, drain.clone());
         let settings = settings::follow(self.watch, edge_proxy, server, base);
         let serving = async {
             let own = own_routes(own, routes, drain.clone());
             let admin = listener::serve(admin, admin_proxy, drain_timeout, drain.clone());
             let verifying = self.verifier.follow(drain.clone());
-            tokio::join!(own, admin, ending, handing_over, verifying);
+            tokio::join!(own, admin, ending, handing_over, verifying, reporting);
             Ok(())
         };
         let serving = async {
@@ -216,6 +226,18 @@ impl Service {
                 tracing::warn!(%error, "the listeners are no longer handed over");
             }
         })
+    }
+}
+
+/// Tells control how the edge's edges are, where the gateway is one that control knows.
+async fn report(options: &Options, own_token: OwnToken, edges: Edges, drain: Drain) {
+    if let Some(incarnation) = options.incarnation {
+        let told = report::Options {
+            control_url: options.control_url.clone(),
+            own_token,
+            incarnation,
+        };
+        report::run(told, edges, drain).await;
     }
 }
 

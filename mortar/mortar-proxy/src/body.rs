@@ -5,8 +5,8 @@ mod request;
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use brick_discovery::balancer::Guard;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::connection::Active;
 use crate::exchange::Exchange;
+use crate::forward::Load;
 use crate::headers;
 use crate::pool::Lease;
 use crate::timer::Timer;
@@ -69,9 +70,41 @@ enum Kind {
 pub(crate) struct Stream {
     pub(crate) incoming: Incoming,
     pub(crate) lease: Option<Lease>,
-    /// Counts at the balancer as in flight.
-    pub(crate) load: Option<Guard>,
+    /// Counts as in flight.
+    pub(crate) load: Load,
     pub(crate) limit: Limit,
+    /// A fault on purpose: it comes no faster.
+    pub(crate) pace: Option<Box<Pace>>,
+}
+
+/// So many bytes a second.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    bytes_per_second: u64,
+    /// Until the last piece would have been through.
+    wait: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Pace {
+    pub(crate) fn new(bytes_per_second: u64) -> Self {
+        Self {
+            bytes_per_second: bytes_per_second.max(1),
+            wait: None,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(wait) = &mut self.wait {
+            ready!(wait.as_mut().poll(cx));
+            self.wait = None;
+        }
+        Poll::Ready(())
+    }
+
+    fn passed(&mut self, bytes: usize) {
+        let takes = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
+        self.wait = Some(Box::pin(tokio::time::sleep(takes)));
+    }
 }
 
 /// When a streamed answer is cut.
@@ -230,9 +263,19 @@ impl Body {
 
 impl Stream {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+        let paced = self.pace.as_mut().is_some_and(|pace| pace.poll(cx).is_pending());
+        let polled = match paced {
+            true => Poll::Pending,
+            false => Pin::new(&mut self.incoming).poll_frame(cx),
+        };
+        match polled {
             Poll::Ready(None) => Poll::Ready(None),
-            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame))),
+            Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(pace), Some(data)) = (&mut self.pace, frame.data_ref()) {
+                    pace.passed(data.len());
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(Error::Broken(error)))),
             Poll::Pending => {
                 let error = ready!(self.limit.poll(cx));
@@ -243,7 +286,7 @@ impl Stream {
 
     /// The body is complete: connection and load are free.
     pub(crate) fn give_back(&mut self) {
-        self.load = None;
+        self.load = Load::default();
         if let Some(lease) = self.lease.take() {
             lease.give_back();
         }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use brick_telemetry::context::{SYNTHETIC, SpanContext, SpanId};
-use brick_telemetry::span::{Kind, SpanRecord, Status, Value, unix_ns_now};
+use brick_telemetry::span::{EVENTS_MAX, Kind, SpanEvent, SpanRecord, Status, Value, unix_ns_now};
 use http::header::HeaderValue;
 use http::{HeaderMap, Method, StatusCode};
 
@@ -22,6 +22,7 @@ pub(crate) struct Call {
     status: Option<StatusCode>,
     took: Option<Duration>,
     instance: Option<SocketAddr>,
+    events: Vec<SpanEvent>,
 }
 
 impl Call {
@@ -35,6 +36,7 @@ impl Call {
             status: None,
             took: None,
             instance: None,
+            events: Vec::new(),
         }
     }
 
@@ -42,6 +44,17 @@ impl Call {
     pub(crate) fn propagate(&self, headers: &mut HeaderMap) {
         if let Ok(value) = HeaderValue::try_from(self.context.traceparent()) {
             headers.insert(TRACEPARENT, value);
+        }
+    }
+
+    /// Something that was decided about it: an event of its span.
+    pub(crate) fn note(&mut self, name: &'static str) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push(SpanEvent {
+                time_unix_ns: unix_ns_now(),
+                name: name.into(),
+                attributes: Vec::new(),
+            });
         }
     }
 
@@ -80,6 +93,7 @@ impl Call {
         span.kind = Kind::Client;
         span.start_unix_ns = self.begun_unix_ns;
         span.end_unix_ns = self.begun_unix_ns + ns(self.took());
+        span.events.clone_from(&self.events);
         span.attributes.reserve_exact(5);
         mark(&mut span, synthetic);
         let mut text = |key: &'static str, value: Value| span.attributes.push((key.into(), value));

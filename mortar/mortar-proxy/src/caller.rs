@@ -1,7 +1,7 @@
 //! Calls that a gate makes itself: the parts of a view, a revalidation, a mirror.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use brick_telemetry::context::SpanContext;
 use bytes::{Bytes, BytesMut};
@@ -53,6 +53,8 @@ impl Caller {
             link: None,
             target,
             limit,
+            deadline: Instant::now() + limit,
+            faults: None,
             body_bytes_max: body.len() as u64,
         };
         let answered = async {
@@ -102,5 +104,8 @@ async fn collect(
         whole.extend_from_slice(&data);
     }
     reply.lease.give_back();
+    if let Some(rate) = reply.pace {
+        tokio::time::sleep(Duration::from_secs_f64(whole.len() as f64 / rate.max(1) as f64)).await;
+    }
     Ok(Response::from_parts(head, whole.freeze()))
 }

@@ -1,7 +1,8 @@
 //! Sending a request to an instance, and to another one where that is safe.
 //!
-//! Safe means: nothing was sent (the connection was refused, or a pooled one was dead), for any method; or the method
-//! is idempotent (RFC 9110 §9.2.2), there is no body, and the connection died without an answer, once.
+//! Safe means: nothing was sent (the connection was refused, or a pooled one was dead), for any method; or the request
+//! may be repeated (its method is idempotent, RFC 9110 §9.2.2, or it has an idempotency key), its body is at hand, and
+//! the edge's policy has another try for what happened.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use brick_core::Incarnation;
 use brick_discovery::balancer::Guard;
+use brick_resilience::{FaultsOf, Outcome, Permit};
 use http::header::{CONTENT_TYPE, HOST, HeaderValue, TE};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Scheme};
@@ -19,13 +21,13 @@ use hyper::body::Incoming;
 use crate::answer::Answer;
 use crate::body::RequestBody;
 use crate::call::Call;
+use crate::crossing::{self, Crossing};
+use crate::headers::X_BRICK_TIMEOUT_MS;
 use crate::link::{Fault, Link};
 use crate::pool::{Lease, Pool, Sender, Transport};
 use crate::proxy::Local;
 use crate::route::{Picked, Target};
 
-/// Instances that may refuse a connection before the request is given up.
-const CONNECTS_MAX: usize = 3;
 /// Dead pooled connections that are passed over before the request is given up.
 const STALE_MAX: usize = 16;
 
@@ -35,7 +37,16 @@ pub(crate) struct Reply {
     pub(crate) response: Response<Incoming>,
     pub(crate) lease: Lease,
     /// Counts as in flight until the body ended.
-    pub(crate) load: Option<Guard>,
+    pub(crate) load: Load,
+    /// A fault on purpose: the body comes no faster, in bytes a second.
+    pub(crate) pace: Option<u64>,
+}
+
+/// What counts a request as in flight until it is dropped: at the balancer, and in the edge's bulkhead.
+#[derive(Debug, Default)]
+pub(crate) struct Load {
+    _guard: Option<Guard>,
+    _permit: Option<Permit>,
 }
 
 /// Where a request is to go, and within which bounds.
@@ -44,8 +55,11 @@ pub(crate) struct Errand<'a> {
     /// The client's connection; none where the gateway itself asks.
     pub(crate) link: Option<&'a Link>,
     pub(crate) target: &'a Target,
-    /// Time limit of the whole exchange.
+    /// Time limit of the whole exchange, and when that is.
     pub(crate) limit: Duration,
+    pub(crate) deadline: Instant,
+    /// What goes wrong on purpose with requests of the route.
+    pub(crate) faults: Option<&'a FaultsOf>,
     pub(crate) body_bytes_max: u64,
 }
 
@@ -57,12 +71,27 @@ struct Copy {
     body: RequestBody,
 }
 
+impl Copy {
+    /// The request once more.
+    fn request(&self) -> Option<Request<RequestBody>> {
+        let body = self.body.replay()?;
+        Some(build(
+            self.method.clone(),
+            self.uri.clone(),
+            self.headers.clone(),
+            body,
+        ))
+    }
+}
+
 /// Why an attempt gave no answer.
 enum Failed {
     /// The request never left.
     Unsent(Box<Request<RequestBody>>),
     /// The connection died with the request on it.
     Died(hyper::Error),
+    /// It took longer than a try may.
+    Late,
 }
 
 /// Instances that were tried in vain.
@@ -75,15 +104,17 @@ struct Tried {
     died: bool,
 }
 
-/// Sends the request; at most three instances, at most one repetition.
+/// Sends the request, as often as the edge allows; at most three instances refuse a connection.
 pub(crate) async fn send(
     errand: &Errand<'_>,
     parts: &mut Parts,
     body: RequestBody,
     call: &mut Call,
 ) -> Result<Reply, Answer> {
-    let replay = body.replay().filter(|_| is_idempotent(&parts.method));
-    let mut copy = replay.map(|body| Copy {
+    let mut crossing = Crossing::enter(errand, &parts.method, &parts.headers, call).await?;
+    let pace = faults(errand, &parts.headers, &mut crossing, call).await?;
+    let replay = body.replay().filter(|_| crossing.is_repeatable());
+    let copy = replay.map(|body| Copy {
         method: parts.method.clone(),
         uri: parts.uri.clone(),
         headers: parts.headers.clone(),
@@ -99,6 +130,7 @@ pub(crate) async fn send(
             transport,
         } = pick(errand.target, &mut tried)?;
         let (incarnation, load) = instance.unzip();
+        let limit = crossing.begin();
         let mut lease = match lease(&errand.local.pool, addr, &transport).await {
             Ok(lease) => lease,
             Err(error) => {
@@ -107,12 +139,23 @@ pub(crate) async fn send(
                 if let Some(load) = load {
                     load.connect_failed();
                 }
-                refused(errand, &mut tried, incarnation)?;
+                crossing.ended(&Outcome::Unconnected, call);
+                tried.refused += 1;
+                tried.died = false;
+                if incarnation.is_none() || crossing.again(&Outcome::Unconnected, call).is_none() {
+                    return Err(unreachable(errand.target));
+                }
+                tried.avoid.extend(incarnation);
+                errand.local.stats.retries.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
         };
+        if errand.target.brick().is_some() {
+            let left = HeaderValue::from(crossing.left_ms());
+            request.headers_mut().insert(X_BRICK_TIMEOUT_MS, left);
+        }
         let begun = Instant::now();
-        let outcome = attempt(&mut lease, request).await;
+        let outcome = attempt(&mut lease, request, limit).await;
         call.done(outcome.as_ref().ok().map(Response::status), addr);
         if let Some(load) = &load {
             let good = matches!(&outcome, Ok(response) if !response.status().is_server_error());
@@ -120,32 +163,86 @@ pub(crate) async fn send(
                 load.observe(begun.elapsed(), good);
             }
         }
-        match outcome {
+        let (came_to, last) = match outcome {
             Ok(response) => {
-                return Ok(Reply {
-                    response,
-                    lease,
-                    load,
-                });
+                let came_to = crossing::outcome(response.status(), response.headers());
+                (came_to, Ok((response, lease, load)))
             }
             Err(Failed::Unsent(unsent)) if tried.stale < STALE_MAX => {
                 tried.stale += 1;
                 request = *unsent;
+                errand.local.stats.retries.fetch_add(1, Ordering::Relaxed);
+                continue;
             }
-            Err(Failed::Unsent(_)) => return Err(reset(errand.target)),
+            Err(Failed::Unsent(_)) => (Outcome::Reset, Err(reset(errand.target))),
+            Err(Failed::Late) => (Outcome::TimedOut, Err(timed_out(errand))),
             Err(Failed::Died(error)) => {
                 fault(errand)?;
                 tracing::debug!(to = errand.target.name(), %addr, %error, "a connection died before its answer");
-                let Some(copy) = copy.take() else {
-                    return Err(reset(errand.target));
-                };
-                tried.avoid.extend(incarnation);
-                tried.died = true;
-                request = build(copy.method, copy.uri, copy.headers, copy.body);
+                (Outcome::Reset, Err(reset(errand.target)))
             }
-        }
+        };
+        crossing.ended(&came_to, call);
+        let again = copy.as_ref().filter(|_| came_to.is_failure());
+        let again = again.and_then(|copy| Some((copy.request()?, crossing.again(&came_to, call)?)));
+        let Some((next, wait)) = again else {
+            let (response, lease, load) = last?;
+            return Ok(Reply {
+                response,
+                lease,
+                load: Load {
+                    _guard: load,
+                    _permit: crossing.arrived(),
+                },
+                pace,
+            });
+        };
+        drop(last);
+        tried.avoid.extend(incarnation);
+        tried.died = true;
+        request = next;
         errand.local.stats.retries.fetch_add(1, Ordering::Relaxed);
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
     }
+}
+
+/// What goes wrong on purpose, for the route and for the edge. Gives how fast the answer's body may come.
+async fn faults(
+    errand: &Errand<'_>,
+    headers: &HeaderMap,
+    crossing: &mut Crossing,
+    call: &mut Call,
+) -> Result<Option<u64>, Answer> {
+    let of_edge = match (errand.local.shared.edges(), errand.target.brick()) {
+        (Some(edges), Some(brick)) => edges.edge(brick).inject(headers),
+        _ => None,
+    };
+    let of_route = errand.faults.and_then(|faults| faults.inject(headers));
+    let mut pace = None;
+    for injection in [of_route, of_edge].into_iter().flatten() {
+        call.note("fault.injected");
+        crossing.begin();
+        if let Some(delay) = injection.delay {
+            tokio::time::sleep(delay).await;
+        }
+        if injection.reset {
+            crossing.ended(&Outcome::Reset, call);
+            return Err(reset(errand.target));
+        }
+        if let Some(status) = injection.abort {
+            crossing.ended(&Outcome::of_status(status.as_u16(), None), call);
+            return Err(Answer::new(
+                status,
+                "fault_injected",
+                "this answer is a fault on purpose",
+            ));
+        }
+        crossing.ended(&Outcome::Void, call);
+        pace = pace.or(injection.bytes_per_second);
+    }
+    Ok(pace)
 }
 
 /// 413.
@@ -181,7 +278,22 @@ async fn lease(pool: &Arc<Pool>, addr: SocketAddr, transport: &Transport) -> std
     }
 }
 
-async fn attempt(lease: &mut Lease, request: Request<RequestBody>) -> Result<Response<Incoming>, Failed> {
+/// One try, within a limit of its own where it has one.
+async fn attempt(
+    lease: &mut Lease,
+    request: Request<RequestBody>,
+    limit: Option<Duration>,
+) -> Result<Response<Incoming>, Failed> {
+    match limit {
+        None => exchange(lease, request).await,
+        Some(limit) => {
+            let within = tokio::time::timeout(limit, exchange(lease, request));
+            within.await.unwrap_or(Err(Failed::Late))
+        }
+    }
+}
+
+async fn exchange(lease: &mut Lease, request: Request<RequestBody>) -> Result<Response<Incoming>, Failed> {
     let sent = match &mut lease.sender {
         Sender::Http1(sender) => sender.try_send_request(request).await,
         Sender::Http2(sender, _) => sender.try_send_request(http2(request)).await,
@@ -210,17 +322,6 @@ fn pick(target: &Target, tried: &mut Tried) -> Result<Picked, Answer> {
     } else {
         Answer::unavailable("no_instance", format!("no instance of {} is up", target.name()))
     })
-}
-
-fn refused(errand: &Errand<'_>, tried: &mut Tried, incarnation: Option<Incarnation>) -> Result<(), Answer> {
-    tried.refused += 1;
-    tried.died = false;
-    if tried.refused >= CONNECTS_MAX || incarnation.is_none() {
-        return Err(unreachable(errand.target));
-    }
-    tried.avoid.extend(incarnation);
-    errand.local.stats.retries.fetch_add(1, Ordering::Relaxed);
-    Ok(())
 }
 
 /// The connection may have died because the request's own body ended early; then the client is told that.
@@ -304,7 +405,7 @@ fn origin_form(uri: Uri) -> Uri {
     uri.path_and_query().cloned().map(Uri::from).unwrap_or_default()
 }
 
-fn is_idempotent(method: &Method) -> bool {
+pub(crate) fn is_idempotent(method: &Method) -> bool {
     matches!(
         *method,
         Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE

@@ -25,6 +25,9 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_BRICK_IDENTITY: HeaderName = HeaderName::from_static(brick_auth::IDENTITY_HEADER);
 const X_BRICK_SYNTHETIC: HeaderName = HeaderName::from_static(crate::gate::SYNTHETIC_HEADER);
 /// W3C trace context.
+/// How long the edge still waits for the answer, in milliseconds.
+pub(crate) const X_BRICK_TIMEOUT_MS: HeaderName = HeaderName::from_static("x-brick-timeout-ms");
+const X_BRICK_CRITICALITY: HeaderName = HeaderName::from_static("x-brick-criticality");
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// W3C trace context.
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -46,13 +49,15 @@ const HOP: [HeaderName; 9] = [
 ];
 
 /// What only the gateway says.
-const OURS: [HeaderName; 7] = [
+const OURS: [HeaderName; 9] = [
     FORWARDED,
     X_FORWARDED_PORT,
     X_FORWARDED_PREFIX,
     X_REAL_IP,
     X_BRICK_IDENTITY,
     X_BRICK_SYNTHETIC,
+    X_BRICK_TIMEOUT_MS,
+    X_BRICK_CRITICALITY,
     EXPECT,
 ];
 

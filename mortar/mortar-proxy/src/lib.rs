@@ -23,6 +23,7 @@ mod body;
 mod call;
 mod caller;
 mod connection;
+mod crossing;
 mod crowd;
 mod exchange;
 mod expose;

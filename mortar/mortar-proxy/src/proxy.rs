@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use brick_auth::OwnToken;
 use brick_core::Drain;
+use brick_resilience::Edges;
 use brick_telemetry::Telemetry;
 use http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
@@ -16,7 +17,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 
 use crate::answer::Answer;
-use crate::body::{Body, Limit, RequestBody, Stopping, Stream};
+use crate::body::{Body, Limit, Pace, RequestBody, Stopping, Stream};
 use crate::exchange::Exchange;
 use crate::forward::{self, Errand, Reply};
 use crate::forwarded;
@@ -100,6 +101,11 @@ impl<G: Gate> Proxy<G> {
     /// Takes and bounds connections to come in this way.
     pub fn set(&self, settings: Settings) {
         self.local.shared.settings.store(Arc::new(settings));
+    }
+
+    /// Requests to bricks pass these edges from now on.
+    pub fn follow(&self, edges: Edges) {
+        self.local.shared.follow(edges);
     }
 
     /// How many routes are served.
@@ -218,6 +224,8 @@ impl<G: Gate> Proxy<G> {
             link: Some(link),
             target: target.as_ref().unwrap_or(&route.target),
             limit: route.timeout,
+            deadline: exchange.begun() + route.timeout,
+            faults: route.faults.as_deref(),
             body_bytes_max: route.body_bytes_max,
         };
         let body = RequestBody::new(incoming, route.body_bytes_max, link, filter);
@@ -334,6 +342,7 @@ impl<G: Gate> Proxy<G> {
             incoming,
             lease: Some(reply.lease),
             load: reply.load,
+            pace: reply.pace.map(|rate| Box::new(Pace::new(rate))),
             limit,
         };
         if stream.incoming.is_end_stream() {

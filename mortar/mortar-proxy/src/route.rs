@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use brick_resilience::FaultsOf;
 use http::Method;
 
 pub use compile::Compiler;
@@ -66,6 +67,8 @@ pub struct Route {
     pub body_bytes_max: u64,
     /// What the listener's gate knows of it besides.
     pub attached: Attached,
+    /// What goes wrong on purpose with its requests.
+    pub faults: Option<Arc<FaultsOf>>,
 }
 
 /// A value of a gate's own type that travels with a route, made when the route is compiled.
@@ -151,6 +154,7 @@ impl Route {
             timeout,
             body_bytes_max,
             attached: Attached::default(),
+            faults: None,
         }
     }
 }

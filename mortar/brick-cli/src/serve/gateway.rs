@@ -17,6 +17,7 @@ pub(super) async fn run() -> Outcome {
         "edge/settings",
         "certs/*",
         "limits/edge->*",
+        "faults/*",
         "endpoints/*",
         "trust/bundle",
     ])?;
@@ -27,6 +28,7 @@ pub(super) async fn run() -> Outcome {
         own: SocketAddr::from(([127, 0, 0, 1], base.contract.port)),
         control_url: base.required(env::BRICK_CONTROL_URL)?,
         telemetry_url: base.required(env::BRICK_TELEMETRY_URL)?,
+        incarnation: Some(base.contract.incarnation),
         handover_socket: base.optional(env::BRICK_HANDOVER_SOCKET).map(Into::into),
         ..Options::default()
     };

@@ -1,10 +1,11 @@
 //! What the parts of a proxy share, and what each worker has of its own.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use brick_auth::OwnToken;
 use brick_core::Drain;
+use brick_resilience::Edges;
 use brick_telemetry::SpanSink;
 use http::header::HeaderValue;
 use parking_lot::Mutex;
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     /// What `http.route` says of requests without one.
     pub(crate) no_route: Arc<str>,
     identity: Identity,
+    edges: OnceLock<Edges>,
     pub(crate) drain: Drain,
     parts: Mutex<Vec<Arc<Part>>>,
 }
@@ -75,6 +77,7 @@ impl Shared {
                 token,
                 cached: ArcSwapOption::empty(),
             },
+            edges: OnceLock::new(),
             drain,
             parts: Mutex::default(),
         })
@@ -88,6 +91,16 @@ impl Shared {
             shared: Arc::clone(self),
             part,
         })
+    }
+
+    /// The edges that requests to bricks pass, where there are some.
+    pub(crate) fn edges(&self) -> Option<&Edges> {
+        self.edges.get()
+    }
+
+    /// Once: the first ones stay.
+    pub(crate) fn follow(&self, edges: Edges) {
+        drop(self.edges.set(edges));
     }
 
     /// The parts of all workers.

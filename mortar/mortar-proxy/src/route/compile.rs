@@ -7,6 +7,7 @@ use std::time::Duration;
 use brick_bus::{RouteAuth, Watch, routes};
 use brick_core::Version;
 use brick_discovery::balancer::Balancer;
+use brick_resilience::Edges;
 use http::Method;
 use http::header::HeaderName;
 
@@ -19,6 +20,7 @@ pub struct Compiler {
     balancers: HashMap<String, Balancer>,
     /// Those that the table in the making uses.
     used: HashMap<String, Balancer>,
+    edges: Option<Edges>,
 }
 
 impl Compiler {
@@ -28,6 +30,16 @@ impl Compiler {
             watch,
             balancers: HashMap::new(),
             used: HashMap::new(),
+            edges: None,
+        }
+    }
+
+    /// Things go wrong on purpose with routes, as these edges are told.
+    #[must_use]
+    pub fn with_edges(self, edges: Edges) -> Self {
+        Self {
+            edges: Some(edges),
+            ..self
         }
     }
 
@@ -39,6 +51,7 @@ impl Compiler {
             conditions: conditions(&told.path, &told.conditions)?,
             access: access(told.auth),
             websocket: told.websocket,
+            faults: self.edges.as_ref().map(|edges| edges.route_faults(&told.name)),
             ..Route::new(&told.path, target, timeout, told.body_bytes_max)
         })
     }

@@ -47,6 +47,14 @@ pub(crate) struct Picked {
 }
 
 impl Target {
+    /// The brick that it leads to, whatever its version.
+    pub(crate) fn brick(&self) -> Option<&str> {
+        match self {
+            Self::Brick(balancer) | Self::Split { balancer, .. } => Some(balancer.brick()),
+            Self::Fixed { .. } | Self::Here { .. } => None,
+        }
+    }
+
     /// Name of what it leads to: `server.address` of client spans.
     pub fn name(&self) -> &str {
         match self {
