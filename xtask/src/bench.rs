@@ -10,6 +10,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+mod client;
 mod dataplane;
 mod routes;
 mod startup;
@@ -36,6 +37,8 @@ enum Name {
     Dataplane,
     /// What a match costs among 10, 1,000 and 10,000 routes
     Routes,
+    /// The SDK's client over bare hyper: processor time per call
+    Client,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -108,6 +111,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
         Name::Startup => startup::measure(root, options.quick)?,
         Name::Dataplane => dataplane::measure(root, options.quick)?,
         Name::Routes => routes::measure(root, options.quick)?,
+        Name::Client => client::measure(root, options.quick)?,
     };
     match options.format {
         Format::Json => println!("{}", serde_json::to_string_pretty(&rows)?),

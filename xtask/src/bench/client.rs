@@ -26,28 +26,37 @@ struct Measured {
 pub(super) fn measure(root: &Path, quick: bool) -> Result<Vec<Row>> {
     let calls = if quick { CALLS / 10 } else { CALLS };
     let run = Command::new("cargo")
-        .args(["run", "--quiet", "--profile", "dist", "-p", "brick-http", "--example", "client_cost", "--"])
+        .args([
+            "run",
+            "--quiet",
+            "--profile",
+            "dist",
+            "-p",
+            "brick-http",
+            "--example",
+            "client_cost",
+            "--",
+        ])
         .arg(calls.to_string())
         .current_dir(root)
         .output()
         .context("cannot run cargo")?;
     if !run.status.success() {
-        bail!("the benchmark failed: {}", String::from_utf8_lossy(&run.stderr).trim());
+        bail!(
+            "the benchmark failed: {}",
+            String::from_utf8_lossy(&run.stderr).trim()
+        );
     }
     let measured: Measured = serde_json::from_slice(&run.stdout).context("the benchmark says no figures")?;
     Ok(rows(&measured))
 }
 
 fn rows(measured: &Measured) -> Vec<Row> {
-    let call = Row {
-        peer: Some("hyper".to_owned()),
-        peer_value: Some(measured.bare_us),
-        ratio: Some(measured.sdk_us / measured.bare_us),
-        ..Row::plain("call cpu", "us", measured.sdk_us)
-    };
+    let (sdk, bare) = (measured.sdk_us, measured.bare_us);
+    let call = Row::against("call cpu".to_owned(), "us", sdk, "hyper", bare, None);
     vec![
         call,
-        Row::at_most("call over hyper", "us", measured.sdk_us - measured.bare_us, COST_US),
+        Row::at_most("call over hyper", "us", sdk - bare, COST_US),
         Row::at_most("admission", "ns", measured.admit_ns, ADMISSION_NS),
     ]
 }
