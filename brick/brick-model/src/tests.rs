@@ -1116,7 +1116,7 @@ fn a_limit_that_makes_no_sense_is_told_by_its_place() {
     let routed = "[route.a]\nmatch = '/a'\nto = 'order'\n[limits.'edge -> order']\nfallback = 'stale'";
     super::tests::check(routed, 14, 12, "the edge has no fallback", "where a brick calls");
     let message = "\"order\" does not need \"order\", so it may not call it";
-    super::tests::check(lines, 11, 24, message, "add \"order\" to brick.order.needs");
+    super::tests::check(lines, 11, 22, message, "add \"order\" to brick.order.needs");
     super::tests::check(
         "[serve.ordr]\nconcurrency = 1",
         10,

@@ -68,6 +68,7 @@ async fn a_brick_sees_its_own_and_what_it_needs_and_nothing_else() {
     assert_eq!(
         seen("gateway", &["bus", "call:*"]).await,
         [
+            "edge/settings",
             "endpoints/customer",
             "endpoints/order",
             "endpoints/payment",
