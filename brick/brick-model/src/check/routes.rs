@@ -150,7 +150,10 @@ impl Check<'_> {
     fn not_of_the_edge(&mut self, limit: &Limit, path: &str) {
         let hedge = matches!(limit.hedge, Some(Switch::On(true) | Switch::Set(_)));
         let fallback = matches!(limit.fallback, Some(Switch::On(true) | Switch::Set(_)));
-        for (key, _) in [("hedge", hedge), ("fallback", fallback)].iter().filter(|(_, said)| *said) {
+        for (key, _) in [("hedge", hedge), ("fallback", fallback)]
+            .iter()
+            .filter(|(_, said)| *said)
+        {
             let at = format!("{path}.{key}");
             let message = format!("{at}: the edge has no {key}");
             self.at_value("not-of-the-edge", &at, message, "say it where a brick calls");

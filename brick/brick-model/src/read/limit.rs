@@ -8,7 +8,9 @@ use toml::de::DeValue;
 
 use super::{Item, Reader, Table, short};
 use crate::link::LimitKey;
-use crate::model::{Breaker, Concurrency, Fallback, Hedge, Limit, CallRate, Retry, Serve, Shed, Stale, Switch};
+use crate::model::{
+    Breaker, CallRate, Concurrency, Fallback, Hedge, Limit, Retry, Serve, Shed, Stale, Switch,
+};
 
 const KEYS: [&str; 8] = [
     "timeout",
