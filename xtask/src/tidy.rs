@@ -110,7 +110,8 @@ fn rust(name: &str, text: &str) -> Vec<String> {
     findings
 }
 
-/// Sleeps in tests: they make tests slow or flaky. A harness (`tests/*/src`) may, to poll until a deadline.
+/// Sleeps in tests: they make tests slow or flaky. A harness (`tests/*/src`) may, to poll until a deadline; so may a file
+/// of tests that all run on a paused clock, where a sleep takes no time.
 fn sleeps(name: &str, text: &str) -> Vec<String> {
     let harness = name.starts_with("tests/") && name.contains("/src/");
     let from = match text.find("#[cfg(test)]") {
@@ -119,6 +120,8 @@ fn sleeps(name: &str, text: &str) -> Vec<String> {
         _ => return Vec::new(),
     };
     let calls = [("thread::", "sleep("), ("time::", "sleep(")].map(|(head, tail)| format!("{head}{tail}"));
+    let paused = text.contains("start_paused = true") && !text.contains("#[tokio::test]");
+    let calls = if paused { &calls[..1] } else { &calls[..] };
     text.lines()
         .enumerate()
         .skip(from)
@@ -213,6 +216,15 @@ mod tests {
         let sleep = format!("//! Says.\n    thread::{}1);\n", "sleep(");
         assert_eq!(rust("a/src/b.rs", &sleep).len(), 0);
         assert_eq!(rust("tests/a/src/lib.rs", &sleep).len(), 0);
+        let paused = format!(
+            "//! Says.\n#[tokio::test(start_paused = true)]\n    tokio::time::{}1);\n",
+            "sleep("
+        );
+        assert_eq!(rust("tests/a/tests/b.rs", &paused).len(), 0);
+        assert_eq!(
+            rust("tests/a/tests/b.rs", &paused.replace("(start_paused = true)", "")).len(),
+            1
+        );
         assert_eq!(rust("tests/a/tests/b.rs", &sleep).len(), 1);
         let late = format!(
             "//! Says.\n#[cfg(test)]\nmod tests {{\n{}}}\n",
