@@ -83,7 +83,7 @@ impl Ours {
             name: "brick".to_owned(),
             pid: self.system.pid("gateway")?,
             doors: Doors {
-                http2: None,
+                http2: Some(plain.clone()),
                 plain,
                 tls,
                 upstream_tls: false,
@@ -108,8 +108,8 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
 }
 
 fn manifest(edge_tls: u16) -> String {
-    let _ = edge_tls;
-    r#"brickwork = 1
+    format!(
+        r#"brickwork = 1
 
 [system]
 name = "bench"
@@ -118,16 +118,18 @@ console = 0
 [edge]
 listen = "127.0.0.1:0"
 auth = "public"
+workers = 1
+tls = {{ listen = "127.0.0.1:{edge_tls}", certs = [{{ cert = "server.pem", key = "server.key", hosts = ["localhost"] }}] }}
 
 [brick.origin]
 run = "sh origin.sh"
-health = { path = "/health" }
+health = {{ path = "/health" }}
 
 [route.all]
 match = "/**"
 to = "origin"
 "#
-    .to_owned()
+    )
 }
 
 fn origin_conf(folder: &Path, tls: u16) -> String {
