@@ -203,6 +203,44 @@ pub struct Log {
     pub fields: BTreeMap<String, Value>,
 }
 
+/// One request as who served it saw it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Request {
+    /// When it came, RFC 3339 with microseconds.
+    pub ts: String,
+    /// `service.name`.
+    pub brick: String,
+    /// `service.version`.
+    pub version: String,
+    /// `brick.slot`, else `service.instance.id`.
+    pub instance: String,
+    /// Method.
+    pub method: String,
+    /// Route that it matched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// Path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Status of the answer; 499 where nobody waited for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Whether it failed: a status from 500 on, or a span that says so.
+    pub error: bool,
+    /// How long it took, in milliseconds.
+    pub duration_ms: f64,
+    /// Who sent it, where it showed who it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<String>,
+    /// The test suite that it is part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<String>,
+    /// Trace, 32 hexadecimal digits.
+    pub trace_id: String,
+    /// Span, 16 hexadecimal digits.
+    pub span_id: String,
+}
+
 /// One metric that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Metric {

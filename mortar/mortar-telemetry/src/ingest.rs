@@ -80,6 +80,7 @@ impl Sink {
     /// Takes spans of one sender.
     pub fn spans(&self, resource: &Arc<Resource>, spans: &[Span]) -> Appended {
         self.0.graph.observe(&resource.service, spans);
+        self.0.tails.served(resource, spans);
         self.0.store.append_spans(resource, spans)
     }
 

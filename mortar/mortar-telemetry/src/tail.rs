@@ -1,4 +1,4 @@
-//! Live log tails: each has a bounded queue of its own; what a slow reader does not take is dropped, counted, and told
+//! Live tails of log records and of requests: each has a bounded queue of its own; what a slow reader does not take is dropped, counted, and told
 //! at the place where it is missing.
 //!
 //! A record is encoded once, whoever reads it, and only where somebody does.
@@ -11,8 +11,12 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tokio::sync::Notify;
 
 use crate::query;
-use crate::record::{Log, Resource};
+use crate::record::{Log, Resource, Span};
 use crate::store::{LogFilter, LogId};
+
+mod requests;
+
+pub use requests::RequestFilter;
 
 /// Records that wait for one reader: more than a second of 5,000 lines a second.
 const QUEUE_MAX: usize = 8_192;
@@ -32,9 +36,16 @@ pub struct Hub {
     dropped: AtomicU64,
 }
 
+/// What a tail asks for.
+#[derive(Debug)]
+enum Wanted {
+    Logs(LogFilter),
+    Requests(RequestFilter),
+}
+
 #[derive(Debug)]
 struct Feed {
-    filter: LogFilter,
+    wanted: Wanted,
     queue: Mutex<Queue>,
     filled: Notify,
     closed: AtomicBool,
@@ -55,8 +66,8 @@ pub struct Tail(Arc<Feed>);
 /// What a reader gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
-    /// Records in the order of their arrival, each as JSON ([`crate::api::Log`]); never empty.
-    Logs(Vec<Arc<str>>),
+    /// Records in the order of their arrival, each as JSON ([`crate::api::Log`], [`crate::api::Request`]); never empty.
+    Records(Vec<Arc<str>>),
     /// So many records were dropped between the last one and the next.
     Dropped(u64),
 }
@@ -71,10 +82,19 @@ pub(crate) struct Publication<'a> {
 }
 
 impl Hub {
-    /// A new tail; none when there are too many.
+    /// A new tail of log records; none when there are too many tails.
     pub fn tail(&self, filter: LogFilter) -> Option<Tail> {
+        self.open(Wanted::Logs(filter))
+    }
+
+    /// A new tail of requests; none when there are too many tails.
+    pub fn requests(&self, filter: RequestFilter) -> Option<Tail> {
+        self.open(Wanted::Requests(filter))
+    }
+
+    fn open(&self, wanted: Wanted) -> Option<Tail> {
         let feed = Arc::new(Feed {
-            filter,
+            wanted,
             queue: Mutex::default(),
             filled: Notify::new(),
             closed: AtomicBool::new(false),
@@ -91,6 +111,30 @@ impl Hub {
     /// Records that slow readers did not take.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Hands out the requests among the spans of one sender.
+    pub(crate) fn served(&self, resource: &Resource, spans: &[Span]) {
+        for feed in self.tails.read().iter() {
+            let Wanted::Requests(filter) = &feed.wanted else {
+                continue;
+            };
+            if feed.closed.load(Ordering::Relaxed) {
+                continue;
+            }
+            let served = spans.iter().filter(|span| requests::is_request(span));
+            let wanted = served.filter(|span| filter.matches(resource, span));
+            let wanted: Vec<Arc<str>> = wanted.map(|span| requests::encode(resource, span)).collect();
+            self.put(feed, wanted);
+        }
+    }
+
+    fn put(&self, feed: &Feed, wanted: Vec<Arc<str>>) {
+        if !wanted.is_empty() {
+            let dropped = feed.queue.lock().put(wanted);
+            self.dropped.fetch_add(dropped, Ordering::Relaxed);
+            feed.filled.notify_one();
+        }
     }
 
     /// Begins to hand out records of one sender.
@@ -110,7 +154,10 @@ impl Publication<'_> {
     pub(crate) fn add(&mut self, id: LogId, log: &Log) {
         let mut told = None;
         for (feed, wanted) in self.tails.iter().zip(&mut self.wanted) {
-            if !feed.closed.load(Ordering::Relaxed) && feed.filter.matches(self.resource, log) {
+            let Wanted::Logs(filter) = &feed.wanted else {
+                continue;
+            };
+            if !feed.closed.load(Ordering::Relaxed) && filter.matches(self.resource, log) {
                 let told = told.get_or_insert_with(|| query::logs::encode(id, self.resource, log));
                 wanted.push(Arc::clone(told));
             }
@@ -120,11 +167,7 @@ impl Publication<'_> {
     /// Puts what every tail is to get into its queue.
     pub(crate) fn send(self) {
         for (feed, wanted) in self.tails.iter().zip(self.wanted) {
-            if !wanted.is_empty() {
-                let dropped = feed.queue.lock().put(wanted);
-                self.hub.dropped.fetch_add(dropped, Ordering::Relaxed);
-                feed.filled.notify_one();
-            }
+            self.hub.put(feed, wanted);
         }
     }
 }
@@ -169,11 +212,19 @@ impl Queue {
         if let Some((ahead, _)) = &mut self.gap {
             *ahead -= batch.len();
         }
-        (!batch.is_empty()).then_some(Item::Logs(batch))
+        (!batch.is_empty()).then_some(Item::Records(batch))
     }
 }
 
 impl Tail {
+    /// What one record is called, and what several are.
+    pub(crate) fn names(&self) -> [&'static str; 2] {
+        match self.0.wanted {
+            Wanted::Logs(_) => ["log", "logs"],
+            Wanted::Requests(_) => ["request", "requests"],
+        }
+    }
+
     /// The next item; waits for it.
     pub async fn next(&mut self) -> Item {
         loop {

@@ -15,6 +15,9 @@ use crate::context::{self, Context};
 use crate::server::{Asked, Mark, remote_parent};
 use crate::{Caller, Problem};
 
+/// Field of a server span: the brick that sent the request, where it showed who it is.
+const CALLER: &str = "brick.caller";
+
 /// What a group's layer needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Guard {
@@ -124,6 +127,13 @@ pub(crate) async fn check(State(guard): State<Guard>, mut request: Request, next
         _ => None,
     };
     let baggage = baggage(request.headers(), caller.platform.is_some());
+    if let Some(name) = caller
+        .platform
+        .as_deref()
+        .and_then(|claims| claims.brick.as_deref())
+    {
+        tracing::Span::current().record(CALLER, name);
+    }
     if let Some(suite) = baggage.get(SYNTHETIC) {
         tracing::Span::current().record(SYNTHETIC, suite);
         if let Some(mark) = request.extensions().get::<Mark>() {

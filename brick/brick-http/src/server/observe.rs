@@ -239,6 +239,7 @@ fn span(shared: &Shared, request: &Request, method: &'static str, route: Option<
             "error.type" = Empty,
             otel.status_code = Empty,
             brick.synthetic = Empty,
+            brick.caller = Empty,
         )
     })
 }

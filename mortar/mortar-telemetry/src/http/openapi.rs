@@ -77,6 +77,13 @@ fn logs(document: Document) -> Document {
                 .problem(429, "too many tails are open"),
         )
         .operation(
+            get("/requests/tail", "requests as bricks served them: server-sent events `request` (one, as `Request`), `requests` (a list) and `dropped`")
+                .query::<params::Requests>()
+                .empty(200, "text/event-stream")
+                .problem(400, "a parameter is wrong")
+                .problem(429, "too many tails are open"),
+        )
+        .operation(
             get("/logs/facets", "how the log records that match divide")
                 .query::<params::Logs>()
                 .answer::<api::LogFacets>(200, "values with their counts, at most 50 each")

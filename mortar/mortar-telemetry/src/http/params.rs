@@ -18,6 +18,7 @@ use crate::query::metrics::{Function, Query};
 use crate::query::{logs, traces};
 use crate::record::{Level, parse_trace_id};
 use crate::store::{LogFilter, LogKey, Synthetic, TraceFilter, TraceKey};
+use crate::tail::RequestFilter;
 
 /// Longest time that a rate is taken over: nothing older is kept.
 const WINDOW_MS_MAX: u64 = 3_600_000;
@@ -123,6 +124,28 @@ pub(crate) struct Logs {
     limit: Option<usize>,
     /// `next` of the page before.
     cursor: Option<String>,
+}
+
+/// Parameters of a tail of requests.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Requests {
+    /// Served by this brick.
+    brick: Option<String>,
+    /// Served by this slot (`order/1`) or incarnation.
+    instance: Option<String>,
+    /// Sent by this brick; `gateway` for what came through the edge.
+    caller: Option<String>,
+    /// Route or path holds this text.
+    route: Option<String>,
+    /// `true`: those that failed; `false`: those that did not.
+    #[serde(deserialize_with = "parsed")]
+    #[schemars(with = "Option<bool>")]
+    error: Option<bool>,
+    /// Shortest duration in milliseconds.
+    #[serde(deserialize_with = "parsed")]
+    #[schemars(with = "Option<f64>")]
+    min_duration_ms: Option<f64>,
 }
 
 /// Parameters of a metric over time.
@@ -325,6 +348,19 @@ impl Logs {
             until_ns: self.until.map(|at| at.0),
         };
         Ok((filter, limit(self.limit, 100), after))
+    }
+}
+
+impl Requests {
+    pub(crate) fn into_filter(self) -> RequestFilter {
+        RequestFilter {
+            brick: self.brick,
+            instance: self.instance,
+            caller: self.caller,
+            route: self.route,
+            error: self.error,
+            min_ns: self.min_duration_ms.map_or(0, nanoseconds),
+        }
     }
 }
 

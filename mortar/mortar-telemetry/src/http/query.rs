@@ -42,6 +42,7 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/traces/{trace_id}", get(one_trace))
         .route("/logs", get(find_logs))
         .route("/logs/tail", get(follow_logs))
+        .route("/requests/tail", get(follow_requests))
         .route("/logs/facets", get(log_facets))
         .route("/logs/{id}/context", get(log_context))
         .route("/metrics", get(list_metrics))
@@ -129,14 +130,19 @@ async fn log_context(
 
 async fn follow_logs(State(app): State<App>, Query(pairs): Pairs) -> Result<Response, Problem> {
     let (filter, ..) = params::read::<params::Logs>(pairs)?.into_parts()?;
-    let tail = app.sink.tails().tail(filter).ok_or_else(|| {
-        Problem::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "too_many_tails",
-            format!("{TAILS_MAX} tails are open; close one"),
-        )
-    })?;
-    Ok(tail::answer(tail, app.drain))
+    let tail = app.sink.tails().tail(filter);
+    Ok(tail::answer(tail.ok_or_else(too_many_tails)?, app.drain))
+}
+
+async fn follow_requests(State(app): State<App>, Query(pairs): Pairs) -> Result<Response, Problem> {
+    let filter = params::read::<params::Requests>(pairs)?.into_filter();
+    let tail = app.sink.tails().requests(filter);
+    Ok(tail::answer(tail.ok_or_else(too_many_tails)?, app.drain))
+}
+
+fn too_many_tails() -> Problem {
+    let hint = format!("{TAILS_MAX} tails are open; close one");
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tails", hint)
 }
 
 async fn list_metrics(State(app): State<App>) -> Json<api::Metrics> {

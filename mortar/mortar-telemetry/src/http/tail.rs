@@ -1,5 +1,5 @@
-//! A log tail as server-sent events: `log` for a record, `logs` for several at once, `dropped` where the reader was too
-//! slow.
+//! A tail as server-sent events: `log` or `request` for a record, `logs` or `requests` for several at once, `dropped`
+//! where the reader was too slow.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(crate) fn answer(tail: Tail, drain: Drain) -> Response {
     let events = stream::unfold((tail, drain), |(mut tail, drain)| async move {
         let event = tokio::select! {
             item = tokio::time::timeout(HEARTBEAT, tail.next()) => match item {
-                Ok(item) => encode(&item),
+                Ok(item) => encode(&item, tail.names()),
                 Err(_) => sse::heartbeat(),
             },
             () = drain.requested() => return None,
@@ -28,11 +28,11 @@ pub(crate) fn answer(tail: Tail, drain: Drain) -> Response {
     sse::answer(events)
 }
 
-fn encode(item: &Item) -> Bytes {
+fn encode(item: &Item, [one, many]: [&str; 2]) -> Bytes {
     match item {
-        Item::Logs(records) => match records.as_slice() {
-            [record] => sse::encode("", "log", record),
-            records => sse::encode("", "logs", &format!("[{}]", records.join(","))),
+        Item::Records(records) => match records.as_slice() {
+            [record] => sse::encode("", one, record),
+            records => sse::encode("", many, &format!("[{}]", records.join(","))),
         },
         Item::Dropped(dropped) => {
             let told = serde_json::to_string(&api::Dropped { dropped: *dropped });

@@ -23,7 +23,7 @@ fn publish(hub: &Hub, messages: impl IntoIterator<Item = String>) {
 }
 
 fn messages(item: Item) -> Vec<String> {
-    let Item::Logs(records) = item else {
+    let Item::Records(records) = item else {
         panic!("records, not {item:?}")
     };
     let read = |record: &Arc<str>| serde_json::from_str::<api::Log>(record).unwrap().msg;
