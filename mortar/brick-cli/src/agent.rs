@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use brick_wire::Client;
 use brick_wire::lines::Lines;
+use brick_wire::{Client, sse};
 use http::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -141,6 +141,46 @@ impl Admin {
             .bearer(&self.token)
             .json();
         Ok(told(self.verbose, "GET", path, call).await?)
+    }
+
+    /// A PUT of JSON to an API on the admin listener.
+    pub(crate) async fn put<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Outcome<T> {
+        let client = Client::new();
+        let call = client
+            .call(Method::PUT, format!("{}{path}", self.admin_url))
+            .bearer(&self.token)
+            .json_body(body);
+        Ok(told(self.verbose, "PUT", path, call.json()).await?)
+    }
+
+    /// A DELETE on the admin listener.
+    pub(crate) async fn delete(&self, path: &str) -> Outcome {
+        let client = Client::new();
+        let call = client
+            .call(Method::DELETE, format!("{}{path}", self.admin_url))
+            .bearer(&self.token);
+        let sent = async { call.send().await?.success() };
+        told(self.verbose, "DELETE", path, sent).await?;
+        Ok(())
+    }
+
+    /// Streams server-sent events into `each` until the stream ends or `each` says stop by returning false.
+    pub(crate) async fn events(&self, path: &str, mut each: impl FnMut(&sse::Event) -> bool) -> Outcome {
+        let client = Client::new();
+        let call = client
+            .get(format!("{}{path}", self.admin_url))
+            .bearer(&self.token);
+        let mut stream = told(self.verbose, "GET", path, call.stream()).await?;
+        let mut parser = sse::Parser::default();
+        while let Some(chunk) = stream.chunk().await? {
+            let events = parser.feed(&chunk);
+            for event in events.map_err(|error| Failure::failed(error.to_string()))? {
+                if !each(&event) {
+                    return Ok(());
+                }
+            }
+        }
+        Err(Failure::failed("telemetry ended the stream").hint("start the command again"))
     }
 
     /// A POST of JSON to an API on the admin listener.

@@ -1,6 +1,7 @@
 //! The command line as clap sees it.
 
 mod args;
+mod edge;
 mod groups;
 mod misuse;
 #[cfg(test)]
@@ -14,6 +15,7 @@ pub(crate) use self::args::{
     Down, Lang, Load, Logs, Map, MetricFn, Metrics, New, Run, Screen, Serve, Switch, Template, Test, Token,
     Top, Trace, TraceForm, Up,
 };
+pub(crate) use self::edge::{Breaker, Fault, FaultSet, Link, Place, Tap};
 pub(crate) use self::misuse::Misuse;
 use crate::output::{Color, Format};
 
@@ -144,8 +146,18 @@ pub(crate) enum Command {
     Load(Load),
     /// Watch the bricks: rate, errors, times, CPU, memory
     Top(Top),
+    /// Watch the requests at a brick's door as they are answered: `brick tap order`
+    Tap(Tap),
     /// Draw who calls whom
     Map(Map),
+    /// List the breakers of all edges, or hold one: `brick breaker open "order->payment"`
+    Breaker {
+        #[command(subcommand)]
+        breaker: Option<Breaker>,
+    },
+    /// Make calls go wrong on purpose: `brick fault set "order->payment" --delay 300ms`
+    #[command(subcommand)]
+    Fault(Fault),
     /// Look at traces
     #[command(subcommand)]
     Trace(Trace),

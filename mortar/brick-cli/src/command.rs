@@ -1,9 +1,11 @@
 //! The commands, one module each.
 
+mod breaker;
 mod check;
 mod demo;
 mod doctor;
 mod down;
+mod fault;
 mod help;
 mod kill;
 mod load;
@@ -19,6 +21,7 @@ mod scale;
 mod shell;
 mod status;
 mod steps;
+mod tap;
 mod test;
 mod token;
 mod top;
@@ -28,7 +31,7 @@ mod up;
 use std::path::Path;
 
 use crate::agent::Agent;
-use crate::cli::{Cli, Command};
+use crate::cli::{self, Cli, Command};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, line};
 
@@ -57,6 +60,12 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Doctor => doctor::run(&agent, output).await,
         Command::Load(load) => load::run(&agent, load, output).await,
         Command::Top(top) => top::run(&agent, &top, output).await,
+        Command::Tap(tap) => tap::run(&agent, tap, output).await,
+        Command::Breaker { breaker } => {
+            let breaker = breaker.unwrap_or(cli::Breaker::Ls { text: None });
+            breaker::run(&agent, breaker, output).await
+        }
+        Command::Fault(fault) => fault::run(&agent, fault, output).await,
         Command::Map(map) => map::run(&agent, &map, output).await,
         Command::Trace(trace) => trace::run(&agent, trace, output).await,
         Command::Metrics(metrics) => metrics::run(&agent, metrics, output).await,
@@ -77,6 +86,22 @@ fn schema() -> Outcome {
     let schema = serde_json::to_string_pretty(&brick_model::schema());
     line(&schema.map_err(|error| Failure::failed(error.to_string()))?);
     Ok(())
+}
+
+/// Path of what an API of control keeps of an edge.
+fn edge_path(api: &str, edge: &cli::Link) -> String {
+    format!(
+        "/api/{api}/v1/{}/{}",
+        segment(&edge.caller),
+        segment(&edge.callee)
+    )
+}
+
+/// A name as one segment of a path.
+fn segment(name: &str) -> String {
+    brick_wire::form::encode(&[("", name)])
+        .trim_start_matches('=')
+        .to_owned()
 }
 
 /// Reads the manifest of a folder; what is wrong with it is shown as a picture, exit code 3.

@@ -44,7 +44,7 @@ fn agree(differences: &[String]) {
 }
 
 /// Name of the expectation and arguments of the command.
-const CASES: [(&str, &[&str]); 41] = [
+const CASES: [(&str, &[&str]); 53] = [
     ("ps", &["ps"]),
     ("ps-json", &["ps", "--format", "json"]),
     ("ps-ndjson", &["ps", "--format", "ndjson"]),
@@ -76,6 +76,37 @@ const CASES: [(&str, &[&str]); 41] = [
     ("map-json", &["map", "--format", "json"]),
     ("map-mermaid", &["map", "--format", "mermaid"]),
     ("map-dot", &["map", "--format", "dot"]),
+    ("breaker-ls", &["breaker"]),
+    (
+        "breaker-ls-json",
+        &["breaker", "ls", "payment", "--format", "json"],
+    ),
+    ("breaker-open", &["breaker", "open", "order->payment"]),
+    (
+        "breaker-auto",
+        &["breaker", "auto", "edge->order", "--format", "json"],
+    ),
+    ("breaker-unknown", &["breaker", "close", "order->nobody"]),
+    ("fault-ls", &["fault", "ls"]),
+    (
+        "fault-set",
+        &[
+            "fault",
+            "set",
+            "order->payment",
+            "--delay",
+            "300ms",
+            "--share",
+            "0.2",
+            "--for",
+            "5m",
+        ],
+    ),
+    ("fault-clear", &["fault", "clear", "--format", "json"]),
+    ("fault-clear-route", &["fault", "clear", "route->orders"]),
+    ("tap", &["tap", "order", "-n", "3"]),
+    ("tap-ndjson", &["tap", "order", "-n", "3", "--format", "ndjson"]),
+    ("tap-unknown", &["tap", "ordr"]),
     ("top", &["top", "--once"]),
     ("top-json", &["top", "--once", "--format", "json"]),
     ("trace-ls", &["trace", "ls"]),
@@ -199,6 +230,9 @@ async fn without_a_system_commands_say_so_with_exit_code_5() {
         &["kill", "order/1"],
         &["run", "order", "--", "env"],
         &["map"],
+        &["breaker"],
+        &["fault", "ls"],
+        &["tap", "order"],
         &["top"],
         &["trace", "ls"],
         &["metrics", "ls"],
@@ -222,7 +256,7 @@ async fn without_a_system_commands_say_so_with_exit_code_5() {
 }
 
 /// Each command of the program with arguments that it takes, one at least for each that can fail.
-const FAILING: [&[&str]; 27] = [
+const FAILING: [&[&str]; 31] = [
     &["new", "No Name"],
     &["up", "nowhere"],
     &["down"],
@@ -242,6 +276,10 @@ const FAILING: [&[&str]; 27] = [
     &["load", "nothing"],
     &["top", "--once"],
     &["map"],
+    &["breaker"],
+    &["fault", "ls"],
+    &["fault", "set", "a->b"],
+    &["tap", "order"],
     &["trace", "ls"],
     &["trace", "show", "last"],
     &["metrics", "ls"],
@@ -301,6 +339,8 @@ fn wrong_usage_is_refused_with_exit_code_2_and_what_was_probably_meant() {
         ("usage-mistyped", &["statsu"][..]),
         ("usage-format", &["version", "--format", "dot"]),
         ("usage-scale", &["scale", "order"]),
+        ("usage-breaker", &["breaker", "open", "order-"]),
+        ("usage-fault", &["fault", "set", "order->payment"]),
         ("usage-new-name", &["new", "My Shop"]),
         ("usage-topic", &["help", "manifst"]),
         ("usage-no-command", &["run", "order"]),

@@ -13,7 +13,12 @@ pub(crate) const GROUPS: [(&str, &[&str]); 4] = [
             "test", "check", "doctor",
         ],
     ),
-    ("Look inside", &["top", "map", "trace", "metrics", "load"]),
+    (
+        "Look inside",
+        &[
+            "top", "tap", "map", "breaker", "fault", "trace", "metrics", "load",
+        ],
+    ),
     ("Who may", &["token"]),
     (
         "This program",

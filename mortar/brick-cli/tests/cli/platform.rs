@@ -12,6 +12,9 @@ use tokio::task::JoinHandle;
 
 use crate::program::{Ended, run};
 
+#[path = "edges.rs"]
+mod edges;
+
 /// A folder in which an agent seems to run.
 pub(crate) struct Platform {
     folder: TempDir,
@@ -168,15 +171,38 @@ fn admin() -> Router {
         )
         .route("/metrics", get(|| async { Json(metrics()) }))
         .route("/metrics/range", get(|| async { Json(range()) }))
+        .route("/requests/tail", get(|| async { requests() }))
         .route("/stats", get(|| async { Json(stats()) }));
     Router::new()
         .nest("/api/telemetry/v1", telemetry)
+        .merge(edges::router())
         .route("/api/system/v1", get(|| async { Json(system()) }))
         .route("/api/registry/v1/instances", get(|| async { Json(instances()) }))
         .route(
             "/api/identity/v1/tokens",
             post(|| async { Json(json!({ "token": "header.claims.signature", "expires_in_s": 900 })) }),
         )
+}
+
+/// What a tail tells until it ends.
+fn requests() -> impl axum::response::IntoResponse {
+    let one = |ts: &str, status: u16, ms: f64, caller: Option<&str>| {
+        json!({ "ts": ts, "brick": "order", "version": "v1", "instance": "order/1", "method": "POST", "route": "/api/orders",
+            "path": "/api/orders", "status": status, "error": status >= 500, "duration_ms": ms, "caller": caller,
+            "trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "00000000000000a1" })
+    };
+    let first = one("2026-11-20T10:00:00.123456Z", 201, 12.345, Some("storefront"));
+    let many = json!([
+        one("2026-11-20T10:00:01.123456Z", 409, 0.5, None),
+        one(
+            "2026-11-20T10:00:02.123456Z",
+            503,
+            2_000.25,
+            Some("gateway\u{1b}[31m")
+        ),
+    ]);
+    let body = format!("event: request\ndata: {first}\n\n:\n\nevent: requests\ndata: {many}\n\n");
+    ([("content-type", "text/event-stream")], body)
 }
 
 fn system() -> Value {
