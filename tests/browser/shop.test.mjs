@@ -234,6 +234,32 @@ test('in the console a brick is scaled, rolled, and one of its instances killed,
   await page.context().close();
 });
 
+test('a breaker held open makes checkouts fail fast, with the reason in the console, and let go they work again', async () => {
+  await buy();
+  const { url } = await shop.brick('open', 'breakers', '--print');
+  const page = await open(browser, url);
+  const cell = page.locator('.edge-cell').filter({ has: page.locator('.edge-name', { hasText: 'order → payment' }) });
+  const panel = page.getByRole('complementary', { name: 'order → payment' });
+  await cell.getByText('Closed').waitFor();
+  await cell.click();
+  await panel.locator('.callers').getByText(/^order\/[12]$/).first().waitFor();
+  await panel.getByText('opens from 50 % errors on').waitFor();
+  await panel.getByRole('button', { name: 'Hold open…' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Hold open', exact: true }).click();
+  await cell.getByText('Held open').waitFor();
+  // The rules of the edge travel by the bus: as soon as every caller says that it follows, none lets a call pass.
+  await page.waitForFunction(() => [...document.querySelectorAll('.callers tbody .breaker-state')].every((one) => one.textContent === 'Held open'));
+  const report = await shop.brick('load', 'checkout', '--rps', '5', '--for', '4s').catch((error) => JSON.parse(error.stdout));
+  assert.ok(report.errors > 0, JSON.stringify(report));
+  assert.ok(report.p99_ms < 1_500, `checkouts fail fast, not after ${report.p99_ms} ms`);
+  await cell.locator('[data-tone=warn]', { hasText: /^Rej\.[1-9]/ }).waitFor();
+  await shop.brick('breaker', 'auto', 'order->payment');
+  await cell.getByText('Closed', { exact: true }).waitFor();
+  await buy();
+  assert.deepEqual([page.foreign, page.trouble], [[], []]);
+  await page.context().close();
+});
+
 test('storefronts killed during a checkout: the browser goes on, buys once and stays signed in', async () => {
   const page = await atTheTill(UNLUCKY);
   const before = await shop.instances('storefront');

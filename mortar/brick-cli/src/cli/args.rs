@@ -256,6 +256,8 @@ pub(crate) enum Screen {
     Overview,
     /// The instances.
     Bricks,
+    /// The edges with their breakers.
+    Breakers,
     /// The logs.
     Logs,
     /// The traces.

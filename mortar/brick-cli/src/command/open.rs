@@ -45,6 +45,7 @@ fn path(screen: Screen) -> &'static str {
     match screen {
         Screen::Overview => "/",
         Screen::Bricks => "/console/bricks",
+        Screen::Breakers => "/console/breakers",
         Screen::Logs => "/console/logs",
         Screen::Traces => "/console/traces",
     }
