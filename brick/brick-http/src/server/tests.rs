@@ -85,7 +85,7 @@ async fn every_error_is_a_problem_that_names_its_trace() {
         );
         assert_eq!(told.status, status);
         let trace_id = told.trace_id.clone().unwrap();
-        assert_eq!(answer.headers["x-trace-id"], trace_id.as_str());
+        assert_eq!(answer.headers["x-trace-id"], &*trace_id);
         assert!(!told.detail.contains("secret"), "{told:?}");
     }
     let answer = client.post(running.url("/lines/1")).send().await.unwrap();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use brick_core::BrickName;
-use brick_model::{Brick, LimitKey, Loaded, Model};
+use brick_model::{Brick, Edge, LimitKey, Loaded, Model};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -171,12 +171,15 @@ fn reduce(model: &Model, name: &BrickName, dir: &Path, program: &Path) -> (Model
         ..brick
     };
     reduced.bricks.insert(name.clone(), own);
+    // Nothing comes in at the edge, and its addresses are the real system's.
+    reduced.edge = Edge::default();
     reduced.routes.clear();
     reduced.loads.clear();
     reduced.tests.clear();
     reduced.environments.clear();
     reduced.demos.clear();
     reduced.config.retain(|brick, _| brick == name);
+    reduced.serves.retain(|brick, _| brick == name);
     reduced.limits.retain(|key, _| match key {
         LimitKey::Link(link) => link.caller == *name,
         LimitKey::Default => true,
