@@ -333,6 +333,15 @@ struct Collect {
     declared: Option<usize>,
 }
 
+impl Collect {
+    fn keep(&mut self) {
+        if let Some(mut stored) = self.stored.take() {
+            stored.body = std::mem::take(&mut self.body).freeze();
+            self.store.put(&self.key, Arc::new(stored));
+        }
+    }
+}
+
 impl Filter for Collect {
     fn piece(&mut self, piece: Bytes) -> Bytes {
         if self.body.len() + piece.len() > self.bytes_max {
@@ -342,16 +351,16 @@ impl Filter for Collect {
         if self.stored.is_some() {
             self.body.extend_from_slice(&piece);
         }
+        // Whoever sends it on asks for nothing more once the declared length is there.
+        if self.declared == Some(self.body.len()) {
+            self.keep();
+        }
         piece
     }
 
     fn end(&mut self) -> Bytes {
-        let length = self.body.len();
-        if let Some(mut stored) = self.stored.take()
-            && self.declared.is_none_or(|declared| declared == length)
-        {
-            stored.body = std::mem::take(&mut self.body).freeze();
-            self.store.put(&self.key, Arc::new(stored));
+        if self.declared.is_none_or(|declared| declared == self.body.len()) {
+            self.keep();
         }
         Bytes::new()
     }
