@@ -149,7 +149,8 @@ pub(super) fn lifetime(
         while_revalidate: stale(said.stale_while_revalidate, told.stale_while_revalidate_ms),
         if_error: stale(said.stale_if_error, told.stale_if_error_ms),
     };
-    let of_use = fresh > lifetime.age || has_validator(answer) || !lifetime.if_error.is_zero();
+    let stale_is_of_use = !lifetime.if_error.is_zero() || !lifetime.while_revalidate.is_zero();
+    let of_use = fresh > lifetime.age || has_validator(answer) || stale_is_of_use;
     of_use.then_some(lifetime)
 }
 
