@@ -28,11 +28,13 @@ fn main() {
 /// A third is led by host, a third asks for a method, half are prefixes; all have four segments.
 fn route(n: usize) -> Route {
     let target = Target::Here { name: "x".into() };
-    let tail = if n % 2 == 0 { "/**" } else { "" };
+    let tail = if n.is_multiple_of(2) { "/**" } else { "" };
     let pattern = format!("/api/tenant{}/service{}/v{}{tail}", n / 100, n / 10 % 10, n % 10);
     let mut route = Route::new(&pattern, target, Duration::from_secs(1), 1);
     route.conditions = Conditions {
-        host: (n % 3 == 0).then(|| format!("t{}.shop.test", n / 100).into()),
+        host: n
+            .is_multiple_of(3)
+            .then(|| format!("t{}.shop.test", n / 100).into()),
         methods: if n % 3 == 1 { vec![Method::GET] } else { vec![] },
         ..Conditions::default()
     };
@@ -40,7 +42,7 @@ fn route(n: usize) -> Route {
 }
 
 fn request(n: usize) -> (Uri, HeaderMap) {
-    let tail = if n % 2 == 0 { "/orders/7" } else { "" };
+    let tail = if n.is_multiple_of(2) { "/orders/7" } else { "" };
     let path = format!("/api/tenant{}/service{}/v{}{tail}", n / 100, n / 10 % 10, n % 10);
     let host = format!("t{}.shop.test:8080", n / 100);
     let host = host.parse().unwrap_or(http::HeaderValue::from_static("x"));

@@ -72,6 +72,16 @@ struct Copy {
 }
 
 impl Copy {
+    /// Of a request whose body can be sent again.
+    fn of(parts: &Parts, body: &RequestBody) -> Option<Self> {
+        Some(Self {
+            body: body.replay()?,
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            headers: parts.headers.clone(),
+        })
+    }
+
     /// The request once more.
     fn request(&self) -> Option<Request<RequestBody>> {
         let body = self.body.replay()?;
@@ -94,6 +104,16 @@ enum Failed {
     Late,
 }
 
+/// An instance that took the connection.
+struct Connected {
+    addr: SocketAddr,
+    incarnation: Option<Incarnation>,
+    load: Option<Guard>,
+    lease: Lease,
+    /// Time that the try may take, where it is less than all that is left.
+    limit: Option<Duration>,
+}
+
 /// Instances that were tried in vain.
 #[derive(Default)]
 struct Tried {
@@ -113,43 +133,18 @@ pub(crate) async fn send(
 ) -> Result<Reply, Answer> {
     let mut crossing = Crossing::enter(errand, &parts.method, &parts.headers, call).await?;
     let pace = faults(errand, &parts.headers, &mut crossing, call).await?;
-    let replay = body.replay().filter(|_| crossing.is_repeatable());
-    let copy = replay.map(|body| Copy {
-        method: parts.method.clone(),
-        uri: parts.uri.clone(),
-        headers: parts.headers.clone(),
-        body,
-    });
+    let copy = crossing.is_repeatable().then(|| Copy::of(parts, &body)).flatten();
     let headers = std::mem::take(&mut parts.headers);
     let mut request = build(parts.method.clone(), parts.uri.clone(), headers, body);
     let mut tried = Tried::default();
     loop {
-        let Picked {
+        let Connected {
             addr,
-            instance,
-            transport,
-        } = pick(errand.target, &mut tried)?;
-        let (incarnation, load) = instance.unzip();
-        let limit = crossing.begin();
-        let mut lease = match lease(&errand.local.pool, addr, &transport).await {
-            Ok(lease) => lease,
-            Err(error) => {
-                call.done(None, addr);
-                tracing::debug!(to = errand.target.name(), %addr, %error, "an instance refused the connection");
-                if let Some(load) = load {
-                    load.connect_failed();
-                }
-                crossing.ended(&Outcome::Unconnected, call);
-                tried.refused += 1;
-                tried.died = false;
-                if incarnation.is_none() || crossing.again(&Outcome::Unconnected, call).is_none() {
-                    return Err(unreachable(errand.target));
-                }
-                tried.avoid.extend(incarnation);
-                errand.local.stats.retries.fetch_add(1, Ordering::Relaxed);
-                continue;
-            }
-        };
+            incarnation,
+            load,
+            mut lease,
+            limit,
+        } = connected(errand, &mut tried, &mut crossing, call).await?;
         if errand.target.brick().is_some() {
             let left = HeaderValue::from(crossing.left_ms());
             request.headers_mut().insert(X_BRICK_TIMEOUT_MS, left);
@@ -157,12 +152,7 @@ pub(crate) async fn send(
         let begun = Instant::now();
         let outcome = attempt(&mut lease, request, limit).await;
         call.done(outcome.as_ref().ok().map(Response::status), addr);
-        if let Some(load) = &load {
-            let good = matches!(&outcome, Ok(response) if !response.status().is_server_error());
-            if !matches!(outcome, Err(Failed::Unsent(_))) {
-                load.observe(begun.elapsed(), good);
-            }
-        }
+        observed(load.as_ref(), &outcome, begun);
         let (came_to, last) = match outcome {
             Ok(response) => {
                 let came_to = crossing::outcome(response.status(), response.headers());
@@ -174,26 +164,24 @@ pub(crate) async fn send(
                 errand.local.stats.retries.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
-            Err(Failed::Unsent(_)) => (Outcome::Reset, Err(reset(errand.target))),
-            Err(Failed::Late) => (Outcome::TimedOut, Err(timed_out(errand))),
-            Err(Failed::Died(error)) => {
-                fault(errand)?;
-                tracing::debug!(to = errand.target.name(), %addr, %error, "a connection died before its answer");
-                (Outcome::Reset, Err(reset(errand.target)))
+            Err(failed) => {
+                let (came_to, answer) = without_answer(errand, failed, addr)?;
+                (came_to, Err(answer))
             }
         };
         crossing.ended(&came_to, call);
         let again = copy.as_ref().filter(|_| came_to.is_failure());
         let again = again.and_then(|copy| Some((copy.request()?, crossing.again(&came_to, call)?)));
         let Some((next, wait)) = again else {
-            let (response, lease, load) = last?;
+            let (response, lease, guard) = last?;
+            let load = Load {
+                _guard: guard,
+                _permit: crossing.arrived(),
+            };
             return Ok(Reply {
                 response,
                 lease,
-                load: Load {
-                    _guard: load,
-                    _permit: crossing.arrived(),
-                },
+                load,
                 pace,
             });
         };
@@ -206,6 +194,89 @@ pub(crate) async fn send(
             tokio::time::sleep(wait).await;
         }
     }
+}
+
+/// Lets the balancer know how the instance did.
+fn observed(load: Option<&Guard>, outcome: &Result<Response<Incoming>, Failed>, begun: Instant) {
+    if let Some(load) = load
+        && !matches!(outcome, Err(Failed::Unsent(_)))
+    {
+        let good = matches!(outcome, Ok(response) if !response.status().is_server_error());
+        load.observe(begun.elapsed(), good);
+    }
+}
+
+/// A connection to an instance, at last.
+async fn connected(
+    errand: &Errand<'_>,
+    tried: &mut Tried,
+    crossing: &mut Crossing,
+    call: &mut Call,
+) -> Result<Connected, Answer> {
+    loop {
+        let Picked {
+            addr,
+            instance,
+            transport,
+        } = pick(errand.target, tried)?;
+        let (incarnation, load) = instance.unzip();
+        let limit = crossing.begin();
+        match lease(&errand.local.pool, addr, &transport).await {
+            Ok(lease) => {
+                return Ok(Connected {
+                    addr,
+                    incarnation,
+                    load,
+                    lease,
+                    limit,
+                });
+            }
+            Err(error) => {
+                call.done(None, addr);
+                tracing::debug!(to = errand.target.name(), %addr, %error, "an instance refused the connection");
+                if let Some(load) = load {
+                    load.connect_failed();
+                }
+                refused(errand, tried, incarnation, crossing, call)?;
+            }
+        }
+    }
+}
+
+/// An instance refused the connection: nothing was sent, so another may be asked.
+fn refused(
+    errand: &Errand<'_>,
+    tried: &mut Tried,
+    incarnation: Option<Incarnation>,
+    crossing: &mut Crossing,
+    call: &mut Call,
+) -> Result<(), Answer> {
+    crossing.ended(&Outcome::Unconnected, call);
+    tried.refused += 1;
+    tried.died = false;
+    if incarnation.is_none() || crossing.again(&Outcome::Unconnected, call).is_none() {
+        return Err(unreachable(errand.target));
+    }
+    tried.avoid.extend(incarnation);
+    errand.local.stats.retries.fetch_add(1, Ordering::Relaxed);
+    Ok(())
+}
+
+/// What an attempt without an answer counts as, and what the client is told where it was the last.
+fn without_answer(
+    errand: &Errand<'_>,
+    failed: Failed,
+    addr: SocketAddr,
+) -> Result<(Outcome, Answer), Answer> {
+    Ok(match failed {
+        Failed::Unsent(_) => (Outcome::Reset, reset(errand.target)),
+        Failed::Late => (Outcome::TimedOut, timed_out(errand)),
+        Failed::Died(error) => {
+            fault(errand)?;
+            tracing::debug!(to = errand.target.name(), %addr, %error, "a connection died before its answer");
+            (Outcome::Reset, reset(errand.target))
+        }
+    })
 }
 
 /// What goes wrong on purpose, for the route and for the edge. Gives how fast the answer's body may come.

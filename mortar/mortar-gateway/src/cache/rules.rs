@@ -118,10 +118,10 @@ pub(super) fn lifetime(
         return None;
     }
     let date = date(answer, &DATE).unwrap_or(now);
-    let expires = || match answer.get(EXPIRES) {
-        // What is no date means the past (section 5.3).
-        Some(_) => Some(self::date(answer, &EXPIRES).map_or(Duration::ZERO, |at| since(at, date))),
-        None => None,
+    // What is no date means the past (section 5.3).
+    let expires = || {
+        let told = answer.contains_key(EXPIRES);
+        told.then(|| self::date(answer, &EXPIRES).map_or(Duration::ZERO, |at| since(at, date)))
     };
     let explicit = said.s_maxage.or(said.max_age).or_else(expires);
     let told_ttl = Duration::from_millis(told.default_ttl_ms);

@@ -236,7 +236,9 @@ fn random_route(rng: &mut impl Rng) -> Route {
         conditions.methods = vec![METHODS[rng.random_range(0..METHODS.len())].clone()];
     }
     let value = |rng: &mut dyn Rng| {
-        (rng.next_u32() % 2 == 0).then(|| Box::from(["0", "1"][rng.next_u32() as usize % 2]))
+        rng.next_u32()
+            .is_multiple_of(2)
+            .then(|| Box::from(["0", "1"][rng.next_u32() as usize % 2]))
     };
     if rng.random_range(0..4) == 0 {
         conditions.headers = vec![(HeaderName::from_static("x-a"), value(rng))];
