@@ -463,7 +463,7 @@ fn names_a_test(folder: &Path, name: &str) -> bool {
         }
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let tested = text.contains("test]");
+        let tested = text.contains("test]") || text.contains("::test(");
         let function = |line: &str| {
             line.split_once("fn ")
                 .is_some_and(|(_, rest)| rest.contains(name))
