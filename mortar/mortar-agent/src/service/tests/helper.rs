@@ -74,14 +74,19 @@ async fn serve(port: u16, app: Router) {
 async fn gateway() {
     let mut inherited = listenfd::ListenFd::from_env();
     let mut take = |index| -> TcpListener { inherited.take_tcp_listener(index).unwrap().unwrap() };
-    let named = [("edge", take(0)), ("admin", take(1))].map(|(name, listener)| Named {
-        name: name.to_owned(),
-        fd: listener.into(),
-    });
+    let names = std::env::var("LISTEN_FDNAMES").unwrap();
+    let named: Vec<Named> = names
+        .split(':')
+        .enumerate()
+        .map(|(index, name)| Named {
+            name: name.to_owned(),
+            fd: take(index).into(),
+        })
+        .collect();
     let path = std::env::var(env::BRICK_HANDOVER_SOCKET).unwrap();
     let _ = std::fs::remove_file(&path);
     let socket = tokio::net::UnixListener::bind(path).unwrap();
-    let offered = handover::serve(socket, named.into(), Drain::never());
+    let offered = handover::serve(socket, named, Drain::never());
     let (_, offered) = tokio::join!(serve(number(env::PORT), Router::new()), offered);
     offered.unwrap();
 }
