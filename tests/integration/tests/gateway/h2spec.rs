@@ -26,7 +26,22 @@ fn cert() -> brick_bus::Resource {
     resource("certs/edge", value)
 }
 
+/// Case 5.1.8 resets a stream and takes an answer that was on its way for a fault, so it may need another go.
 async fn run(program: &Path, port: u16, args: &[&str]) {
+    let mut said = String::new();
+    for _ in 0..5 {
+        match once(program, port, args).await {
+            Ok(()) => return,
+            Err(failed) => said = failed,
+        }
+        let only = said.contains(" 1 failed")
+            && said.contains("\u{d7} 8: closed: Sends a DATA frame after sending RST_STREAM");
+        assert!(only, "{args:?}: {said}");
+    }
+    panic!("{args:?}: {said}");
+}
+
+async fn once(program: &Path, port: u16, args: &[&str]) -> Result<(), String> {
     let run = Command::new(program)
         .args(args)
         .args([
@@ -49,13 +64,15 @@ async fn run(program: &Path, port: u16, args: &[&str]) {
         .expect("h2spec did not end")
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{args:?}: {said}");
     let counted = said
         .lines()
         .rev()
         .find(|line| line.contains(" passed, "))
         .unwrap_or_default();
-    assert!(counted.contains(" 0 failed"), "{args:?}: {said}");
+    match output.status.success() && counted.contains(" 0 failed") {
+        true => Ok(()),
+        false => Err(said.into_owned()),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
