@@ -32,6 +32,7 @@ mod log;
 pub mod metrics;
 mod options;
 mod routes;
+mod scope;
 pub mod span;
 mod telemetry;
 

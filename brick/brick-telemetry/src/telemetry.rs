@@ -37,6 +37,9 @@ impl Telemetry {
     /// Sets telemetry up; spans leave while the [`Exporter`] runs. Nothing is installed yet.
     pub fn new(options: Options) -> (Self, Exporter) {
         let keep = options.log == LogTarget::Memory;
+        if keep {
+            crate::scope::ask_every_thread();
+        }
         let (sink, queue) = SpanSink::new(options.otlp_endpoint.is_some(), keep);
         let figures = Arc::new(Figures::default());
         let exporter = Exporter::new(

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use brick_telemetry::{LogTarget, Telemetry};
 use tokio::sync::oneshot;
-use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::*;
 use crate::{Constraint, Param};
@@ -367,42 +367,30 @@ async fn a_query_of_too_many_rows_and_a_write_by_a_reader_are_refused() {
 }
 
 /// Keeps `name < parent` of every span.
-#[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<String>>>);
-
-impl<S> tracing_subscriber::Layer<S> for Seen
-where
-    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
-{
-    fn on_new_span(
-        &self,
-        attributes: &tracing::span::Attributes<'_>,
-        id: &tracing::Id,
-        context: tracing_subscriber::layer::Context<'_, S>,
-    ) {
-        let parent = context
-            .span(id)
-            .and_then(|span| span.parent().map(|parent| parent.name()));
-        let name = attributes.metadata().name();
-        self.0
-            .lock()
-            .push(format!("{name} < {}", parent.unwrap_or("none")));
-    }
-}
-
 #[tokio::test]
 async fn spans_of_statements_have_the_caller_as_parent() {
     let folder = tempfile::tempdir().unwrap();
     let db = open(folder.path()).await;
-    let seen = Seen::default();
-    let _default = tracing::subscriber::set_default(tracing_subscriber::registry().with(seen.clone()));
+    let (telemetry, _exporter) = Telemetry::new(brick_telemetry::Options {
+        log: LogTarget::Memory,
+        ..brick_telemetry::Options::default()
+    });
+    let _default = tracing::subscriber::set_default(telemetry.subscriber());
     let caller = tracing::info_span!("caller");
     let work = async {
         insert(&db, 1).await.unwrap();
         ids(&db).await
     };
     tracing::Instrument::instrument(work, caller).await;
-    assert_eq!(*seen.0.lock(), ["caller < none", "sql < caller", "sql < caller"]);
+    let spans = telemetry.finished_spans();
+    let (caller, statements) = spans.split_last().unwrap();
+    assert_eq!((caller.name.as_ref(), caller.parent), ("caller", None));
+    let within = Some(caller.context.span_id);
+    let seen: Vec<_> = statements
+        .iter()
+        .map(|span| (span.name.as_ref(), span.parent))
+        .collect();
+    assert_eq!(seen, [("INSERT item", within), ("SELECT item", within)]);
 }
 
 /// Lets the file grow by so many pages and no more: to the engine that is a full disk. Gives the pages it has.
