@@ -65,6 +65,11 @@ impl Call {
         self.instance = Some(addr);
     }
 
+    /// It is recorded after all.
+    pub(crate) fn record(&mut self) {
+        self.context.sampled = true;
+    }
+
     /// Until the head of the answer, or until now.
     pub(crate) fn took(&self) -> Duration {
         self.took.unwrap_or_else(|| self.begun.elapsed())

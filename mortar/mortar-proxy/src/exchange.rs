@@ -67,18 +67,16 @@ impl Exchange {
             .get(TRACEPARENT)
             .and_then(|value| value.to_str().ok())
             .and_then(SpanContext::parse);
-        let context = match remote {
-            Some(remote) => SpanContext {
-                sampled: true,
-                ..remote.child()
-            },
-            None => SpanContext::root(),
+        let begun = Instant::now();
+        let context = SpanContext {
+            sampled: local.shared.trace && local.traces.take(begun),
+            ..remote.map_or_else(SpanContext::root, |remote| remote.child())
         };
         Box::new(Self {
             local: Arc::clone(local),
             link: Arc::clone(link),
             client: link.client.ip,
-            begun: Instant::now(),
+            begun,
             begun_unix_ns: unix_ns_now(),
             context,
             parent: remote.map(|remote| remote.span_id),
@@ -224,12 +222,17 @@ impl Exchange {
         other.or_else(|| Some(&self.route.as_ref()?.target_name))
     }
 
+    /// Whether it failed here or behind, or took long.
+    fn is_notable(&self, took: Duration) -> bool {
+        self.failure().is_some() || took >= self.local.shared.settings.load().slow
+    }
+
     /// Whether the access log tells of it at level info.
     fn is_told(&self, took: Duration) -> bool {
         let settings = self.local.shared.settings.load();
         match settings.access_log {
             AccessLog::All => true,
-            AccessLog::Errors => self.failure().is_some() || took >= settings.slow,
+            AccessLog::Errors => self.is_notable(took),
             AccessLog::Off => false,
         }
     }
@@ -245,7 +248,8 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let took = self.begun.elapsed();
-        let stats = &self.local.stats;
+        let local = Arc::clone(&self.local);
+        let stats = &local.stats;
         let pattern = self
             .route
             .as_ref()
@@ -256,17 +260,25 @@ impl Drop for Exchange {
             .add(&self.method, self.status, pattern, synthetic, took);
         stats.bytes_out.fetch_add(self.bytes_out, Ordering::Relaxed);
         let is_traced = self.is_traced();
+        if is_traced && !self.context.sampled && self.is_notable(took) && self.local.notable.take(self.begun)
+        {
+            self.context.sampled = true;
+            if let Some(call) = &mut self.call {
+                call.record();
+            }
+        }
+        let is_traced = is_traced && self.context.sampled;
         if let (Some(call), Some(target)) = (&self.call, self.target_name()) {
             stats
                 .client
                 .add(&self.method, call.status(), target, synthetic, call.took());
             if is_traced {
                 let span = call.span(&self.method, target, self.error, self.synthetic.as_ref());
-                self.local.shared.spans.record(span);
+                local.shared.spans.record(span);
             }
         }
         if is_traced {
-            self.local.shared.spans.record(self.server_span(took));
+            local.shared.spans.record(self.server_span(took));
         }
         self.log(took);
         self.link.complete();

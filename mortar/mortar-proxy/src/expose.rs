@@ -12,7 +12,7 @@ use crate::stats::{self, Family};
 type Counter = fn(&Part) -> u64;
 type Gauge = fn(&Shared) -> u64;
 
-const COUNTERS: [(&str, &str, Counter); 7] = [
+const COUNTERS: [(&str, &str, Counter); 8] = [
     (
         "gateway_connections_refused_total",
         "connections over the cap",
@@ -33,6 +33,11 @@ const COUNTERS: [(&str, &str, Counter); 7] = [
         "gateway_series_overflow_total",
         "requests counted in no series of their own",
         |s| s.stats.server.overflow() + s.stats.client.overflow(),
+    ),
+    (
+        "gateway_traces_passed_over_total",
+        "requests beyond what a worker traces in a second",
+        |s| s.traces.passed_over(),
     ),
     (
         "gateway_upstream_connects_total",

@@ -6,28 +6,20 @@ use std::net::IpAddr;
 use brick_telemetry::context::{Baggage, SYNTHETIC, TraceState};
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, HeaderValue, UPGRADE,
 };
 use http::{HeaderMap, Uri, uri::Scheme};
 use http_body::Frame;
 
 use crate::gate::{Client, Synthetic};
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_BRICK_IDENTITY: HeaderName = HeaderName::from_static(brick_auth::IDENTITY_HEADER);
-const X_BRICK_SYNTHETIC: HeaderName = HeaderName::from_static(crate::gate::SYNTHETIC_HEADER);
-/// W3C trace context.
 /// How long the edge still waits for the answer, in milliseconds.
 pub(crate) const X_BRICK_TIMEOUT_MS: HeaderName = HeaderName::from_static("x-brick-timeout-ms");
-const X_BRICK_CRITICALITY: HeaderName = HeaderName::from_static("x-brick-criticality");
+/// W3C trace context.
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// W3C trace context.
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -36,30 +28,36 @@ const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
 /// Fields of one hop (RFC 9110 §7.6.1).
-const HOP: [HeaderName; 9] = [
-    CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
+fn is_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// What only the gateway says.
-const OURS: [HeaderName; 9] = [
-    FORWARDED,
-    X_FORWARDED_PORT,
-    X_FORWARDED_PREFIX,
-    X_REAL_IP,
-    X_BRICK_IDENTITY,
-    X_BRICK_SYNTHETIC,
-    X_BRICK_TIMEOUT_MS,
-    X_BRICK_CRITICALITY,
-    EXPECT,
-];
+fn is_ours(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "forwarded"
+            | "x-forwarded-port"
+            | "x-forwarded-prefix"
+            | "x-real-ip"
+            | "x-brick-timeout-ms"
+            | "x-brick-criticality"
+            | "expect"
+            | brick_auth::IDENTITY_HEADER
+            | crate::gate::SYNTHETIC_HEADER
+    )
+}
 
 /// Fields on which framing, routing or authentication rest.
 const MEANING: [HeaderName; 4] = [CONTENT_LENGTH, HOST, AUTHORIZATION, COOKIE];
@@ -84,7 +82,12 @@ pub(crate) fn remove_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in HOP {
+    strip(headers, is_hop);
+}
+
+/// Removes what is meant. Most often nothing is, so looking at each name is cheaper than asking for each.
+fn strip(headers: &mut HeaderMap, is_meant: fn(&HeaderName) -> bool) {
+    while let Some(name) = headers.keys().find(|name| is_meant(name)).cloned() {
         headers.remove(name);
     }
 }
@@ -100,9 +103,7 @@ fn names(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 /// What an instance is told of the outer side, whatever the client claimed. Comes after [`remove_hop`], so that
 /// `Connection` cannot strip it.
 pub(crate) fn forward(headers: &mut HeaderMap, uri: &Uri, client: &Client, identity: Option<HeaderValue>) {
-    for name in OURS {
-        headers.remove(name);
-    }
+    strip(headers, is_ours);
     // An absolute target takes the place of Host (RFC 9112 §3.2.2).
     let authority = uri
         .authority()
@@ -118,6 +119,20 @@ pub(crate) fn forward(headers: &mut HeaderMap, uri: &Uri, client: &Client, ident
     headers.insert(X_FORWARDED_PROTO, scheme(client));
     if let Some(identity) = identity {
         headers.insert(X_BRICK_IDENTITY, identity);
+    }
+}
+
+/// HTTP/2 may cut a cookie field into several, which belong together in HTTP/1 (RFC 9113 §8.2.3).
+pub(crate) fn join_cookies(headers: &mut HeaderMap) {
+    let values: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if values.len() > 1
+        && let Ok(whole) = HeaderValue::from_bytes(&values.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, whole);
     }
 }
 
@@ -158,9 +173,9 @@ pub(crate) fn trace_state(headers: &mut HeaderMap, is_continued: bool) {
 /// Trailers without what would change framing, routing or authentication (RFC 9110 §6.5.1).
 pub(crate) fn trailers(mut frame: Frame<Bytes>) -> Frame<Bytes> {
     if let Some(trailers) = frame.trailers_mut() {
-        for name in HOP.iter().chain(&OURS).chain(&MEANING) {
-            trailers.remove(name);
-        }
+        strip(trailers, |name| {
+            is_hop(name) || is_ours(name) || MEANING.contains(name)
+        });
     }
     frame
 }
@@ -275,6 +290,13 @@ mod tests {
         let mut map = headers(&[]);
         baggage(&mut map, Some(&Synthetic("smoke".into())));
         assert_eq!(map[BAGGAGE], "brick.synthetic=smoke");
+    }
+
+    #[test]
+    fn cookies_that_were_cut_are_one_again() {
+        let mut map = headers(&[("cookie", "a=1"), ("cookie", "b=2"), ("x", "y")]);
+        join_cookies(&mut map);
+        assert_eq!(map.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2"]);
     }
 
     #[test]

@@ -35,6 +35,7 @@ mod link;
 mod opening;
 mod pool;
 mod proxy;
+mod sampler;
 mod stats;
 mod timer;
 mod tunnel;

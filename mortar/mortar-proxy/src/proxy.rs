@@ -185,6 +185,9 @@ impl<G: Gate> Proxy<G> {
         exchange: &mut Exchange,
         kept: &mut Kept<G::Note>,
     ) -> Result<Outcome, Answer> {
+        if parts.version == Version::HTTP_2 {
+            headers::join_cookies(&mut parts.headers);
+        }
         let told = forwarded::client(&link.client, &self.local.shared.settings.load(), &parts.headers);
         if let Some(told) = &told {
             exchange.set_client(told);

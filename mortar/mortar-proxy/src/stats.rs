@@ -56,8 +56,17 @@ pub(crate) struct Durations {
 /// One family of series, of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Family {
-    series: Mutex<HashMap<Key, Durations>>,
+    series: Mutex<Series>,
     overflow: AtomicU64,
+}
+
+/// Series in order of their first request, and where each is.
+#[derive(Debug, Default)]
+struct Series {
+    all: Vec<(Key, Durations)>,
+    index: HashMap<Key, usize>,
+    /// The last one that was added to: most often it is the next one too.
+    recent: usize,
 }
 
 /// What a proxy counts besides.
@@ -126,14 +135,22 @@ impl Family {
         synthetic: bool,
         took: Duration,
     ) {
+        let (method, status) = (method_name(method), status.as_u16());
+        let mut series = self.series.lock();
+        if let Some((key, durations)) = series.recent()
+            && Arc::ptr_eq(&key.what, what)
+            && (key.method, key.status, key.synthetic) == (method, status, synthetic)
+        {
+            durations.add(took);
+            return;
+        }
         let key = Key {
-            method: method_name(method),
-            status: status.as_u16(),
+            method,
+            status,
             what: Arc::clone(what),
             synthetic,
         };
-        let mut series = self.series.lock();
-        if series.len() >= SERIES_MAX && !series.contains_key(&key) {
+        if series.all.len() >= SERIES_MAX && !series.index.contains_key(&key) {
             self.overflow.fetch_add(1, Ordering::Relaxed);
             let other = Key {
                 method: "_OTHER",
@@ -141,10 +158,10 @@ impl Family {
                 what: "_overflow".into(),
                 synthetic,
             };
-            series.entry(other).or_default().add(took);
+            series.add(other, took);
             return;
         }
-        series.entry(key).or_default().add(took);
+        series.add(key, took);
     }
 
     pub(crate) fn overflow(&self) -> u64 {
@@ -152,11 +169,32 @@ impl Family {
     }
 }
 
+impl Series {
+    fn recent(&mut self) -> Option<&mut (Key, Durations)> {
+        self.all.get_mut(self.recent)
+    }
+
+    fn add(&mut self, key: Key, took: Duration) {
+        let at = match self.index.get(&key) {
+            Some(at) => *at,
+            None => {
+                self.index.insert(key.clone(), self.all.len());
+                self.all.push((key, Durations::default()));
+                self.all.len() - 1
+            }
+        };
+        self.recent = at;
+        if let Some((_, durations)) = self.all.get_mut(at) {
+            durations.add(took);
+        }
+    }
+}
+
 /// The families of all workers together, in order.
 pub(crate) fn sum<'f>(families: impl Iterator<Item = &'f Family>) -> Vec<(Key, Durations)> {
     let mut all: HashMap<Key, Durations> = HashMap::new();
     for family in families {
-        for (key, durations) in family.series.lock().iter() {
+        for (key, durations) in &family.series.lock().all {
             all.entry(key.clone()).or_default().merge(durations);
         }
     }

@@ -8,6 +8,7 @@ mod gateway {
     mod functions;
     mod h2spec;
     pub(crate) mod harness;
+    mod protocols;
     mod smuggling;
     mod survival;
     mod traffic;

@@ -14,6 +14,7 @@ use super::Options;
 use crate::listener::Slots;
 use crate::pool::Pool;
 use crate::route::Routes;
+use crate::sampler::Sampler;
 use crate::settings::Settings;
 use crate::stats::Stats;
 
@@ -39,6 +40,10 @@ pub(crate) struct Shared {
 pub(crate) struct Part {
     pub(crate) pool: Arc<Pool>,
     pub(crate) stats: Stats,
+    /// Of traces that begin here.
+    pub(crate) traces: Sampler,
+    /// Of traces that turned out to be worth it.
+    pub(crate) notable: Sampler,
 }
 
 /// A worker's view of its proxy.
