@@ -1,6 +1,6 @@
 //! A small system in process, for this crate's tests: an issuer, a bus, bricks on real sockets.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -181,10 +181,12 @@ impl Running {
 
 /// An address that nobody listens on.
 pub(crate) fn closed_port() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let addr = socket.local_addr().unwrap();
+    // Bound for as long as the process lives, so that no other test listens there; nobody accepts.
+    std::mem::forget(socket);
+    addr
 }
 
 /// Polls until it holds, for ten seconds at most.
