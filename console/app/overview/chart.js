@@ -36,7 +36,7 @@ function options(width, format, onHover) {
   return {
     width,
     height: HEIGHT,
-    padding: [6, 22, 0, 0],
+    padding: [6, 30, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
     hooks: { setCursor: [(made) => onHover(made.cursor.idx ?? null)] },

@@ -39,7 +39,7 @@ export function businessMetrics(items) {
 
 /** @param {Metric} metric */
 function functionOf(metric) {
-  if (metric.kind === 'counter') return 'rate';
+  if (metric.kind === 'counter') return 'increase';
   return metric.kind === 'histogram' ? 'p99' : 'raw';
 }
 
@@ -83,8 +83,7 @@ function MetricCard({ metric, window }) {
   const { title, format } = presentation(metric);
   const counts = metric.kind === 'counter';
   const values = points[1].filter((value) => value !== null);
-  const sum = values.reduce((all, value) => all + value, 0) * step;
-  const headline = counts ? sum : values.at(-1) ?? 0;
+  const headline = counts ? values.reduce((all, value) => all + value, 0) : values.at(-1) ?? 0;
   const span = window >= 120 ? `${window / 60} min` : `${window} s`;
   const about = counts ? `in ${span}` : metric.kind === 'histogram' ? 'p99 now' : 'now';
   const at = hovered === null ? null : points[1][hovered];
@@ -93,7 +92,7 @@ function MetricCard({ metric, window }) {
   const help = said.replace(/,? \(?in cents\)?$/, '');
   const reading = at === null || at === undefined || hovered === null
     ? help
-    : `${format(at)}${counts ? '/s' : ''} at ${time(points[0][hovered] * 1000).slice(0, 8)}`;
+    : `${format(at)}${counts ? ` in ${step} s` : ''} at ${time(points[0][hovered] * 1000).slice(0, 8)}`;
   return html`<article class="card chart">
     <h3 title=${metric.name}>${title}</h3>
     <p class="headline">${data ? format(headline) : '–'} <span class="muted small">${about}</span></p>

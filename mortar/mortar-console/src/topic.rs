@@ -70,6 +70,8 @@ pub(crate) enum Synthetic {
 pub(crate) enum Function {
     /// Change per second of a counter.
     Rate,
+    /// Change of a counter within each step.
+    Increase,
     /// The value itself.
     Raw,
     /// Median of a histogram.
@@ -207,6 +209,7 @@ impl Function {
     fn as_str(self) -> &'static str {
         match self {
             Self::Rate => "rate",
+            Self::Increase => "increase",
             Self::Raw => "raw",
             Self::P50 => "p50",
             Self::P90 => "p90",

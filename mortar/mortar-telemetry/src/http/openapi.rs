@@ -104,7 +104,7 @@ fn metrics(document: Document) -> Document {
         .operation(
             get(
                 "/metrics/range",
-                "a metric over time: raw, as rate, or a percentile of a histogram",
+                "a metric over time: raw, as rate, as increase within each step, or a percentile of a histogram",
             )
             .query::<params::Range>()
             .answer::<api::Range>(200, "the series")

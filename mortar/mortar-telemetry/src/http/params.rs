@@ -420,10 +420,11 @@ impl Range {
         let function = match self.function.as_deref().unwrap_or("raw") {
             "raw" => Function::Raw,
             "rate" => Function::Rate,
+            "increase" => Function::Increase,
             "p50" => Function::Quantile(0.50),
             "p90" => Function::Quantile(0.90),
             "p99" => Function::Quantile(0.99),
-            other => return Err(bad("fn", "raw, rate, p50, p90 or p99", other)),
+            other => return Err(bad("fn", "raw, rate, increase, p50, p90 or p99", other)),
         };
         let split = |texts: Vec<String>| {
             let names = texts

@@ -21,6 +21,8 @@ pub enum Function {
     Raw,
     /// Increase per second of what only grows; a smaller value is a reset.
     Rate,
+    /// Increase within each step of what only grows; the steps of a time add up to what was counted in it.
+    Increase,
     /// This quantile (0 to 1) of a histogram.
     Quantile(f64),
 }
@@ -81,6 +83,12 @@ pub fn range(store: &dyn Store, query: &Query) -> api::Range {
             query,
             &steps,
             |points, at| math::rate(points, at, window(points, over_ms)),
+        ),
+        Function::Increase => sums(
+            &select(store, query, &["", "_total", "_count"]),
+            query,
+            &steps,
+            |points, at| math::increase(points, at, step_ms),
         ),
         Function::Raw => sums(
             &select(store, query, &["", "_total", "_count"]),

@@ -1,6 +1,9 @@
 //! What the sources of bricks are, and which of them changed: by looking at sizes and times of change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, Metadata};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -18,6 +21,8 @@ pub(super) type Roots = BTreeMap<PathBuf, BTreeSet<BrickName>>;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Snapshot {
     files: BTreeMap<PathBuf, (u64, Option<SystemTime>)>,
+    /// Where our own words go, if into files: to tell of a change must be none.
+    own: Vec<(u64, u64)>,
     /// There are more files than are looked at.
     pub(super) full: bool,
 }
@@ -25,7 +30,10 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// Looks at every file below the roots, but for `manifest`.
     pub(super) fn take(roots: &Roots, manifest: &Path) -> Self {
-        let mut snapshot = Self::default();
+        let mut snapshot = Self {
+            own: own_output(),
+            ..Self::default()
+        };
         let mut open: Vec<PathBuf> = roots.keys().cloned().collect();
         let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
         while let Some(folder) = open.pop() {
@@ -53,7 +61,9 @@ impl Snapshot {
     fn look(&mut self, path: PathBuf, entry: &std::fs::DirEntry) {
         if self.files.len() >= FILES_MAX {
             self.full = true;
-        } else if let Ok(meta) = entry.metadata() {
+        } else if let Ok(meta) = entry.metadata()
+            && !self.own.contains(&file_id(&meta))
+        {
             self.files.insert(path, (meta.len(), meta.modified().ok()));
         }
     }
@@ -101,7 +111,25 @@ pub(super) fn is_cargo(command: &[String]) -> bool {
 }
 
 fn is_made(name: &str) -> bool {
-    name.starts_with('.') || name.ends_with('~') || MADE.contains(&name)
+    name.starts_with('.') || name.ends_with('~') || name.ends_with(".log") || MADE.contains(&name)
+}
+
+/// The files that standard output and standard error go to.
+fn own_output() -> Vec<(u64, u64)> {
+    let ends = [
+        std::io::stdout().as_fd().try_clone_to_owned(),
+        std::io::stderr().as_fd().try_clone_to_owned(),
+    ];
+    let files = ends.into_iter().flatten().map(File::from);
+    files
+        .filter_map(|file| file.metadata().ok())
+        .map(|meta| file_id(&meta))
+        .collect()
+}
+
+/// Device and number: a file, by whatever name.
+fn file_id(meta: &Metadata) -> (u64, u64) {
+    (meta.dev(), meta.ino())
 }
 
 #[cfg(test)]
@@ -134,6 +162,7 @@ mod tests {
             ".brickwork/x",
             "node_modules/x",
             "src/main.rs~",
+            "up.log",
             "brick.toml",
         ] {
             write(&shop, path, "bb");

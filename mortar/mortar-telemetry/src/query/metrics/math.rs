@@ -13,21 +13,32 @@ pub(super) fn last(points: &[(u64, f64)], at: u64, window_ms: u64) -> Option<f64
     within(points, at, window_ms).last().map(|(_, value)| *value)
 }
 
-/// Increase per second; a value smaller than the one before it counts from zero.
+/// Increase per second.
 #[expect(clippy::cast_precision_loss, reason = "milliseconds below 2^53 are exact")]
 pub(super) fn rate(points: &[(u64, f64)], at: u64, window_ms: u64) -> Option<f64> {
     let points = within(points, at, window_ms);
     let (first, last) = (points.first()?, points.last()?);
     let seconds = (last.0 - first.0) as f64 / 1_000.0;
-    let increase: f64 = points
-        .windows(2)
-        .map(|pair| match pair {
-            [(_, before), (_, after)] if after >= before => after - before,
-            [_, (_, after)] => *after,
-            _ => 0.0,
-        })
-        .sum();
-    (seconds > 0.0).then(|| increase / seconds)
+    (seconds > 0.0).then(|| growth(points) / seconds)
+}
+
+/// What was counted in the `step_ms` before `at`, so that the steps of a time add up to what was counted in it: from
+/// the last value known before.
+pub(super) fn increase(points: &[(u64, f64)], at: u64, step_ms: u64) -> Option<f64> {
+    let end = points.partition_point(|(time, _)| *time <= at);
+    let start = points.partition_point(|(time, _)| *time <= at.saturating_sub(step_ms));
+    let known = points.get(start.saturating_sub(1)..end)?;
+    (!known.is_empty()).then(|| growth(known))
+}
+
+/// How much a counter grew; a value smaller than the one before it counts from zero.
+fn growth(points: &[(u64, f64)]) -> f64 {
+    let grown = points.windows(2).map(|pair| match pair {
+        [(_, before), (_, after)] if after >= before => after - before,
+        [_, (_, after)] => *after,
+        _ => 0.0,
+    });
+    grown.sum()
 }
 
 /// Upper bound of a bucket as `le` writes it.

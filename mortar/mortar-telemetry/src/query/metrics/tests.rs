@@ -62,6 +62,23 @@ fn close(got: &[(String, f64)], expect: &[(&str, f64)]) {
 }
 
 #[test]
+fn increases_of_steps_add_up_to_what_was_counted() {
+    let store = store(&[("orders_total", "a", None, &[0.0, 1.0, 1.0, 3.0, 2.0])]);
+    let within = |at_s| ask(&store, "orders_total", Function::Increase, None, at_s);
+    let counted = [
+        (1_000, 0.0),
+        (1_005, 1.0),
+        (1_010, 0.0),
+        (1_015, 2.0),
+        (1_020, 2.0),
+        (1_025, 0.0),
+    ];
+    for (at_s, increase) in counted {
+        close(&within(at_s), &[("a", increase)]);
+    }
+}
+
+#[test]
 fn rates_are_per_second_and_survive_a_reset() {
     let store = store(&[
         ("hits_total", "a", None, &[0.0, 10.0, 20.0, 30.0, 40.0]),
