@@ -7,6 +7,7 @@
 pub mod change;
 pub mod client;
 pub mod fault;
+mod follower;
 pub mod limits;
 pub mod report;
 pub mod resource;
@@ -16,6 +17,7 @@ pub mod watch;
 
 pub use client::{Options, Service, Token};
 pub use fault::Faults;
+pub use follower::Follower;
 pub use limits::{Limits, Serve};
 pub use report::{EdgeReport, Report};
 pub use resource::{Ack, Change, Cursor, Endpoint, Endpoints, Protocol, Resource, TrustBundle};

@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use brick_bus::{Endpoint, Endpoints, Resource, Watch};
+use brick_bus::{Endpoint, Endpoints, Follower, Resource, Watch};
 use brick_core::{Incarnation, Version};
-use parking_lot::Mutex;
 use rand::{Rng, RngExt as _};
 use serde::Deserialize as _;
 use tokio::time::Instant;
@@ -25,12 +23,9 @@ pub struct Balancer(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     brick: String,
-    resource_name: String,
-    watch: Watch,
-    /// Version of the watch that `snapshot` was made from.
-    seen: AtomicU64,
+    /// Of `endpoints/<brick>`, which `snapshot` is made from.
+    follower: Follower,
     snapshot: ArcSwap<Snapshot>,
-    resource: Mutex<Option<Arc<Resource>>>,
 }
 
 #[derive(Debug, Default)]
@@ -64,11 +59,8 @@ impl Balancer {
     pub fn new(watch: Watch, brick: &str) -> Self {
         Self(Arc::new(Inner {
             brick: brick.to_owned(),
-            resource_name: format!("endpoints/{brick}"),
-            watch,
-            seen: AtomicU64::new(u64::MAX),
+            follower: Follower::new(watch, format!("endpoints/{brick}")),
             snapshot: ArcSwap::default(),
-            resource: Mutex::new(None),
         }))
     }
 
@@ -148,7 +140,7 @@ impl Balancer {
 
     /// Waits until an instance is up, at most for `limit`; whether one is.
     pub async fn wait_ready(&self, limit: Duration) -> bool {
-        let mut watch = self.0.watch.clone();
+        let mut watch = self.0.follower.watch().clone();
         let some_up = async {
             while self.endpoints().is_empty() {
                 watch.changed().await;
@@ -310,23 +302,7 @@ fn draw<'a>(
 impl Inner {
     /// Builds the snapshot anew where the set changed since. One atomic load where nothing did.
     fn refresh(&self) {
-        // Read before the state: a change in between is seen by the next call.
-        let version = self.watch.version();
-        if self.seen.load(Ordering::Acquire) == version {
-            return;
-        }
-        let mut current = self.resource.lock();
-        let resource = self.watch.get(&self.resource_name);
-        let same = match (&resource, &*current) {
-            (Some(new), Some(old)) => Arc::ptr_eq(new, old),
-            (None, None) => true,
-            _ => false,
-        };
-        if !same {
-            self.adopt(resource.as_deref());
-            *current = resource;
-        }
-        self.seen.store(version, Ordering::Release);
+        self.follower.refresh(|resource| self.adopt(resource));
     }
 
     fn adopt(&self, resource: Option<&Resource>) {
@@ -340,7 +316,7 @@ impl Inner {
                 self.snapshot.store(Arc::new(next));
             }
             Err(error) => tracing::warn!(
-                resource = self.resource_name, revision = resource.revision, %error,
+                resource = self.follower.name(), revision = resource.revision, %error,
                 "an endpoint set is refused, the last good one stays in use"
             ),
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use brick_bus::report::EDGES_MAX;
-use brick_bus::{EdgeReport, Faults, Limits, Resource, Watch};
+use brick_bus::{EdgeReport, Faults, Follower, Limits, Resource, Watch};
 use brick_telemetry::metrics::{CounterFamily, Encoder, Kind, Registry};
 use http::HeaderMap;
 use parking_lot::Mutex;
@@ -44,24 +44,17 @@ struct Inner {
 pub struct Followed {
     edge: Arc<Edge>,
     faults: FaultsOf,
-    limits_name: String,
-    watch: Watch,
+    /// Of the limits.
+    follower: Follower,
     timeout: Duration,
-    /// Version of the watch that the limits were read from.
-    seen: AtomicU64,
-    /// The resource that they were made of.
-    held: Mutex<Option<Arc<Resource>>>,
 }
 
 /// What goes wrong on purpose with one edge, or with one route.
 #[derive(Debug)]
 pub struct FaultsOf {
     name: String,
-    resource_name: String,
     rules: ArcSwapOption<Rules>,
-    watch: Watch,
-    seen: AtomicU64,
-    held: Mutex<Option<Arc<Resource>>>,
+    follower: Follower,
     injected: CounterFamily,
 }
 
@@ -120,13 +113,10 @@ impl Edges {
         let name = format!("{}->{callee}", self.0.caller);
         let policy = Policy::with_timeout(self.0.timeout);
         Followed {
-            limits_name: format!("limits/{name}"),
+            follower: Follower::new(self.0.watch.clone(), format!("limits/{name}")),
             faults: FaultsOf::new(name.clone(), &self.0),
             edge: Edge::new(name, policy, Arc::clone(&self.0.changed), Instant::now()),
-            watch: self.0.watch.clone(),
             timeout: self.0.timeout,
-            seen: AtomicU64::new(u64::MAX),
-            held: Mutex::default(),
         }
     }
 
@@ -210,12 +200,7 @@ impl Edges {
 impl Followed {
     /// The edge, under the newest limits. One atomic load where nothing changed.
     pub fn get(&self) -> &Arc<Edge> {
-        // Read before the state: a change in between is seen by the next call.
-        let version = self.watch.version();
-        if self.seen.load(Ordering::Acquire) != version {
-            self.refresh();
-            self.seen.store(version, Ordering::Release);
-        }
+        self.follower.refresh(|resource| self.adopt(resource));
         &self.edge
     }
 
@@ -224,17 +209,8 @@ impl Followed {
         self.faults.inject(headers)
     }
 
-    fn refresh(&self) {
-        let mut held = self.held.lock();
-        let limits = self.watch.get(&self.limits_name);
-        if !same(limits.as_ref(), held.as_ref()) {
-            self.adopt_limits(limits.as_deref());
-            *held = limits;
-        }
-    }
-
     /// Limits that make no sense are refused; the last good ones stay in force.
-    fn adopt_limits(&self, resource: Option<&Resource>) {
+    fn adopt(&self, resource: Option<&Resource>) {
         let now = Instant::now();
         let Some(resource) = resource else {
             self.edge.apply(Policy::with_timeout(self.timeout), now);
@@ -258,30 +234,24 @@ impl Followed {
                 Some(reason)
             }
         };
-        self.watch.acknowledge(&resource.name, resource.revision, refused);
+        let watch = self.follower.watch();
+        watch.acknowledge(&resource.name, resource.revision, refused);
     }
 }
 
 impl FaultsOf {
     fn new(name: String, of: &Inner) -> Self {
         Self {
-            resource_name: format!("faults/{name}"),
+            follower: Follower::new(of.watch.clone(), format!("faults/{name}")),
             name,
             rules: ArcSwapOption::empty(),
-            watch: of.watch.clone(),
-            seen: AtomicU64::new(u64::MAX),
-            held: Mutex::default(),
             injected: of.faults.clone(),
         }
     }
 
     /// What goes wrong with a request that carries these headers. Counted, and told to the span.
     pub fn inject(&self, headers: &HeaderMap) -> Option<Injection> {
-        let version = self.watch.version();
-        if self.seen.load(Ordering::Acquire) != version {
-            self.refresh();
-            self.seen.store(version, Ordering::Release);
-        }
+        self.follower.refresh(|resource| self.adopt(resource));
         let rules = self.rules.load();
         let injection = rules.as_ref()?.choose(headers)?;
         let edge = self.name.as_str();
@@ -290,15 +260,6 @@ impl FaultsOf {
             tracing::info!(target: brick_telemetry::SPAN_EVENT, edge, kind, "fault.injected");
         }
         Some(injection)
-    }
-
-    fn refresh(&self) {
-        let mut held = self.held.lock();
-        let faults = self.watch.get(&self.resource_name);
-        if !same(faults.as_ref(), held.as_ref()) {
-            self.adopt(faults.as_deref());
-            *held = faults;
-        }
     }
 
     fn adopt(&self, resource: Option<&Resource>) {
@@ -316,15 +277,8 @@ impl FaultsOf {
             }
             Err(reason) => Some(reason),
         };
-        self.watch.acknowledge(&resource.name, resource.revision, refused);
-    }
-}
-
-fn same(new: Option<&Arc<Resource>>, old: Option<&Arc<Resource>>) -> bool {
-    match (new, old) {
-        (Some(new), Some(old)) => Arc::ptr_eq(new, old),
-        (None, None) => true,
-        _ => false,
+        let watch = self.follower.watch();
+        watch.acknowledge(&resource.name, resource.revision, refused);
     }
 }
 

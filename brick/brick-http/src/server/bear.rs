@@ -4,20 +4,18 @@
 //! stopped when it becomes over, and what is left goes along with the calls that it makes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use brick_bus::{Resource, Serve};
+use brick_bus::{Follower, Resource, Serve};
 use brick_resilience::bulkhead::Bulkhead;
 use brick_resilience::policy::{Concurrency, TIMEOUT_MAX};
 use brick_resilience::shed::{self, Criticality, Shedder};
 use brick_resilience::{Decision, Edges};
 use http::{HeaderMap, HeaderName, StatusCode};
-use parking_lot::Mutex;
 use serde::Deserialize as _;
 use tokio::time::Instant;
 
@@ -50,9 +48,8 @@ pub(crate) struct Asked {
 #[derive(Debug)]
 pub(super) struct Bearing {
     edges: Edges,
-    resource_name: String,
-    seen: AtomicU64,
-    held: Mutex<Option<Arc<Resource>>>,
+    /// Of `serve/<brick>`, which `gate` is made from.
+    follower: Follower,
     gate: ArcSwapOption<Gate>,
 }
 
@@ -71,32 +68,15 @@ struct Place(Arc<Gate>);
 impl Bearing {
     pub(super) fn new(brick: &str, edges: Edges) -> Self {
         Self {
+            follower: Follower::new(edges.watch().clone(), format!("serve/{brick}")),
             edges,
-            resource_name: format!("serve/{brick}"),
-            seen: AtomicU64::new(u64::MAX),
-            held: Mutex::default(),
             gate: ArcSwapOption::empty(),
         }
     }
 
     /// The gate as the bus has it now; none where everything passes.
     fn gate(&self) -> Option<Arc<Gate>> {
-        let watch = self.edges.watch();
-        let version = watch.version();
-        if self.seen.load(Ordering::Acquire) != version {
-            let mut held = self.held.lock();
-            let resource = watch.get(&self.resource_name);
-            let same = match (&resource, &*held) {
-                (Some(new), Some(old)) => Arc::ptr_eq(new, old),
-                (None, None) => true,
-                _ => false,
-            };
-            if !same {
-                self.adopt(resource.as_deref());
-                *held = resource;
-            }
-            self.seen.store(version, Ordering::Release);
-        }
+        self.follower.refresh(|resource| self.adopt(resource));
         self.gate.load_full()
     }
 
@@ -113,7 +93,7 @@ impl Bearing {
             }
             Err(error) => Some(error.to_string()),
         };
-        self.edges
+        self.follower
             .watch()
             .acknowledge(&resource.name, resource.revision, refused);
     }
