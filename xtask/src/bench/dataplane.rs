@@ -25,7 +25,7 @@ const ROUNDS: usize = 5;
 /// One way to use a proxy, and what ours may cost compared with each of the others.
 struct Case {
     name: &'static str,
-    wire: Wire,
+    wire: Wire<'static>,
     nginx: Option<f64>,
     haproxy: Option<f64>,
     envoy: Option<f64>,
@@ -108,7 +108,7 @@ const CASES: [Case; 8] = [
 
 const fn case(
     name: &'static str,
-    wire: Wire,
+    wire: Wire<'static>,
     nginx: Option<f64>,
     haproxy: Option<f64>,
     envoy: Option<f64>,
@@ -165,6 +165,7 @@ pub(super) fn measure(root: &Path, quick: bool) -> Result<Vec<Row>> {
         let figures = rounds_of(case, &proxies, rounds, length)?;
         rows.extend(compare(case, &proxies, &figures));
     }
+    rows.push(guarded(&ours, &proxies[0], rounds, length)?);
     rows.extend(paced(&proxies, length)?);
     for proxy in &proxies {
         let wire = Wire::keep_alive(1_000);
@@ -191,25 +192,47 @@ fn rounds_of(case: &Case, proxies: &[Proxy], rounds: usize, length: Duration) ->
             let Ok(door) = proxy.doors.of(&case.wire) else {
                 continue;
             };
-            // The first requests open connections and fill caches.
-            Load::start(&case.wire, door, Duration::from_secs(1))?.finish()?;
-            let before = system::cpu_ms(proxy.pid)?;
-            let ran = Load::start(&case.wire, door, length)?.finish()?;
-            let spent_ms = system::cpu_ms(proxy.pid)? - before;
-            if ran.failed > 0 {
-                bail!(
-                    "{}, {}: {} requests of {} failed",
-                    proxy.name,
-                    case.name,
-                    ran.failed,
-                    ran.requests
-                );
-            }
-            figures[at].cpu_us.push(spent_ms * 1_000.0 / ran.requests as f64);
-            figures[at].rate.push(ran.rate);
+            let (cpu_us, rate) = round_of(&case.wire, proxy, door, length)
+                .with_context(|| format!("{}, {}", proxy.name, case.name))?;
+            figures[at].cpu_us.push(cpu_us);
+            figures[at].rate.push(rate);
         }
     }
     Ok(figures)
+}
+
+/// One round of one proxy: microseconds of processor time a request, and requests a second.
+fn round_of(wire: &Wire<'_>, proxy: &Proxy, door: &str, length: Duration) -> Result<(f64, f64)> {
+    // The first requests open connections and fill caches.
+    Load::start(wire, door, Duration::from_secs(1))?.finish()?;
+    let before = system::cpu_ms(proxy.pid)?;
+    let ran = Load::start(wire, door, length)?.finish()?;
+    let spent_ms = system::cpu_ms(proxy.pid)? - before;
+    if ran.failed > 0 {
+        bail!("{} requests of {} failed", ran.failed, ran.requests);
+    }
+    Ok((spent_ms * 1_000.0 / ran.requests as f64, ran.rate))
+}
+
+/// What a token (ES256, verified before) and a rate limit add to a request, compared with ours without them.
+fn guarded(ours: &Ours, proxy: &Proxy, rounds: usize, length: Duration) -> Result<Row> {
+    let token = ours.token()?;
+    let open = Wire::keep_alive(64);
+    let guarded = Wire {
+        path: "/guarded/1k",
+        token: Some(&token),
+        ..open
+    };
+    let door = proxy.doors.of(&open)?;
+    let mut more = Vec::new();
+    for _ in 0..rounds {
+        let (without, _) = round_of(&open, proxy, door, length)?;
+        let (with, _) = round_of(&guarded, proxy, door, length).context("with a token and a rate limit")?;
+        more.push(with - without);
+    }
+    let more = median(&more).context("no rounds")?;
+    let measure = "a token and a rate limit: CPU more per request".to_owned();
+    Ok(Row::at_most(measure, "µs", more, 2.0))
 }
 
 fn compare(case: &Case, proxies: &[Proxy], figures: &[Figures]) -> Vec<Row> {

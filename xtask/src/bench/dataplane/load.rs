@@ -11,9 +11,11 @@ pub(super) const OTHER_CORE: &str = "1";
 
 /// How a proxy is used.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wire {
+pub(super) struct Wire<'a> {
     pub(super) connections: usize,
-    pub(super) path: &'static str,
+    pub(super) path: &'a str,
+    /// Who asks, where the route wants to know.
+    pub(super) token: Option<&'a str>,
     pub(super) tls: bool,
     /// A connection for each request.
     pub(super) close: bool,
@@ -21,12 +23,13 @@ pub(super) struct Wire {
     pub(super) http2: bool,
 }
 
-impl Wire {
+impl Wire<'_> {
     /// HTTP/1.1 on connections that stay, answers of 1 KiB.
     pub(super) const fn keep_alive(connections: usize) -> Self {
         Self {
             connections,
             path: "/1k",
+            token: None,
             tls: false,
             close: false,
             http2: false,
@@ -53,7 +56,7 @@ pub(super) struct Ran {
 
 impl Load {
     /// Starts it against a base URL.
-    pub(super) fn start(wire: &Wire, base: &str, length: Duration) -> Result<Self> {
+    pub(super) fn start(wire: &Wire<'_>, base: &str, length: Duration) -> Result<Self> {
         let url = format!("{base}{}", wire.path);
         let (connections, seconds) = (wire.connections.to_string(), length.as_secs().max(1).to_string());
         let mut command = pinned(if wire.http2 { "h2load" } else { "wrk" });
@@ -64,6 +67,9 @@ impl Load {
             if wire.close {
                 command.args(["-H", "Connection: close"]);
             }
+        }
+        if let Some(token) = wire.token {
+            command.args(["-H", &format!("Authorization: Bearer {token}")]);
         }
         let child = command
             .arg(&url)

@@ -69,6 +69,15 @@ impl Ours {
         &self.system.folder
     }
 
+    /// A user's token that outlives the benchmark.
+    pub(super) fn token(&self) -> Result<String> {
+        let issued = self.system.json(&["token", "issue", "bench", "--ttl", "1h"])?;
+        let token = issued["token"]
+            .as_str()
+            .context("`brick token issue` printed no token")?;
+        Ok(token.to_owned())
+    }
+
     /// The gateway, as it is to be measured.
     pub(super) fn proxy(&self) -> Result<Proxy> {
         let status = self.system.json(&["status"])?;
@@ -128,6 +137,12 @@ health = {{ path = "/health" }}
 [route.all]
 match = "/**"
 to = "origin"
+
+[route.guarded]
+match = "/guarded/**"
+to = "origin"
+auth = "jwt"
+rate = {{ per_second = 1000000, burst = 1000000, by = "token" }}
 "#
     )
 }
@@ -152,6 +167,7 @@ http {{
     listen 127.0.0.1:@PORT@ backlog=4096;
     location = /health {{ return 200 "up"; }}
     location = /1k {{ return 200 "{kib}"; }}
+    location = /guarded/1k {{ return 200 "{kib}"; }}
     location = /64k {{ root {dir}; }}
   }}
   server {{

@@ -24,7 +24,7 @@ pub(super) struct Doors {
 
 impl Doors {
     /// The one for this use.
-    pub(super) fn of(&self, wire: &Wire) -> Result<&str> {
+    pub(super) fn of(&self, wire: &Wire<'_>) -> Result<&str> {
         let door = match (wire.tls, wire.http2) {
             (true, _) => self.tls.as_deref(),
             (_, true) => self.http2.as_deref(),
