@@ -340,6 +340,28 @@ pub struct Edge {
     pub p50_ms: f64,
     /// 99th percentile of it.
     pub p99_ms: f64,
+    /// The same calls as the callee saw them, where the callee tells who calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callee: Option<Callee>,
+    /// Share of the calls that failed for the caller and not for the callee: they were lost on the way. Without what
+    /// the caller's own breaker, bulkhead or rate limit did not let go, and without the last five seconds, of which
+    /// one end may have told and the other not yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<f64>,
+}
+
+/// Calls of one caller as the callee served them; each try of a call that was tried again counts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Callee {
+    /// Requests per second.
+    pub rate: f64,
+    /// Share of them that failed, 0 to 1, by the caller's measure: for a brick an answer with 4xx failed, for the edge
+    /// it did not.
+    pub error_rate: f64,
+    /// Median duration as the callee saw it.
+    pub p50_ms: f64,
+    /// 99th percentile of it.
+    pub p99_ms: f64,
 }
 
 /// What is kept, and what the bounds cost.

@@ -1,7 +1,9 @@
 //! The service graph, added up as spans arrive: who served and who called whom, in slots of one second (the last three
 //! minutes) and of ten seconds (the last quarter of an hour). A query adds up slots and never looks at spans.
 
+mod answer;
 mod cell;
+mod ends;
 mod join;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -15,6 +17,7 @@ use crate::record::{Kind, Span, Status, Value};
 use crate::store::Synthetic;
 
 use cell::Cell;
+use ends::{SETTLED_S, Served, Tally};
 use join::{Join, Waiting};
 
 /// Longest window that can be asked for, in seconds.
@@ -22,8 +25,8 @@ pub const WINDOW_S_MAX: u64 = 900;
 /// The service whose node is the edge.
 pub const EDGE: &str = "gateway";
 
-/// The other processes of the platform.
-const PLATFORM: [&str; 2] = ["control", "telemetry"];
+/// Who sent the request, as a server span says it.
+const CALLER: &str = "brick.caller";
 
 const FINE_S: u64 = 1;
 const FINE_SLOTS: usize = 181;
@@ -35,6 +38,9 @@ const SERVICES_MAX: usize = 512;
 const EDGES_MAX: usize = 4_096;
 
 type Service = u16;
+/// Caller, callee, and whether a test suite asked.
+type Between = (Service, Service, bool);
+type Cells = HashMap<Between, Cell>;
 
 /// The graph. Shared by ingest and query.
 #[derive(Debug, Default)]
@@ -45,6 +51,8 @@ struct Inner {
     names: Vec<String>,
     numbers: HashMap<String, Service>,
     senders: HashSet<Service>,
+    /// Services whose requests are known by who sent them.
+    heard: HashSet<Service>,
     fine: Wheel,
     coarse: Wheel,
     join: Join,
@@ -64,7 +72,9 @@ struct Slot {
     /// By service, and whether a test suite asked.
     served: HashMap<(Service, bool), Cell>,
     /// By caller and callee, and whether a test suite asked.
-    called: HashMap<(Service, Service, bool), Cell>,
+    called: Cells,
+    /// The same calls, as the callee served them.
+    heard: Cells,
 }
 
 /// What slots add up to.
@@ -72,6 +82,9 @@ struct Slot {
 struct Sum {
     served: HashMap<Service, Cell>,
     called: HashMap<(Service, Service), Cell>,
+    heard: HashMap<(Service, Service), Cell>,
+    /// Of caller and of callee, as far as both had time to tell.
+    settled: HashMap<(Service, Service), (Tally, Tally)>,
 }
 
 /// One finished call or request.
@@ -80,6 +93,8 @@ struct Outcome {
     end_s: u64,
     micros: u64,
     error: bool,
+    /// The caller did not send it at all.
+    held: bool,
     synthetic: bool,
 }
 
@@ -94,6 +109,7 @@ impl Default for Inner {
             names: Vec::new(),
             numbers: HashMap::new(),
             senders: HashSet::new(),
+            heard: HashSet::new(),
             fine: wheel(FINE_S, FINE_SLOTS),
             coarse: wheel(COARSE_S, COARSE_SLOTS),
             join: Join::default(),
@@ -170,6 +186,7 @@ fn outcome(span: &Span) -> Outcome {
         end_s: span.end_ns / 1_000_000_000,
         micros: span.end_ns.saturating_sub(span.start_ns) / 1_000,
         error: span.status == Status::Error,
+        held: span.kind == Kind::Client && ends::is_held(span),
         synthetic: attribute(span, SYNTHETIC).is_some(),
     }
 }
@@ -202,10 +219,28 @@ impl Inner {
         let outcome = outcome(span);
         let key = (own, outcome.synthetic);
         self.add(outcome, now_s, |slot| slot.served.entry(key).or_default());
-        if span.parent_id != 0
-            && let Some(waiting) = self.join.server((span.trace_id, span.parent_id), own)
-        {
+        let served = Served::new(own, span);
+        let caller = attribute(span, CALLER).and_then(|name| self.service(name));
+        if let Some(from) = caller {
+            self.hear(from, served, now_s);
+        }
+        if span.parent_id == 0 {
+            return;
+        }
+        let parent = (span.trace_id, span.parent_id);
+        let joined = match caller {
+            None => self.join.caller(parent, served),
+            Some(_) => None,
+        };
+        if let Some(from) = joined {
+            self.hear(from, served, now_s);
+        }
+        let told = caller.is_some() || joined.is_some();
+        if let Some(waiting) = self.join.server(parent, served, told) {
             self.call(waiting.from, own, waiting.outcome, now_s);
+            if !told {
+                self.hear(waiting.from, served, now_s);
+            }
         }
     }
 
@@ -221,9 +256,15 @@ impl Inner {
         let address = attribute(span, "server.address");
         let said = attribute(span, "peer.service")
             .or_else(|| address.filter(|address| self.numbers.contains_key(*address)));
+        let key = (span.trace_id, span.span_id);
         if let Some(said) = said {
             match self.service(said) {
-                Some(to) => self.call(own, to, outcome(span), now_s),
+                Some(to) => {
+                    self.call(own, to, outcome(span), now_s);
+                    if let Some(served) = self.join.answered(key, own, to) {
+                        self.hear(own, served, now_s);
+                    }
+                }
                 None => self.dropped += 1,
             }
             return;
@@ -234,8 +275,11 @@ impl Inner {
             address: address.map(str::to_owned),
             since_s: now_s,
         };
-        if let Some((to, waiting)) = self.join.client((span.trace_id, span.span_id), waiting) {
-            self.call(waiting.from, to, waiting.outcome, now_s);
+        if let Some((served, known, waiting)) = self.join.client(key, waiting) {
+            self.call(waiting.from, served.by, waiting.outcome, now_s);
+            if !known {
+                self.hear(waiting.from, served, now_s);
+            }
         }
     }
 
@@ -249,13 +293,26 @@ impl Inner {
     }
 
     fn call(&mut self, from: Service, to: Service, outcome: Outcome, now_s: u64) {
-        let key = (from, to, outcome.synthetic);
-        let full = |slot: &Slot| slot.called.len() >= EDGES_MAX && !slot.called.contains_key(&key);
-        if self.fine.slots.get(&outcome.end_s).is_some_and(full) {
+        self.between((from, to, outcome.synthetic), outcome, now_s, |slot| {
+            &mut slot.called
+        });
+    }
+
+    /// A request that came from `from`.
+    fn hear(&mut self, from: Service, served: Served, now_s: u64) {
+        self.heard.insert(served.by);
+        let outcome = served.measured(self.name(from) == EDGE);
+        let key = (from, served.by, outcome.synthetic);
+        self.between(key, outcome, now_s, |slot| &mut slot.heard);
+    }
+
+    fn between(&mut self, key: Between, outcome: Outcome, now_s: u64, of: impl Fn(&mut Slot) -> &mut Cells) {
+        let slot = self.fine.slots.get_mut(&outcome.end_s).map(&of);
+        if slot.is_some_and(|cells| cells.len() >= EDGES_MAX && !cells.contains_key(&key)) {
             self.dropped += 1;
             return;
         }
-        self.add(outcome, now_s, |slot| slot.called.entry(key).or_default());
+        self.add(outcome, now_s, |slot| of(slot).entry(key).or_default());
     }
 
     fn add(&mut self, outcome: Outcome, now_s: u64, cell: impl Fn(&mut Slot) -> &mut Cell) {
@@ -270,7 +327,11 @@ impl Inner {
         );
         for wheel in [&mut self.fine, &mut self.coarse] {
             let slot = wheel.slots.entry(outcome.end_s / wheel.slot_s).or_default();
-            cell(slot).add(outcome.micros, outcome.error);
+            let cell = cell(slot);
+            cell.add(outcome.micros, outcome.error);
+            if outcome.held {
+                cell.hold();
+            }
             while wheel.slots.len() > wheel.slots_max {
                 wheel.slots.pop_first();
             }
@@ -285,15 +346,27 @@ impl Inner {
         };
         let from = (now_s + 1).saturating_sub(window_s) / wheel.slot_s;
         let mut sum = Sum::default();
-        for (_, slot) in wheel.slots.range(from..) {
+        for (at, slot) in wheel.slots.range(from..) {
             for ((service, made), cell) in &slot.served {
                 if synthetic.takes(*made) {
                     sum.served.entry(*service).or_default().merge(cell);
                 }
             }
+            let settled = (at + 1) * wheel.slot_s + SETTLED_S <= now_s + 1;
             for ((from, to, made), cell) in &slot.called {
                 if synthetic.takes(*made) {
                     sum.called.entry((*from, *to)).or_default().merge(cell);
+                    if settled {
+                        sum.settled.entry((*from, *to)).or_default().0.add(cell);
+                    }
+                }
+            }
+            for ((from, to, made), cell) in &slot.heard {
+                if synthetic.takes(*made) {
+                    sum.heard.entry((*from, *to)).or_default().merge(cell);
+                    if settled {
+                        sum.settled.entry((*from, *to)).or_default().1.add(cell);
+                    }
                 }
             }
         }
@@ -302,55 +375,6 @@ impl Inner {
 
     fn name(&self, service: Service) -> &str {
         self.names.get(usize::from(service)).map_or("", String::as_str)
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "seconds and counts are small")]
-    fn answer(&self, sum: &Sum, window_s: u64, over_s: u64, instances: &BTreeMap<String, u64>) -> api::Graph {
-        let rate = |cell: &Cell| cell.count() as f64 / over_s as f64;
-        let mut calls: BTreeMap<Service, Cell> = BTreeMap::new();
-        for ((from, to), cell) in &sum.called {
-            calls.entry(*from).or_default();
-            calls.entry(*to).or_default().merge(cell);
-        }
-        for (service, cell) in &sum.served {
-            // What a service says of itself goes before what its callers say.
-            calls.insert(*service, cell.clone());
-        }
-        let node = |(service, cell): (Service, Cell)| {
-            let brick = self.name(service).to_owned();
-            let known = self.senders.contains(&service) || instances.contains_key(&brick);
-            api::Node {
-                kind: match (brick.as_str(), known) {
-                    (EDGE, _) => api::NodeKind::Edge,
-                    (name, _) if PLATFORM.contains(&name) => api::NodeKind::Platform,
-                    (_, true) => api::NodeKind::Brick,
-                    (_, false) => api::NodeKind::External,
-                },
-                instances: instances.get(&brick).copied().unwrap_or(0),
-                rate: rate(&cell),
-                error_rate: cell.error_rate(),
-                p50_ms: cell.quantile_ms(0.50),
-                p99_ms: cell.quantile_ms(0.99),
-                brick,
-            }
-        };
-        let mut nodes: Vec<_> = calls.into_iter().map(node).collect();
-        nodes.sort_by(|a, b| a.brick.cmp(&b.brick));
-        let edge = |((from, to), cell): (&(Service, Service), &Cell)| api::Edge {
-            from: self.name(*from).to_owned(),
-            to: self.name(*to).to_owned(),
-            rate: rate(cell),
-            error_rate: cell.error_rate(),
-            p50_ms: cell.quantile_ms(0.50),
-            p99_ms: cell.quantile_ms(0.99),
-        };
-        let mut edges: Vec<_> = sum.called.iter().map(edge).collect();
-        edges.sort_by(|a, b| (&a.from, &a.to).cmp(&(&b.from, &b.to)));
-        api::Graph {
-            window_s,
-            nodes,
-            edges,
-        }
     }
 }
 

@@ -5,6 +5,8 @@
 pub(super) struct Cell {
     count: u64,
     errors: u64,
+    /// Of both: what the caller itself did not let go.
+    held: u64,
     /// Step and count, sorted by step.
     steps: Vec<(u16, u32)>,
 }
@@ -39,9 +41,15 @@ impl Cell {
         self.put(step(micros), 1);
     }
 
+    /// One of those that were added as errors was never sent.
+    pub(super) fn hold(&mut self) {
+        self.held += 1;
+    }
+
     pub(super) fn merge(&mut self, other: &Self) {
         self.count += other.count;
         self.errors += other.errors;
+        self.held += other.held;
         for (step, count) in &other.steps {
             self.put(*step, *count);
         }
@@ -49,6 +57,16 @@ impl Cell {
 
     pub(super) fn count(&self) -> u64 {
         self.count
+    }
+
+    /// Calls that went out.
+    pub(super) fn sent(&self) -> u64 {
+        self.count.saturating_sub(self.held)
+    }
+
+    /// Calls that went out and failed.
+    pub(super) fn sent_errors(&self) -> u64 {
+        self.errors.saturating_sub(self.held)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "counts are small")]

@@ -1,9 +1,11 @@
-//! Pairs a client span whose callee has no known name with the server span that is its child, whichever comes first.
+//! Pairs client spans with the server spans that are their children, whichever comes first: to learn who was called
+//! where the caller does not say, and who called where the callee does not.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::record::{SpanId, TraceId};
 
+use super::ends::Served;
 use super::{Outcome, Service};
 
 /// Spans that wait for their other half, on each side.
@@ -11,7 +13,7 @@ const WAITING_MAX: usize = 4_096;
 /// How long a call waits for its server span.
 const PATIENCE_S: u64 = 10;
 
-type Key = (TraceId, SpanId);
+pub(super) type Key = (TraceId, SpanId);
 
 /// A call whose callee is not known yet.
 #[derive(Debug, Clone)]
@@ -26,17 +28,23 @@ pub(super) struct Waiting {
 pub(super) struct Join {
     calls: HashMap<Key, Waiting>,
     call_order: VecDeque<(u64, Key)>,
-    servers: HashMap<Key, Service>,
+    /// Server spans, and whether their caller is known.
+    servers: HashMap<Key, (Served, bool)>,
     server_order: VecDeque<Key>,
+    /// Who made a call of which the callee will not say it.
+    callers: HashMap<Key, Service>,
+    caller_order: VecDeque<Key>,
+    /// Services whose spans do not say who called.
+    mute: HashSet<Service>,
 }
 
 impl Join {
-    /// A server span: the call that waited for it, else it waits itself.
-    pub(super) fn server(&mut self, parent: Key, service: Service) -> Option<Waiting> {
+    /// A server span: the call that waited for it, else it waits itself. `told` says that its caller is known.
+    pub(super) fn server(&mut self, parent: Key, served: Served, told: bool) -> Option<Waiting> {
         if let Some(waiting) = self.calls.remove(&parent) {
             return Some(waiting);
         }
-        if self.servers.insert(parent, service).is_none() {
+        if self.servers.insert(parent, (served, told)).is_none() {
             self.server_order.push_back(parent);
         }
         if self.server_order.len() > WAITING_MAX
@@ -47,10 +55,39 @@ impl Join {
         None
     }
 
-    /// A client span: its callee where the server span came first, else it waits.
-    pub(super) fn client(&mut self, own: Key, waiting: Waiting) -> Option<(Service, Waiting)> {
-        if let Some(service) = self.servers.get(&own) {
-            return Some((*service, waiting));
+    /// Who made the call that a span without a caller serves, where that came first.
+    pub(super) fn caller(&mut self, parent: Key, served: Served) -> Option<Service> {
+        self.mute.insert(served.by);
+        self.callers.get(&parent).copied()
+    }
+
+    /// A client span that says whom it called: the span that served it, where that does not know who called and came
+    /// first.
+    pub(super) fn answered(&mut self, own: Key, from: Service, to: Service) -> Option<Served> {
+        if !self.mute.contains(&to) && !self.servers.contains_key(&own) {
+            return None;
+        }
+        if let Some((served, told)) = self.servers.get_mut(&own) {
+            let known = std::mem::replace(told, true);
+            return (!known && served.by == to).then_some(*served);
+        }
+        if self.callers.insert(own, from).is_none() {
+            self.caller_order.push_back(own);
+        }
+        if self.caller_order.len() > WAITING_MAX
+            && let Some(oldest) = self.caller_order.pop_front()
+        {
+            self.callers.remove(&oldest);
+        }
+        None
+    }
+
+    /// A client span that does not say whom it called: the span that served it, and whether the caller of that is known
+    /// already, where it came first; else the call waits.
+    pub(super) fn client(&mut self, own: Key, waiting: Waiting) -> Option<(Served, bool, Waiting)> {
+        if let Some((served, told)) = self.servers.get_mut(&own) {
+            let known = std::mem::replace(told, true);
+            return Some((*served, known, waiting));
         }
         self.call_order.push_back((waiting.since_s, own));
         self.calls.insert(own, waiting);

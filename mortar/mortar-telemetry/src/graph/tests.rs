@@ -261,3 +261,164 @@ fn a_hundred_bricks_of_three_instances_are_all_in_the_graph() {
             .all(|node| node.instances == 3 && near(node.rate, 3.0))
     );
 }
+
+fn with_status(mut span: Span, status: i64) -> Span {
+    let code = ("http.response.status_code".to_owned(), Value::Int(status));
+    span.attributes.push(code);
+    if status >= 500 || (span.kind == Kind::Client && status >= 400) {
+        span.status = Status::Error;
+    }
+    span
+}
+
+/// `order` calls `payment`: of each pair what the caller got (0: no answer) and what the callee answered.
+fn both_ends(calls: &[(i64, Option<i64>)]) -> Graph {
+    let graph = Graph::default();
+    for (id, (got, answered)) in (0..).zip(calls) {
+        let mut call = span(2 * id + 1, 999, Kind::Client, 300, &[("peer.service", "payment")]);
+        match got {
+            0 => call.status = Status::Error,
+            got => call = with_status(call, *got),
+        }
+        graph.observe_at("order", &[call], NOW_S);
+        if let Some(answered) = answered {
+            let served = span(
+                2 * id + 2,
+                2 * id + 1,
+                Kind::Server,
+                10,
+                &[("brick.caller", "order")],
+            );
+            graph.observe_at("payment", &[with_status(served, *answered)], NOW_S);
+        }
+    }
+    graph
+}
+
+fn edge_of(graph: &Graph, now_s: u64) -> api::Edge {
+    let answer = graph.query_at(60, Synthetic::Without, &BTreeMap::new(), now_s);
+    answer
+        .edges
+        .into_iter()
+        .find(|edge| edge.to == "payment")
+        .unwrap()
+}
+
+/// Shares of the caller, of the callee, and lost.
+fn shares(calls: &[(i64, Option<i64>)]) -> (f64, f64, f64) {
+    let edge = edge_of(&both_ends(calls), NOW_S + 10);
+    (
+        edge.error_rate,
+        edge.callee.unwrap().error_rate,
+        edge.lost.unwrap(),
+    )
+}
+
+#[test]
+fn what_fails_for_the_caller_alone_is_lost_on_the_way() {
+    let ok = (200, Some(200));
+    let check = |calls: [(i64, Option<i64>); 4], expect: (f64, f64, f64)| {
+        let got = shares(&calls);
+        assert!(
+            near(got.0, expect.0) && near(got.1, expect.1) && near(got.2, expect.2),
+            "{calls:?}: {got:?}, expected {expect:?}"
+        );
+    };
+    check([ok, ok, ok, ok], (0.0, 0.0, 0.0));
+    check([ok, ok, ok, (0, None)], (0.25, 0.0, 0.25));
+    check([ok, ok, ok, (0, Some(200))], (0.25, 0.0, 0.25));
+    check([ok, ok, ok, (500, Some(500))], (0.25, 0.25, 0.0));
+    check([ok, ok, (404, Some(404)), (402, Some(402))], (0.5, 0.5, 0.0));
+    check([ok, ok, (0, Some(499)), (0, Some(499))], (0.5, 0.5, 0.0));
+    check([ok, ok, (200, Some(503)), ok], (0.0, 0.25, 0.0));
+}
+
+#[test]
+fn both_ends_have_their_own_times_and_rates() {
+    let edge = edge_of(&both_ends(&[(200, Some(200)), (200, None)]), NOW_S + 9);
+    let callee = edge.callee.unwrap();
+    assert!(
+        near(edge.p99_ms, 300.0) && near(callee.p99_ms, 10.0),
+        "{callee:?}"
+    );
+    assert!(near(edge.rate, 0.2) && near(callee.rate, 0.1), "{callee:?}");
+}
+
+#[test]
+fn what_the_caller_holds_back_was_not_lost() {
+    let graph = both_ends(&[(200, Some(200)), (500, Some(500))]);
+    let held = [("peer.service", "payment"), ("error.type", "breaker_open")];
+    let mut call = span(90, 1, Kind::Client, 0, &held);
+    call.status = Status::Error;
+    graph.observe_at("order", &[call.clone(), call], NOW_S);
+    let edge = edge_of(&graph, NOW_S + 10);
+    assert!(near(edge.error_rate, 0.75), "{edge:?}");
+    assert!(near(edge.lost.unwrap(), 0.0), "{edge:?}");
+}
+
+#[test]
+fn nothing_is_called_lost_before_both_ends_had_time_to_tell() {
+    let graph = both_ends(&[(200, Some(200)), (0, None)]);
+    assert!(near(edge_of(&graph, NOW_S + 3).lost.unwrap(), 0.0));
+    assert!(near(edge_of(&graph, NOW_S + 10).lost.unwrap(), 0.5));
+}
+
+#[test]
+fn a_callee_that_hears_nothing_of_a_caller_any_more_has_figures_of_zero() {
+    let graph = both_ends(&[(200, Some(200))]);
+    let lost = span(50, 1, Kind::Client, 5, &[("peer.service", "payment")]);
+    let mut lost = with_status(lost, 503);
+    lost.end_ns += 100 * 1_000_000_000;
+    graph.observe_at("order", &[lost], NOW_S + 100);
+    let edge = edge_of(&graph, NOW_S + 110);
+    assert!(near(edge.callee.unwrap().rate, 0.0));
+    assert!(near(edge.lost.unwrap(), 1.0));
+}
+
+#[test]
+fn who_tells_nothing_is_not_said_to_have_seen_nothing() {
+    let graph = Graph::default();
+    let call = span(1, 1, Kind::Client, 5, &[("peer.service", "payment")]);
+    graph.observe_at("order", &[with_status(call, 503)], NOW_S);
+    let edge = edge_of(&graph, NOW_S + 10);
+    assert_eq!((edge.callee, edge.lost), (None, None));
+}
+
+#[test]
+fn the_caller_of_a_brick_that_does_not_say_it_is_found_by_the_call() {
+    for server_first in [true, false] {
+        let graph = Graph::default();
+        // The first tells that it says no callers.
+        for id in [10, 20] {
+            let call = [span(id, 1, Kind::Client, 8, &[("peer.service", "payment")])];
+            let served = [with_status(span(id + 1, id, Kind::Server, 6, &[]), 200)];
+            let order: [(&str, &[Span]); 2] = if server_first {
+                [("payment", &served), ("order", &call)]
+            } else {
+                [("order", &call), ("payment", &served)]
+            };
+            for (service, spans) in order {
+                graph.observe_at(service, spans, NOW_S);
+            }
+        }
+        let callee = edge_of(&graph, NOW_S + 9).callee.unwrap();
+        let expect = if server_first { 0.2 } else { 0.1 };
+        assert!(near(callee.rate, expect), "{server_first}: {callee:?}");
+    }
+}
+
+#[test]
+fn the_edge_does_not_call_a_refusal_a_failure_at_either_end() {
+    let graph = Graph::default();
+    let mut call = with_status(span(1, 9, Kind::Client, 5, &[("peer.service", "payment")]), 404);
+    call.status = Status::Unset;
+    graph.observe_at("gateway", &[call], NOW_S);
+    let served = span(2, 1, Kind::Server, 4, &[("brick.caller", "gateway")]);
+    graph.observe_at("payment", &[with_status(served, 404)], NOW_S);
+    let edge = edge_of(&graph, NOW_S + 10);
+    let callee = edge.callee.unwrap();
+    assert!(
+        near(edge.error_rate, 0.0) && near(callee.error_rate, 0.0),
+        "{callee:?}"
+    );
+}
