@@ -1,4 +1,4 @@
-//! `brick map`: who may call whom (the manifest) and who does (spans), as a table or as a diagram.
+//! `brick map`: who may call whom (the manifest) and who does (spans, of both ends), as a table or as a diagram.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -49,6 +49,48 @@ struct Traffic {
     error_rate: f64,
     p50_ms: f64,
     p99_ms: f64,
+    /// The same calls as the callee saw them, where it tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callee: Option<Seen>,
+    /// Share of the calls that failed for the caller and not for the callee.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost: Option<f64>,
+    /// Whether that is enough to call it a lossy edge.
+    lossy: bool,
+}
+
+/// What the callee saw.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Seen {
+    rate: f64,
+    error_rate: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+}
+
+/// Share of lost calls from which an edge is lossy; the console's map draws the line at the same place.
+const LOSSY: f64 = 0.01;
+
+impl Traffic {
+    fn read(edge: &Value) -> Self {
+        let number = |of: &Value, key: &str| of[key].as_f64().unwrap_or(0.0);
+        let callee = edge.get("callee").filter(|callee| callee.is_object());
+        let lost = edge["lost"].as_f64();
+        Self {
+            rate: number(edge, "rate"),
+            error_rate: number(edge, "error_rate"),
+            p50_ms: number(edge, "p50_ms"),
+            p99_ms: number(edge, "p99_ms"),
+            callee: callee.map(|callee| Seen {
+                rate: number(callee, "rate"),
+                error_rate: number(callee, "error_rate"),
+                p50_ms: number(callee, "p50_ms"),
+                p99_ms: number(callee, "p99_ms"),
+            }),
+            lost,
+            lossy: lost.is_some_and(|lost| lost >= LOSSY),
+        }
+    }
 }
 
 pub(crate) async fn run(agent: &Agent, wish: &cli::Map, output: Output) -> Outcome {
@@ -114,14 +156,8 @@ fn join(system: &Value, graph: &Value) -> Map {
     };
     let mut seen: BTreeMap<(String, String), Traffic> = BTreeMap::new();
     for edge in list(&graph["edges"]) {
-        let number = |key: &str| edge[key].as_f64().unwrap_or(0.0);
-        let traffic = Traffic {
-            rate: number("rate"),
-            error_rate: number("error_rate"),
-            p50_ms: number("p50_ms"),
-            p99_ms: number("p99_ms"),
-        };
-        seen.insert((alias(text(&edge["from"])), alias(text(&edge["to"]))), traffic);
+        let pair = (alias(text(&edge["from"])), alias(text(&edge["to"])));
+        seen.insert(pair, Traffic::read(&edge));
     }
     let all: BTreeSet<(String, String)> = links.iter().chain(seen.keys()).cloned().collect();
     Map {
@@ -163,21 +199,39 @@ fn percent(share: f64) -> String {
 
 fn table(map: &Map) -> Table {
     let mut table = Table::new(&[
-        "from", "to", ">rate/s", ">errors", ">p50 ms", ">p99 ms", "manifest",
+        "from",
+        "to",
+        ">rate/s",
+        ">errors",
+        ">p50 ms",
+        ">p99 ms",
+        ">callee err",
+        ">callee p99",
+        ">lost",
+        "manifest",
     ]);
     for edge in &map.edges {
-        let cell = |get: fn(&Traffic) -> String| edge.traffic.as_ref().map(get).unwrap_or_default();
-        let errors = edge.traffic.is_some_and(|traffic| traffic.error_rate > 0.0);
+        let own = |get: fn(&Traffic) -> String| edge.traffic.as_ref().map(get).unwrap_or_default();
+        let callee = edge.traffic.as_ref().and_then(|traffic| traffic.callee);
+        let there = |get: fn(&Seen) -> String| callee.as_ref().map(get).unwrap_or_default();
+        let tone = |bad: bool| if bad { Tone::Bad } else { Tone::Plain };
+        let lossy = edge.traffic.is_some_and(|traffic| traffic.lossy);
         table.row(vec![
             (edge.from.clone(), Tone::Plain),
             (edge.to.clone(), Tone::Plain),
-            (cell(|t| format!("{:.1}", t.rate)), Tone::Plain),
+            (own(|t| format!("{:.1}", t.rate)), Tone::Plain),
             (
-                cell(|t| percent(t.error_rate)),
-                if errors { Tone::Bad } else { Tone::Plain },
+                own(|t| percent(t.error_rate)),
+                tone(edge.traffic.is_some_and(|t| t.error_rate > 0.0)),
             ),
-            (cell(|t| format!("{:.1}", t.p50_ms)), Tone::Plain),
-            (cell(|t| format!("{:.1}", t.p99_ms)), Tone::Plain),
+            (own(|t| format!("{:.1}", t.p50_ms)), Tone::Plain),
+            (own(|t| format!("{:.1}", t.p99_ms)), Tone::Plain),
+            (
+                there(|c| percent(c.error_rate)),
+                tone(callee.is_some_and(|c| c.error_rate > 0.0)),
+            ),
+            (there(|c| format!("{:.1}", c.p99_ms)), Tone::Plain),
+            (own(|t| t.lost.map(percent).unwrap_or_default()), tone(lossy)),
             if edge.declared {
                 ("yes".to_owned(), Tone::Dim)
             } else {
@@ -193,6 +247,9 @@ fn label(traffic: &Traffic) -> String {
     let mut label = format!("{:.1}/s, p99 {:.1} ms", traffic.rate, traffic.p99_ms);
     if traffic.error_rate > 0.0 {
         let _ = write!(label, ", {} errors", percent(traffic.error_rate));
+    }
+    if let Some(lost) = traffic.lost.filter(|_| traffic.lossy) {
+        let _ = write!(label, ", {} lost on the way", percent(lost));
     }
     label
 }
@@ -224,6 +281,7 @@ fn mermaid(map: &Map) -> String {
             continue;
         };
         let _ = match &edge.traffic {
+            Some(traffic) if traffic.lossy => writeln!(out, "  n{from} --x|\"{}\"| n{to}", label(traffic)),
             Some(traffic) => writeln!(out, "  n{from} -->|\"{}\"| n{to}", label(traffic)),
             None => writeln!(out, "  n{from} -.-> n{to}"),
         };
@@ -248,9 +306,10 @@ fn dot(map: &Map) -> String {
         let (from, to) = (quoted(&edge.from), quoted(&edge.to));
         let _ = match &edge.traffic {
             Some(traffic) if traffic.error_rate > 0.0 => {
+                let style = if traffic.lossy { ", arrowhead=tee" } else { "" };
                 writeln!(
                     out,
-                    "  \"{from}\" -> \"{to}\" [label=\"{}\", color=red];",
+                    "  \"{from}\" -> \"{to}\" [label=\"{}\", color=red{style}];",
                     label(traffic)
                 )
             }

@@ -229,9 +229,15 @@ fn graph() -> Value {
             "p50_ms": 4.25, "p99_ms": 21.5 })
     };
     let edge = |from: &str, to: &str, rate: f64, error_rate: f64| json!({ "from": from, "to": to, "rate": rate, "error_rate": error_rate, "p50_ms": 3.5, "p99_ms": 20.0 });
+    let both = |mut edge: Value, error_rate: f64, lost: f64| {
+        edge["callee"] = json!({ "rate": 11.5, "error_rate": error_rate, "p50_ms": 2.5, "p99_ms": 9.0 });
+        edge["lost"] = json!(lost);
+        edge
+    };
     json!({ "window_s": 60,
         "nodes": [node("gateway", "edge", 12.5, 0.0), node("order", "brick", 12.5, 0.08), node("payment", "brick", 2.0, 0.25)],
-        "edges": [edge("gateway", "order", 12.5, 0.0), edge("order", "payment", 2.0, 0.25), edge("order", "\"odd\"", 0.5, 0.0)] })
+        "edges": [both(edge("gateway", "order", 12.5, 0.0), 0.0, 0.0), both(edge("order", "payment", 2.0, 0.25), 0.05, 0.2),
+            edge("order", "\"odd\"", 0.5, 0.0)] })
 }
 
 fn traces() -> Value {
