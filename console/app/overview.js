@@ -132,7 +132,7 @@ function Problems({ map, failures }) {
       ${problems.map(
         (one) => html`<li key=${one.text} data-health=${one.health}>
           <span class="dot" aria-hidden="true"></span>
-          <button type="button" class="link" onClick=${() => change({ select: `brick:${one.node}` }, { replace: true })}>${one.text}</button>
+          <button type="button" class="link" onClick=${() => change({ select: one.select }, { replace: true })}>${one.text}</button>
         </li>`,
       )}
     </ul>
@@ -145,6 +145,7 @@ function Legend() {
     <li data-health="warn">over 1 % errors, or slow</li>
     <li data-health="bad">over 5 % errors, or down</li>
     <li data-health="idle">no traffic</li>
+    <li data-health="lossy">lost on the way</li>
   </ul>`;
 }
 

@@ -42,7 +42,7 @@ test('choosing a brick shows its instances and leads to its traces, and back lea
 
 test('the table sorts by any column and says so', () =>
   visit('/', async (page) => {
-    await page.getByRole('button', { name: 'Errors' }).click();
+    await page.getByRole('button', { name: 'Errors', exact: true }).click();
     const first = page.locator('.calls tbody tr').first();
     assert.match(await first.innerText(), /order[\s\S]*payment/);
     assert.equal(await page.locator('th[aria-sort=descending]').innerText(), 'Errors↓');

@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SYSTEM, WEIRD, graph, instances } from './lib/data.mjs';
+import { audit } from './lib/axe.mjs';
 import { browser, mock, visit as visitAt } from './lib/console.mjs';
 import { scroll } from './lib/frames.mjs';
 import * as wide from './lib/wide.mjs';
 import { draw, neighbourhood } from '../../console/app/overview/group.js';
 import { grid } from '../../console/app/overview/grid.js';
 import { visible } from '../../console/app/visible.js';
-import { instancesOf, mapOf, systemOf } from '../../console/app/overview/model.js';
+import { instancesOf, mapOf, problemsOf, systemOf } from '../../console/app/overview/model.js';
 
 const visit = (path, steps, options) => visitAt(path, steps, { first: '.map .node', ...options });
 
@@ -58,6 +59,57 @@ test('boxes of a grid do not overlap, whatever the width', () => {
     assert.ok(all.every(({ x, y }) => x - 86 >= 0 && x + 86 <= placed.width && y + 29 <= placed.height));
   }
 });
+
+test('an edge is lossy by what both ends say, and says so in the list of problems', () => {
+  const edge = (live) => {
+    const graph = { nodes: [{ brick: 'order', rate: 1 }, { brick: 'payment', rate: 1 }], edges: [{ from: 'order', to: 'payment', rate: 10, error_rate: 0.3, p99_ms: 5, ...live }] };
+    const map = mapOf(systemOf(SYSTEM), instancesOf(instances()), graph);
+    return { ...map.edges.find((one) => one.id === 'order>payment'), problems: problemsOf(map).map((one) => one.text).filter((text) => text.includes('lost')) };
+  };
+  const check = (live, lossy, problems) => {
+    const found = edge(live);
+    assert.deepEqual([found.lossy, found.problems], [lossy, problems], JSON.stringify(live));
+  };
+  check({}, false, []);
+  check({ callee: { rate: 10, error_rate: 0.3 }, lost: 0 }, false, []);
+  check({ callee: { rate: 7, error_rate: 0 }, lost: 0.3 }, true, ['30 % of calls from order to payment are lost on the way']);
+  check({ callee: null, lost: 0.009 }, false, []);
+  check({ callee: 'odd', lost: 'odd' }, false, []);
+});
+
+test('a lossy edge between two healthy bricks is drawn as one and told from both ends, by keyboard too', async () => {
+  mock.reset({ lossy: true });
+  await visit('/', async (page) => {
+    const line = page.getByRole('button', { name: /^storefront to recommendation:.*31 % of calls are lost on the way, recommendation saw 0 % errors/ });
+    await line.waitFor();
+    assert.match(await line.getAttribute('class'), /\blossy\b/);
+    for (const name of ['storefront', 'recommendation']) assert.match(await page.locator('.map .node', { has: page.locator('.name', { hasText: name }) }).getAttribute('class'), /\bok\b/);
+    await page.locator('.figures .second', { hasText: '31 % lost' }).waitFor();
+    await line.focus();
+    await page.keyboard.press('Enter');
+    await panel(page).getByText('31 % of the calls failed for storefront alone').waitFor();
+    const rows = await panel(page).locator('.ends tbody tr').allInnerTexts();
+    assert.match(rows[1], /Errors\s+31 %\s+0 %/);
+    assert.match(await panel(page).getByRole('link', { name: 'Breaker' }).getAttribute('href'), /breakers\?select=storefront/);
+    const row = page.locator('.calls tbody tr[data-lossy]');
+    assert.match(await row.innerText(), /storefront[\s\S]*lossy[\s\S]*recommendation[\s\S]*31 %[\s\S]*0 %[\s\S]*31 %/);
+    await page.getByRole('button', { name: '31 % of calls from storefront to recommendation are lost on the way' }).waitFor();
+  });
+});
+
+for (const theme of ['light', 'dark']) {
+  test(`a lossy edge has no serious accessibility violation in the ${theme} theme, and fits a telephone`, async () => {
+    mock.reset({ lossy: true });
+    const path = `/?select=${encodeURIComponent('edge:storefront>recommendation')}`;
+    for (const width of [1360, 360]) {
+      await visit(path, async (page) => {
+        await panel(page).getByText('lost on the way').waitFor();
+        assert.deepEqual(await audit(page), []);
+        assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
+      }, { theme, width });
+    }
+  });
+}
 
 test('slots of another version keep their name', () => {
   const [one] = instancesOf({ items: [{ brick: 'payment', version: 'v2', slot: 'payment@v2/1', ready: true }] });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setInterval } from 'node:timers/promises';
+import { audit } from './lib/axe.mjs';
 import { launch, open, screenshot } from './lib/browser.mjs';
 import { startShop } from './lib/shop.mjs';
 
@@ -258,6 +259,43 @@ test('a breaker held open makes checkouts fail fast, with the reason in the cons
   await buy();
   assert.deepEqual([page.foreign, page.trouble], [[], []]);
   await page.context().close();
+});
+
+test('calls that are cut off between two healthy bricks make the edge between them lossy, in the console and for brick map', async () => {
+  const edge = 'storefront->recommendation';
+  const set = await shop.brick('fault', 'set', edge, '--reset', '--share', '0.4', '--for', '5m');
+  assert.ok(set, 'the fault is on');
+  const home = await (await fetch(`${shop.edge}/`)).text();
+  const [product] = /\/products\/[\w-]+/.exec(home) ?? [];
+  assert.ok(product, home);
+  let closed = false;
+  const visitors = (async () => {
+    while (!closed) {
+      const answer = await fetch(shop.edge + product);
+      assert.equal(answer.status, 200, 'the page goes without recommendations');
+      await answer.text();
+    }
+  })();
+  try {
+    const { url } = await shop.brick('open', '--print');
+    const page = await open(browser, url);
+    const line = page.getByRole('button', { name: /^storefront to recommendation:.* of calls are lost on the way, recommendation saw 0 % errors/ });
+    await line.waitFor({ timeout: 30_000 });
+    const box = (name) => page.locator('.map .node').filter({ has: page.locator('.name', { hasText: new RegExp(`^${name}$`) }) });
+    for (const name of ['storefront', 'recommendation']) assert.match(await box(name).getAttribute('class'), /\bok\b/, `${name} is healthy`);
+    await line.focus();
+    await page.keyboard.press('Enter');
+    const panel = page.getByRole('complementary', { name: 'Selection' });
+    await panel.getByText('of the calls failed for storefront alone').waitFor();
+    const told = (await shop.brick('map')).edges.find((one) => one.from === 'storefront' && one.to === 'recommendation').traffic;
+    assert.ok(told.lossy && told.error_rate > 0.01 && told.callee.error_rate === 0, JSON.stringify(told));
+    assert.deepEqual(await audit(page), []);
+    assert.deepEqual([page.foreign, page.trouble], [[], []]);
+    await page.context().close();
+  } finally {
+    closed = true;
+    await Promise.all([visitors, shop.brick('fault', 'clear', edge)]);
+  }
 });
 
 test('storefronts killed during a checkout: the browser goes on, buys once and stays signed in', async () => {

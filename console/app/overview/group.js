@@ -60,7 +60,7 @@ function joined(a, b) {
   const errors = rate > 0 ? (a.errors * a.rate + b.errors * b.rate) / rate : 0;
   const p99 = Math.max(a.p99 ?? 0, b.p99 ?? 0) || null;
   return {
-    ...a, rate, errors, p50: null, p99, declared: a.declared || b.declared, seen: a.seen || b.seen, slow: a.slow || b.slow, health: worst([a.health, b.health]),
+    ...a, rate, errors, p50: null, p99, callee: null, lost: null, lossy: a.lossy || b.lossy, declared: a.declared || b.declared, seen: a.seen || b.seen, slow: a.slow || b.slow, health: worst([a.health, b.health]),
   };
 }
 

@@ -109,13 +109,13 @@ function Line({ edge, faint, layout, selected, onSelect }) {
   const id = `edge:${edge.id}`;
   const thickness = edge.rate > 0 ? 1.25 + Math.min(4, Math.log10(1 + edge.rate) * 1.5) : 1.25;
   const told = edge.seen
-    ? `${rate(edge.rate)}, ${percent(edge.errors)} errors, p99 ${duration(edge.p99)}${edge.slow ? ', slow' : ''}`
+    ? `${rate(edge.rate)}, ${percent(edge.errors)} errors, p99 ${duration(edge.p99)}${edge.slow ? ', slow' : ''}${lossOf(edge)}`
     : 'no calls seen';
   const choose = () => onSelect(id);
   const state = edge.slow && edge.health === 'ok' ? 'warn' : edge.health;
   if (faint) return html`<path class="wire faint" d=${path} />`;
   return html`<g
-    class=${classes('edge', state, selected === id && 'selected')}
+    class=${classes('edge', state, edge.lossy && 'lossy', selected === id && 'selected')}
     role="button"
     tabindex="0"
     aria-pressed=${selected === id}
@@ -128,9 +128,17 @@ function Line({ edge, faint, layout, selected, onSelect }) {
   </g>`;
 }
 
+/** The part of a line's name that says that both ends differ. @param {Edge} edge */
+function lossOf(edge) {
+  if (!edge.lossy) return '';
+  const there = edge.callee ? `, ${edge.to} saw ${percent(edge.callee.errors)} errors` : '';
+  return edge.lost === null ? ', calls are lost on the way' : `, ${percent(edge.lost)} of calls are lost on the way${there}`;
+}
+
 /** Where the figures of a call lead: what is slow to its slow traces, what fails to its failed ones. @param {Edge} edge */
 function cause(edge) {
   if (edge.from.startsWith('group ') || edge.to.startsWith('group ') || edge.from.startsWith('zone ') || edge.to.startsWith('zone ')) return null;
+  if (edge.lossy) return { href: callAddress(edge, { errors: 1 }), text: `${edge.from} to ${edge.to} loses ${percent(edge.lost)} of its calls on the way: its failed traces` };
   if (edge.errors >= WARN_SHARE) return { href: callAddress(edge, { errors: 1 }), text: `${edge.from} to ${edge.to} fails, ${percent(edge.errors)} errors: its failed traces` };
   if (edge.slow) return { href: callAddress(edge, { min: Math.floor((edge.p99 ?? 0) / 2), sort: 'duration' }), text: `${edge.from} to ${edge.to} is slow, p99 ${duration(edge.p99)}: its slow traces` };
   return null;
@@ -146,7 +154,7 @@ export function callAddress(edge, more) {
 function Figures({ edge, layout, selected }) {
   const placed = layout.edges[edge.id];
   if (!placed || placed.hidden || !edge.seen || edge.rate <= 0) return null;
-  const second = edge.errors >= WARN_SHARE || (edge.errors > 0 && !edge.slow) ? `${percent(edge.errors)} err` : duration(edge.p99);
+  const second = edge.lossy && edge.lost !== null ? `${percent(edge.lost)} lost` : edge.errors >= WARN_SHARE || (edge.errors > 0 && !edge.slow) ? `${percent(edge.errors)} err` : duration(edge.p99);
   const chosen = selected === `edge:${edge.id}`;
   const leads = cause(edge);
   const drawn = html`<rect x=${-LABEL.width / 2 + 8} y=${-LABEL.height / 2} width=${LABEL.width - 16} height=${LABEL.height} rx="6" />

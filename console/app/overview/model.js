@@ -1,4 +1,5 @@
 // The map's data: what the manifest says merged with what runs and what spans show. Pure.
+import { percent } from '../format.js';
 
 /**
  * @typedef {{ name: string, needs: string[], replicas: number, optional: boolean }} Brick
@@ -9,13 +10,17 @@
  * @typedef {{ id: string, kind: 'edge' | 'brick' | 'platform' | 'external' | 'group', up: number, total: number, rate: number, errors: number,
  *   p50: number | null, p99: number | null, health: Health, instances: Instance[], about: string, members?: string[] }} Node
  * @typedef {{ id: string, from: string, to: string, rate: number, errors: number, p50: number | null, p99: number | null,
- *   declared: boolean, seen: boolean, health: Health, slow: boolean }} Edge
+ *   declared: boolean, seen: boolean, health: Health, slow: boolean, callee: End | null, lost: number | null, lossy: boolean }} Edge
+ *   `callee`: what the callee saw of the same calls; `lost`: share of them that failed for the caller alone
+ * @typedef {{ rate: number, errors: number, p50: number | null, p99: number | null }} End
  * @typedef {{ nodes: Node[], edges: Edge[] }} ServiceMap
  */
 
 /** Share of failed requests from which something is shown as degraded, and as failing. */
 export const WARN_SHARE = 0.01;
 export const BAD_SHARE = 0.05;
+/** Share of calls lost on the way from which an edge is shown as lossy; `brick map` draws the line at the same place. */
+export const LOSSY_SHARE = 0.01;
 /** 99th percentile from which a call is shown as slow. */
 export const SLOW_MS = 250;
 
@@ -108,7 +113,8 @@ function edgesOf(system, graph, nodes) {
   /** @param {string} from @param {string} to @returns {Edge} */
   const edge = (from, to) => {
     const id = `${from}>${to}`;
-    const fresh = { id, from, to, rate: 0, errors: 0, p50: null, p99: null, declared: false, seen: false, health: /** @type {Health} */ ('idle'), slow: false };
+    const figures = { rate: 0, errors: 0, p50: null, p99: null, callee: null, lost: null };
+    const fresh = { id, from, to, ...figures, declared: false, seen: false, health: /** @type {Health} */ ('idle'), slow: false, lossy: false };
     return edges.get(id) ?? (edges.set(id, fresh), fresh);
   };
   for (const route of system.routes) if (nodes.has(route.to)) edge('edge', route.to).declared = true;
@@ -121,29 +127,41 @@ function edgesOf(system, graph, nodes) {
     const [from, to] = [named(live.from), named(live.to)];
     if (!nodes.has(from) || !nodes.has(to) || from === to) continue;
     const [rate, errors] = [live.rate ?? 0, live.error_rate ?? 0];
-    const numbers = { rate, errors, p50: live.p50_ms ?? null, p99: live.p99_ms ?? null };
-    Object.assign(edge(from, to), numbers, { seen: true, health: healthOf(errors, rate), slow: rate > 0 && (live.p99_ms ?? 0) >= SLOW_MS });
+    const lost = typeof live.lost === 'number' ? live.lost : null;
+    const numbers = { rate, errors, p50: live.p50_ms ?? null, p99: live.p99_ms ?? null, callee: endOf(live.callee), lost };
+    Object.assign(edge(from, to), numbers, { seen: true, lossy: (lost ?? 0) >= LOSSY_SHARE, health: healthOf(errors, rate), slow: rate > 0 && (live.p99_ms ?? 0) >= SLOW_MS });
   }
   return [...edges.values()];
 }
 
+/** What a callee tells. @param {any} raw @returns {End | null} */
+function endOf(raw) {
+  if (!raw || typeof raw !== 'object') return null;
+  return { rate: raw.rate ?? 0, errors: raw.error_rate ?? 0, p50: raw.p50_ms ?? null, p99: raw.p99_ms ?? null };
+}
+
 /**
- * What needs somebody's eye, worst first.
+ * What needs somebody's eye, worst first. `select` is what shows it on the map.
  * @param {ServiceMap} map
- * @returns {{ health: 'warn' | 'bad', node: string, text: string }[]}
+ * @returns {{ health: 'warn' | 'bad', select: string, text: string }[]}
  */
 export function problemsOf(map) {
   const found = [];
   for (const node of map.nodes) {
     if (node.kind === 'brick' && node.about !== 'optional' && node.up < node.total && node.health !== 'idle') {
       const text = node.up === 0 ? `${node.id} is down` : `${node.id} has ${node.up} of ${node.total} instances`;
-      found.push({ health: /** @type {'warn' | 'bad'} */ (node.up === 0 ? 'bad' : 'warn'), node: node.id, text });
+      found.push({ health: /** @type {'warn' | 'bad'} */ (node.up === 0 ? 'bad' : 'warn'), select: `brick:${node.id}`, text });
     }
     if (node.errors >= WARN_SHARE) {
       const share = Math.round(node.errors * 1000) / 10;
       const health = /** @type {'warn' | 'bad'} */ (node.errors >= BAD_SHARE ? 'bad' : 'warn');
-      found.push({ health, node: node.id, text: `${share} % of requests to ${node.id} fail` });
+      found.push({ health, select: `brick:${node.id}`, text: `${share} % of requests to ${node.id} fail` });
     }
+  }
+  for (const edge of map.edges) {
+    if (!edge.lossy) continue;
+    const health = /** @type {'warn' | 'bad'} */ ((edge.lost ?? 0) >= BAD_SHARE ? 'bad' : 'warn');
+    found.push({ health, select: `edge:${edge.id}`, text: `${percent(edge.lost)} of calls from ${edge.from} to ${edge.to} are lost on the way` });
   }
   return found.sort((a, b) => Number(b.health === 'bad') - Number(a.health === 'bad'));
 }

@@ -40,13 +40,38 @@ function EdgeFacts({ edge }) {
   const note = edge.declared
     ? edge.seen ? '' : 'Declared in brick.toml; no call was seen in this window.'
     : 'Seen in traces, but not declared in brick.toml.';
-  return html`<${Figures} of=${edge} />
+  return html`${edge.callee ? html`<${Ends} edge=${edge} callee=${edge.callee} />` : html`<${Figures} of=${edge} />`}
+    ${edge.lossy && html`<p class="lossy-note">${lossNote(edge)}</p>`}
     ${note && html`<p class="muted small">${note}</p>`}
     <p class="ways">
       <a class="button" href=${callAddress(edge, {})}>Traces</a>
       <a class="button" href=${callAddress(edge, { errors: 1 })}>Failed</a>
       <a class="button" href=${callAddress(edge, { sort: 'duration' })}>Slowest</a>
+      <a class="button" href=${address('/console/breakers', { select: `${edge.from}->${edge.to}` })}>Breaker</a>
     </p>`;
+}
+
+/** @param {Edge} edge */
+function lossNote(edge) {
+  if (edge.lost === null) return 'Calls are lost on the way, in at least one of the calls that this line stands for.';
+  const reached = edge.callee?.rate ? `${edge.to} answered what reached it` : `nothing reached ${edge.to}`;
+  return `${percent(edge.lost)} of the calls failed for ${edge.from} alone: they were lost on the way, ${reached}.`;
+}
+
+/** The same calls from both ends, side by side. @param {{ edge: Edge, callee: import('./model.js').End }} props */
+function Ends({ edge, callee }) {
+  /** @type {[string, string, string][]} */
+  const rows = [
+    ['Rate', rate(edge.rate), rate(callee.rate)],
+    ['Errors', percent(edge.errors), percent(callee.errors)],
+    ['p50', duration(edge.p50), callee.rate ? duration(callee.p50) : '–'],
+    ['p99', duration(edge.p99), callee.rate ? duration(callee.p99) : '–'],
+  ];
+  return html`<table class="ends">
+    <caption class="sr">The calls as both ends saw them</caption>
+    <thead><tr><td></td><th scope="col">${edge.from}<span class="muted"> sent</span></th><th scope="col">${edge.to}<span class="muted"> served</span></th></tr></thead>
+    <tbody>${rows.map(([title, own, there]) => html`<tr key=${title} data-bad=${title === 'Errors' && edge.lossy ? true : undefined}><th scope="row">${title}</th><td>${own}</td><td>${there}</td></tr>`)}</tbody>
+  </table>`;
 }
 
 /** @param {{ node: Node, map: import('./model.js').ServiceMap, onSelect: (id: string) => void }} props */

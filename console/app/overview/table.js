@@ -14,6 +14,8 @@ const COLUMNS = [
   { key: 'errors', title: 'Errors', number: true, value: (e) => e.errors, text: (e) => percent(e.errors) },
   { key: 'p50', title: 'p50', number: true, value: (e) => e.p50 ?? -1, text: (e) => duration(e.p50) },
   { key: 'p99', title: 'p99', number: true, value: (e) => e.p99 ?? -1, text: (e) => duration(e.p99) },
+  { key: 'there', title: 'Callee errors', number: true, value: (e) => e.callee?.errors ?? -1, text: (e) => (e.callee ? percent(e.callee.errors) : '–') },
+  { key: 'lost', title: 'Lost on the way', number: true, value: (e) => e.lost ?? -1, text: (e) => (e.lost === null ? '–' : percent(e.lost)) },
 ];
 
 /** @param {{ edges: Edge[], selected: string, onSelect: (id: string) => void }} props */
@@ -31,11 +33,11 @@ export function EdgeTable({ edges, selected, onSelect }) {
         <tbody>
           ${sorted.map((edge) => {
             const id = `edge:${edge.id}`;
-            return html`<tr key=${edge.id} class=${selected === id ? 'selected' : ''} data-health=${edge.health}>
+            return html`<tr key=${edge.id} class=${selected === id ? 'selected' : ''} data-health=${edge.health} data-lossy=${edge.lossy || undefined}>
               <th scope="row">
                 <button type="button" class="link" aria-pressed=${selected === id} onClick=${() => onSelect(id)}>
                   ${edge.from}<span class="sr"> to ${edge.to}</span>
-                </button>
+                </button>${edge.lossy && html` <span class="tag lossy">lossy</span>`}
               </th>
               ${COLUMNS.slice(1).map((one) => html`<td key=${one.key} class=${one.number ? 'number' : ''}>${one.number && !edge.seen ? '–' : one.text(edge)}</td>`)}
             </tr>`;

@@ -50,15 +50,22 @@ const EDGES = [
   ['order', 'shipping', 13.4, 0, 1.9, 12],
 ];
 
-export function graph(window_s, shift = 0, { slow = false, platform = false } = {}) {
-  const edges = EDGES.map(([from, to, rate, errors, p50, p99]) => (slow && to === 'payment' ? [from, to, rate, 0, 380, 441] : [from, to, rate, errors, p50, p99])).map(([from, to, rate, error_rate, p50_ms, p99_ms]) => ({
+/** What the callee saw, and what was lost before it. */
+function endOf(rate, error_rate, p50_ms, p99_ms, lossy) {
+  const errors = lossy ? 0 : error_rate;
+  return { callee: { rate: rate * (1 - error_rate + errors), error_rate: errors, p50_ms: p50_ms * 0.8, p99_ms: p99_ms * 0.9 }, lost: error_rate - errors };
+}
+
+export function graph(window_s, shift = 0, { slow = false, platform = false, lossy = false } = {}) {
+  const edges = EDGES.map(([from, to, rate, errors, p50, p99]) => (lossy && to === 'recommendation' ? [from, to, rate, 0.31, p50, p99] : [from, to, rate, errors, p50, p99])).map(([from, to, rate, errors, p50, p99]) => (slow && to === 'payment' ? [from, to, rate, 0, 380, 441] : [from, to, rate, errors, p50, p99])).map(([from, to, rate, error_rate, p50_ms, p99_ms]) => ({
     from, to, rate: rate * (1 + 0.06 * Math.sin(shift + rate)), error_rate, p50_ms, p99_ms,
+    ...endOf(rate, error_rate, p50_ms, p99_ms, lossy && to === 'recommendation'),
   }));
   const names = ['edge', ...SYSTEM.bricks.map((brick) => brick.name)];
   const nodes = names.map((brick) => {
     const into = edges.filter((edge) => (brick === 'edge' ? edge.from : edge.to) === brick);
     const rate = into.reduce((sum, edge) => sum + edge.rate, 0);
-    const failed = into.reduce((sum, edge) => sum + edge.rate * edge.error_rate, 0);
+    const failed = into.reduce((sum, edge) => sum + edge.rate * edge.callee.error_rate, 0);
     const slowest = into.reduce((most, edge) => Math.max(most, edge.p99_ms), 0);
     return { brick, kind: brick === 'edge' ? 'edge' : 'brick', instances: 1, rate, error_rate: rate ? failed / rate : 0, p50_ms: 3.2, p99_ms: slowest };
   });

@@ -18,7 +18,7 @@ export const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; 
 
 /** What the mock is like unless a test says otherwise. */
 const BEGINNING = {
-  signedIn: true, idle: false, nasty: false, failed: false, many: false, slow: false, platform: false, wide: false,
+  signedIn: true, idle: false, nasty: false, failed: false, many: false, slow: false, platform: false, lossy: false, wide: false,
   spans: 0, perSecond: 0, batched: true, sent: 0, keep: false, lines: null,
 };
 
