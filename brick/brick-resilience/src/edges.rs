@@ -61,27 +61,34 @@ pub struct FaultsOf {
 impl Edges {
     /// The edges of this caller. `timeout` is the time limit of calls of which the bus says none.
     pub fn new(caller: &str, watch: Watch, timeout: Duration, metrics: &Registry) -> Self {
-        let edges = Self(Arc::new(Inner {
+        let edges = Self::unshown(caller, watch, timeout, Arc::default(), faults_injected(metrics));
+        let weak = Arc::downgrade(&edges.0);
+        metrics.collect(move |out| {
+            if let Some(inner) = weak.upgrade() {
+                encode(&[Edges(inner)], out);
+            }
+        });
+        edges
+    }
+
+    /// The same without metrics of their own.
+    pub(crate) fn unshown(
+        caller: &str,
+        watch: Watch,
+        timeout: Duration,
+        changed: Arc<Notify>,
+        faults: CounterFamily,
+    ) -> Self {
+        Self(Arc::new(Inner {
             caller: caller.to_owned(),
             timeout,
             watch,
             edges: ArcSwap::default(),
             making: Mutex::default(),
-            changed: Arc::default(),
-            faults: metrics.counter_with(
-                "brick_faults_injected_total",
-                "faults on purpose",
-                &["edge", "kind"],
-            ),
+            changed,
+            faults,
             serving: Default::default(),
-        }));
-        let weak = Arc::downgrade(&edges.0);
-        metrics.collect(move |out| {
-            if let Some(inner) = weak.upgrade() {
-                Edges(inner).encode(out);
-            }
-        });
-        edges
+        }))
     }
 
     /// The edge to this callee. Where it was used before this takes no lock.
@@ -154,47 +161,62 @@ impl Edges {
         self.0.edges.load().values().cloned().collect()
     }
 
-    fn encode(&self, out: &mut Encoder) {
-        let all = self.all();
-        let serving: Vec<(Decision, u64)> = Decision::ALL
-            .into_iter()
-            .zip(self.0.serving.iter().map(|count| count.load(Ordering::Relaxed)))
-            .filter(|(_, count)| *count > 0)
-            .collect();
-        if all.is_empty() && serving.is_empty() {
-            return;
-        }
-        let help = "what fault tolerance decided about calls";
-        let mut family = out.family("brick_resilience_decisions_total", Kind::Counter, help);
-        for followed in &all {
-            for decision in Decision::ALL {
-                let labels = [("edge", followed.edge.name()), ("decision", decision.as_str())];
-                family.sample(&labels, followed.edge.decided(decision) as f64);
-            }
-        }
-        let serving_name = self.serving_name();
-        for (decision, count) in serving {
-            let labels = [("edge", serving_name.as_str()), ("decision", decision.as_str())];
-            family.sample(&labels, count as f64);
-        }
-        let mut gauge = |name: &str, help: &str, value: &dyn Fn(&Edge) -> f64| {
-            let mut family = out.family(name, Kind::Gauge, help);
-            for followed in &all {
-                family.sample(&[("edge", followed.edge.name())], value(&followed.edge));
-            }
-        };
-        let state = "state of the breaker: 0 closed, 1 half open, 2 open";
-        gauge("brick_breaker_state", state, &|edge| match edge.state() {
-            State::Closed => 0.0,
-            State::HalfOpen => 1.0,
-            State::Open => 2.0,
-        });
-        gauge("brick_bulkhead_in_flight", "calls under way", &|edge| {
-            f64::from(edge.in_flight())
-        });
-        let limit = "calls that may be under way";
-        gauge("brick_bulkhead_limit", limit, &|edge| f64::from(edge.limit()));
+    /// What the caller decided about what it serves itself.
+    fn decided_serving(&self) -> Vec<(Decision, u64)> {
+        let counts = self.0.serving.iter().map(|count| count.load(Ordering::Relaxed));
+        let all = Decision::ALL.into_iter().zip(counts);
+        all.filter(|(_, count)| *count > 0).collect()
     }
+}
+
+/// What goes wrong on purpose, by edge and kind.
+pub(crate) fn faults_injected(metrics: &Registry) -> CounterFamily {
+    let name = "brick_faults_injected_total";
+    metrics.counter_with(name, "faults on purpose", &["edge", "kind"])
+}
+
+/// Shows the edges of all these callers.
+pub(crate) fn encode(callers: &[Edges], out: &mut Encoder) {
+    let all: Vec<Arc<Followed>> = callers.iter().flat_map(Edges::all).collect();
+    let serving: Vec<(String, Decision, u64)> = callers
+        .iter()
+        .flat_map(|edges| {
+            let decided = edges.decided_serving().into_iter();
+            decided.map(|(decision, count)| (edges.serving_name(), decision, count))
+        })
+        .collect();
+    if all.is_empty() && serving.is_empty() {
+        return;
+    }
+    let help = "what fault tolerance decided about calls";
+    let mut family = out.family("brick_resilience_decisions_total", Kind::Counter, help);
+    for followed in &all {
+        for decision in Decision::ALL {
+            let labels = [("edge", followed.edge.name()), ("decision", decision.as_str())];
+            family.sample(&labels, followed.edge.decided(decision) as f64);
+        }
+    }
+    for (name, decision, count) in serving {
+        let labels = [("edge", name.as_str()), ("decision", decision.as_str())];
+        family.sample(&labels, count as f64);
+    }
+    let mut gauge = |name: &str, help: &str, value: &dyn Fn(&Edge) -> f64| {
+        let mut family = out.family(name, Kind::Gauge, help);
+        for followed in &all {
+            family.sample(&[("edge", followed.edge.name())], value(&followed.edge));
+        }
+    };
+    let state = "state of the breaker: 0 closed, 1 half open, 2 open";
+    gauge("brick_breaker_state", state, &|edge| match edge.state() {
+        State::Closed => 0.0,
+        State::HalfOpen => 1.0,
+        State::Open => 2.0,
+    });
+    gauge("brick_bulkhead_in_flight", "calls under way", &|edge| {
+        f64::from(edge.in_flight())
+    });
+    let limit = "calls that may be under way";
+    gauge("brick_bulkhead_limit", limit, &|edge| f64::from(edge.limit()));
 }
 
 impl Followed {

@@ -17,6 +17,7 @@
 pub mod breaker;
 pub mod budget;
 pub mod bulkhead;
+pub mod callers;
 pub mod drive;
 pub mod edge;
 pub mod edges;
@@ -31,6 +32,7 @@ pub mod shed;
 mod gradient;
 mod latency;
 
+pub use callers::Callers;
 pub use edge::{Decision, Edge, Permit, Rejected};
 pub use edges::{Edges, FaultsOf, Followed};
 pub use outcome::Outcome;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brick_auth::OwnToken;
-use brick_bus::Report;
+use brick_bus::{EdgeReport, Report};
 use brick_core::{Drain, Incarnation};
 use brick_wire::Client;
 use tokio::time::MissedTickBehavior;
@@ -28,8 +28,27 @@ pub struct Options {
     pub incarnation: Incarnation,
 }
 
+/// Edges that control is told of.
+pub trait Reported: Send + Sync {
+    /// How they are now; limits that came meanwhile count.
+    fn report(&self) -> Vec<EdgeReport>;
+
+    /// Resolves when a breaker changed since the last time.
+    fn changed(&self) -> impl Future<Output = ()> + Send;
+}
+
+impl Reported for Edges {
+    fn report(&self) -> Vec<EdgeReport> {
+        Self::report(self)
+    }
+
+    async fn changed(&self) {
+        Self::changed(self).await;
+    }
+}
+
 /// Tells until the drain is requested. What control does not hear is told anew 5 s later.
-pub async fn run(options: Options, edges: Edges, drain: Drain) {
+pub async fn run(options: Options, edges: impl Reported, drain: Drain) {
     let url = format!("{}/bus/v1/reports", options.control_url.trim_end_matches('/'));
     let client = Client::new();
     let mut every = tokio::time::interval(EVERY);
