@@ -14,7 +14,7 @@ use brick_telemetry::Telemetry;
 use brick_wire::handover;
 use mortar_proxy::listener::Door;
 use mortar_proxy::worker::{self, Socket, Worker};
-use mortar_proxy::{Proxy, Settings, expose, listener, tls};
+use mortar_proxy::{Proxy, Settings, Side, expose, listener, tls};
 use tokio::net::UnixListener;
 
 use crate::admin::{self, AdminGate};
@@ -189,6 +189,7 @@ impl Service {
             name: name.to_owned(),
             settings: self.settings(name == "edge"),
             trace: name == "edge",
+            side: Side::Outside,
         };
         Proxy::new(options, gate, &self.telemetry, self.token.clone(), drain.clone())
     }

@@ -16,7 +16,7 @@ use crate::stats::method_name;
 #[derive(Debug)]
 pub(crate) struct Call {
     context: SpanContext,
-    parent: SpanId,
+    parent: Option<SpanId>,
     begun: Instant,
     begun_unix_ns: u64,
     status: Option<StatusCode>,
@@ -29,8 +29,16 @@ impl Call {
     /// Begins a call within the span.
     pub(crate) fn begin(within: &SpanContext) -> Self {
         Self {
-            context: within.child(),
-            parent: within.span_id,
+            parent: Some(within.span_id),
+            ..Self::alone(within.child())
+        }
+    }
+
+    /// Begins a call that is the first span of its trace.
+    pub(crate) fn alone(context: SpanContext) -> Self {
+        Self {
+            context,
+            parent: None,
             begun: Instant::now(),
             begun_unix_ns: unix_ns_now(),
             status: None,
@@ -94,7 +102,7 @@ impl Call {
         synthetic: Option<&Synthetic>,
     ) -> SpanRecord {
         let method = method_name(method);
-        let mut span = SpanRecord::start(self.context, Some(self.parent), method);
+        let mut span = SpanRecord::start(self.context, self.parent, method);
         span.kind = Kind::Client;
         span.start_unix_ns = self.begun_unix_ns;
         span.end_unix_ns = self.begun_unix_ns + ns(self.took());

@@ -14,7 +14,7 @@ use crate::call::{Call, mark, ns};
 use crate::gate::{Client, Synthetic};
 use crate::headers::{self, TRACEPARENT};
 use crate::link::Link;
-use crate::proxy::Local;
+use crate::proxy::{Local, Side};
 use crate::route::{Route, Target};
 use crate::settings::AccessLog;
 use crate::stats::method_name;
@@ -68,9 +68,22 @@ impl Exchange {
             .and_then(|value| value.to_str().ok())
             .and_then(SpanContext::parse);
         let begun = Instant::now();
-        let context = SpanContext {
-            sampled: local.shared.trace && local.traces.take(begun),
-            ..remote.map_or_else(SpanContext::root, |remote| remote.child())
+        let is_recorded = local.shared.trace && local.traces.take(begun);
+        let context = match (remote, local.shared.side) {
+            (Some(remote), Side::Outside) => SpanContext {
+                sampled: is_recorded,
+                ..remote.child()
+            },
+            // What is served here is the brick's own call: the span around it is the brick's, as is the decision
+            // whether the trace is recorded.
+            (Some(remote), Side::Inside) => SpanContext {
+                sampled: is_recorded && remote.sampled,
+                ..remote
+            },
+            (None, _) => SpanContext {
+                sampled: is_recorded,
+                ..SpanContext::root()
+            },
         };
         Box::new(Self {
             local: Arc::clone(local),
@@ -131,7 +144,11 @@ impl Exchange {
 
     /// The call to an instance begins: its span is what the instance is told.
     pub(crate) fn call(&mut self, headers: &mut HeaderMap) -> &mut Call {
-        let call = Call::begin(&self.context);
+        let alone = self.local.shared.side == Side::Inside && self.parent.is_none();
+        let call = match alone {
+            true => Call::alone(self.context),
+            false => Call::begin(&self.context),
+        };
         call.propagate(headers);
         headers::trace_state(headers, self.parent.is_some());
         self.call.insert(call)
@@ -277,7 +294,7 @@ impl Drop for Exchange {
                 local.shared.spans.record(span);
             }
         }
-        if is_traced {
+        if is_traced && local.shared.side == Side::Outside {
             local.shared.spans.record(self.server_span(took));
         }
         self.log(took);

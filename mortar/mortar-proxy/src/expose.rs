@@ -72,13 +72,13 @@ pub fn expose<A: Gate, B: Gate>(registry: &Registry, edge: &Proxy<A>, admin: &Pr
             "requests answered",
             "http_route",
         );
-        durations(out, server, &proxies, |part| &part.stats.server);
+        durations(out, server, &proxies, ("listener", |part| &part.stats.server));
         let client = (
             "http_client_request_duration_seconds",
             "calls to instances, until the head of their answer",
             "server_address",
         );
-        durations(out, client, &proxies, |part| &part.stats.client);
+        durations(out, client, &proxies, ("listener", |part| &part.stats.client));
         for (name, help, figure) in &COUNTERS {
             let mut family = out.family(name, Kind::Counter, help);
             for proxy in &proxies {
@@ -101,11 +101,46 @@ pub fn expose<A: Gate, B: Gate>(registry: &Registry, edge: &Proxy<A>, admin: &Pr
     });
 }
 
+/// Exposes the calls of brick's proxies, those of this moment: `caller` is the proxy's name.
+pub fn expose_calls<G: Gate>(
+    registry: &Registry,
+    proxies: impl Fn() -> Vec<Proxy<G>> + Send + Sync + 'static,
+) {
+    registry.collect(move |out| {
+        let proxies = proxies();
+        let shared: Vec<Arc<Shared>> = proxies.iter().map(|p| Arc::clone(&p.local.shared)).collect();
+        let client = (
+            "http_client_request_duration_seconds",
+            "calls to instances, until the head of their answer",
+            "server_address",
+        );
+        durations(out, client, &shared, ("caller", |part| &part.stats.client));
+        let mut family = out.family(
+            "proxy_connections",
+            Kind::Gauge,
+            "open connections of bricks that call",
+        );
+        for proxy in &shared {
+            family.sample(&[("caller", &proxy.name)], proxy.slots.open() as f64);
+        }
+        let mut family = out.family(
+            "proxy_connections_refused_total",
+            Kind::Counter,
+            "connections over the cap",
+        );
+        for proxy in &shared {
+            let refused = |part: &Arc<Part>| part.stats.connections_refused.load(Relaxed);
+            let sum: u64 = proxy.parts().iter().map(refused).sum();
+            family.sample(&[("caller", &proxy.name)], sum as f64);
+        }
+    });
+}
+
 fn durations(
     out: &mut Encoder,
     (name, help, label): (&str, &str, &str),
     proxies: &[Arc<Shared>],
-    family: fn(&Part) -> &Family,
+    (named, family): (&str, fn(&Part) -> &Family),
 ) {
     let mut writer = out.family(name, Kind::Histogram, help);
     for proxy in proxies {
@@ -113,7 +148,7 @@ fn durations(
         for (key, durations) in stats::sum(parts.iter().map(|part| family(part))) {
             let status = key.status.to_string();
             let mut labels = vec![
-                ("listener", &*proxy.name),
+                (named, &*proxy.name),
                 ("http_request_method", key.method),
                 (label, &*key.what),
                 ("http_response_status_code", &*status),

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use brick_telemetry::context::{Baggage, SYNTHETIC, TraceState};
 use bytes::Bytes;
@@ -134,6 +135,39 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
     {
         headers.insert(COOKIE, whole);
     }
+}
+
+/// What an instance is told of a brick that calls: who it is, by its token. Comes after [`remove_hop`].
+pub(crate) fn introduce(headers: &mut HeaderMap, uri: &Uri, identity: Option<HeaderValue>) {
+    for name in [X_BRICK_IDENTITY, X_BRICK_SYNTHETIC, X_BRICK_TIMEOUT_MS, EXPECT] {
+        headers.remove(name);
+    }
+    let authority = uri
+        .authority()
+        .and_then(|a| HeaderValue::from_str(a.as_str()).ok());
+    if let Some(host) = authority {
+        headers.insert(HOST, host);
+    }
+    if let Some(identity) = identity {
+        headers.insert(X_BRICK_IDENTITY, identity);
+    }
+}
+
+/// How long a brick still waits for its own answer; what is no number says nothing.
+pub(crate) fn left(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(X_BRICK_TIMEOUT_MS)?.to_str().ok()?;
+    value.trim().parse().ok().map(Duration::from_millis)
+}
+
+/// The acceptance suite that a brick's request belongs to.
+pub(crate) fn synthetic(headers: &HeaderMap) -> Option<Synthetic> {
+    let values = headers.get_all(BAGGAGE).iter();
+    let texts: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
+    if texts.is_empty() {
+        return None;
+    }
+    let baggage = Baggage::parse(&texts.join(","));
+    baggage.get(SYNTHETIC).map(|suite| Synthetic(suite.into()))
 }
 
 /// Deletes what only the platform may say from baggage that comes from outside, and says what the gate found.

@@ -1,4 +1,4 @@
-//! The data plane: an HTTP proxy on immutable snapshots, used by the gateway.
+//! The data plane: an HTTP proxy on immutable snapshots, used by the gateway and the host proxy.
 //!
 //! A connection's bytes pass the [`framing`] guard, then hyper's parser, then [`Proxy`]: route, [`Gate`], fields,
 //! an instance by power of two choices, and the answer back, streamed both ways.
@@ -43,9 +43,9 @@ mod tunnel;
 pub use answer::Answer;
 pub use body::{Body, Error as BodyError, Filter};
 pub use caller::Caller;
-pub use expose::expose;
+pub use expose::{expose, expose_calls};
 pub use gate::{Client, Gate, Later, Passing, SYNTHETIC_HEADER, Synthetic, Verdict};
 pub use pool::Transport;
-pub use proxy::{Options, Proxy};
+pub use proxy::{Options, Proxy, Side};
 pub use route::{Access, Attached, Compiler, Conditions, Route, Routes, Sought, Target, canonical};
 pub use settings::{AccessLog, Settings};

@@ -12,7 +12,7 @@ use brick_resilience::Edges;
 use brick_telemetry::Telemetry;
 use http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 
@@ -40,6 +40,19 @@ pub struct Options {
     pub settings: Settings,
     /// Whether requests get spans. What an operator's tools ask is not the system's own traffic.
     pub trace: bool,
+    /// Who is at the other end.
+    pub side: Side,
+}
+
+/// Who is at the other end of a proxy's connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Side {
+    /// Anybody: what only the platform may say is removed from requests, and a request is one that the proxy serves.
+    #[default]
+    Outside,
+    /// A brick that the gate has recognised: what it says of trace, time limit, class and baggage goes along, and a
+    /// request is one that the brick makes, in its name.
+    Inside,
 }
 
 /// A proxy: routes, pool, figures. Cheap to clone; a clone shares all of it, [`Self::worker`] gives one with
@@ -220,14 +233,15 @@ impl<G: Gate> Proxy<G> {
         {
             return Err(forward::too_large(route.body_bytes_max));
         }
+        let limit = self.limit(&route, &parts.headers);
         self.rewrite(client, parts, &route, exchange)?;
-        let deadline = (exchange.begun() + route.timeout).into();
+        let deadline = (exchange.begun() + limit).into();
         let errand = Errand {
             local: &self.local,
             link: Some(link),
             target: target.as_ref().unwrap_or(&route.target),
-            limit: route.timeout,
-            deadline: exchange.begun() + route.timeout,
+            limit,
+            deadline: exchange.begun() + limit,
             faults: route.faults.as_deref(),
             body_bytes_max: route.body_bytes_max,
         };
@@ -236,7 +250,7 @@ impl<G: Gate> Proxy<G> {
         let sent = forward::send(&errand, parts, body, call);
         let mut timer = link.lend_timer();
         match timer.within(deadline, sent).await {
-            Some(Ok(reply)) => Ok(Outcome::Reply(Box::new(reply), route.timeout, timer)),
+            Some(Ok(reply)) => Ok(Outcome::Reply(Box::new(reply), limit, timer)),
             Some(Err(answer)) => {
                 link.return_timer(timer);
                 Err(answer)
@@ -245,6 +259,14 @@ impl<G: Gate> Proxy<G> {
                 link.return_timer(timer);
                 Err(forward::timed_out(&errand))
             }
+        }
+    }
+
+    /// Time limit of the exchange: the route's, and no more than a brick has left.
+    fn limit(&self, route: &Route, headers: &HeaderMap) -> Duration {
+        match self.local.shared.side {
+            Side::Outside => route.timeout,
+            Side::Inside => headers::left(headers).map_or(route.timeout, |left| left.min(route.timeout)),
         }
     }
 
@@ -268,15 +290,19 @@ impl<G: Gate> Proxy<G> {
             ));
         }
         headers::remove_hop(&mut parts.headers);
-        headers::forward(
-            &mut parts.headers,
-            &parts.uri,
-            client,
-            self.local.shared.identity(),
-        );
-        let synthetic = parts.extensions.remove::<Synthetic>();
-        headers::baggage(&mut parts.headers, synthetic.as_ref());
-        exchange.set_synthetic(synthetic);
+        let identity = self.local.shared.identity();
+        match self.local.shared.side {
+            Side::Outside => {
+                headers::forward(&mut parts.headers, &parts.uri, client, identity);
+                let synthetic = parts.extensions.remove::<Synthetic>();
+                headers::baggage(&mut parts.headers, synthetic.as_ref());
+                exchange.set_synthetic(synthetic);
+            }
+            Side::Inside => {
+                exchange.set_synthetic(headers::synthetic(&parts.headers));
+                headers::introduce(&mut parts.headers, &parts.uri, identity);
+            }
+        }
         if websocket {
             headers::upgrade(&mut parts.headers);
         }

@@ -10,7 +10,7 @@ use brick_telemetry::SpanSink;
 use http::header::HeaderValue;
 use parking_lot::Mutex;
 
-use super::Options;
+use super::{Options, Side};
 use crate::listener::Slots;
 use crate::pool::Pool;
 use crate::route::Routes;
@@ -24,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) settings: ArcSwap<Settings>,
     pub(crate) trace: bool,
+    pub(crate) side: Side,
     pub(crate) routes: ArcSwap<Routes>,
     pub(crate) slots: Arc<Slots>,
     pub(crate) spans: SpanSink,
@@ -74,6 +75,7 @@ impl Shared {
             name: options.name,
             settings: ArcSwap::from_pointee(options.settings),
             trace: options.trace,
+            side: options.side,
             routes: ArcSwap::default(),
             slots: Arc::default(),
             spans,

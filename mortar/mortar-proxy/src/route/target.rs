@@ -80,7 +80,8 @@ impl Target {
         pick.map(|pick| Picked {
             addr: pick.endpoint.addr,
             transport: match pick.endpoint.protocol {
-                Protocol::Http1 => Transport::Http1,
+                // What speaks no HTTP will not answer any; manifests that lead a route there are refused.
+                Protocol::Http1 | Protocol::Tcp => Transport::Http1,
                 Protocol::H2c => Transport::H2c,
             },
             instance: Some((pick.endpoint.incarnation, pick.guard)),
