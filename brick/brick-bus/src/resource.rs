@@ -96,6 +96,8 @@ pub enum Protocol {
     Http1,
     /// HTTP/2 without TLS, by prior knowledge (RFC 9113 §3.3).
     H2c,
+    /// No HTTP at all.
+    Tcp,
 }
 
 impl Protocol {

@@ -37,6 +37,17 @@ pub const OTEL_EXPORTER_OTLP_PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
 pub const OTEL_SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 /// Resource attributes, `key=value,…`; OpenTelemetry's own name.
 pub const OTEL_RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
+/// Bricks that ask for it: base URL of their host proxy with their name and secret.
+pub const BRICK_PROXY_URL: &str = "BRICK_PROXY_URL";
+/// Bricks that ask for it: the same URL, as HTTP clients know it.
+pub const HTTP_PROXY: &str = "HTTP_PROXY";
+/// The same again: some clients read this spelling alone.
+pub const HTTP_PROXY_LOWER: &str = "http_proxy";
+/// What HTTP clients reach without a proxy.
+pub const NO_PROXY: &str = "NO_PROXY";
+/// The same in the other spelling.
+pub const NO_PROXY_LOWER: &str = "no_proxy";
+
 /// Number of listening sockets handed over, from descriptor 3 on (sd_listen_fds(3)).
 pub const LISTEN_FDS: &str = "LISTEN_FDS";
 /// Names of the sockets handed over, in order, joined by colons (sd_listen_fds(3)): `edge:admin`.
@@ -64,6 +75,11 @@ pub const BRICK_OTLP_PORT: &str = "BRICK_OTLP_PORT";
 /// Gateway: Unix socket on which it gives its listeners to an agent that has lost them.
 pub const BRICK_HANDOVER_SOCKET: &str = "BRICK_HANDOVER_SOCKET";
 
+/// Host proxy: file with the callers that it stands for ([`crate::host::Host`] as JSON).
+pub const BRICK_PROXY_FILE: &str = "BRICK_PROXY_FILE";
+/// Platform processes: base URL of the host proxy's own listener, where the system has one.
+pub const BRICK_HOST_PROXY_URL: &str = "BRICK_HOST_PROXY_URL";
+
 /// Name of the environment variable of a configuration key: `max_lines` is `MAX_LINES`, `limits.max-lines` is
 /// `LIMITS_MAX_LINES`.
 pub fn config_name(key: &str) -> String {
@@ -78,6 +94,12 @@ pub fn config_name(key: &str) -> String {
 /// Name of the variable that tells a brick without SDK where a needed brick is: `product` is `PRODUCT_URL`.
 pub fn needed_url_name(brick: &str) -> String {
     format!("{}_URL", config_name(brick))
+}
+
+/// Name of the variable that tells a brick where a brick is that it reaches by TCP through its proxy: `cache` is
+/// `BRICK_TCP_CACHE`.
+pub fn tcp_name(brick: &str) -> String {
+    format!("BRICK_TCP_{}", config_name(brick))
 }
 
 /// Whether the name belongs to the contract, so that neither configuration nor a manifest's `env` may set it.

@@ -7,6 +7,7 @@ pub mod drain;
 pub mod duration;
 pub mod env;
 pub mod error;
+pub mod host;
 pub mod id;
 pub mod instance;
 pub mod name;

@@ -177,6 +177,12 @@ pub struct Brick {
     /// What it speaks.
     #[serde(default)]
     pub protocol: Protocol,
+    /// Whether its calls go through the host proxy: it reaches what it needs as `http://NAME.brick/`.
+    #[serde(default)]
+    pub proxy: bool,
+    /// Time after which the host proxy closes a TCP connection to it on which nothing moves.
+    #[serde(default = "default_idle_timeout")]
+    pub idle_timeout: Span,
 }
 
 /// `brick.NAME.health`: how a brick's health is watched.
@@ -230,6 +236,10 @@ fn default_zones() -> Vec<String> {
 
 fn default_stop_grace() -> Span {
     Span::from_secs(10)
+}
+
+fn default_idle_timeout() -> Span {
+    Span::from_secs(3_600)
 }
 
 fn default_health_path() -> String {
@@ -289,6 +299,8 @@ impl Default for Brick {
             stop_grace: default_stop_grace(),
             openapi: None,
             protocol: Protocol::default(),
+            proxy: false,
+            idle_timeout: default_idle_timeout(),
         }
     }
 }

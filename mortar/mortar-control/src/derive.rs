@@ -125,6 +125,7 @@ fn protocol(state: &State, brick: &BrickName) -> Protocol {
     let brick = state.manifest.as_ref().and_then(|model| model.bricks.get(brick));
     match brick.map(|brick| brick.protocol) {
         Some(brick_model::Protocol::H2c) => Protocol::H2c,
+        Some(brick_model::Protocol::Tcp) => Protocol::Tcp,
         Some(brick_model::Protocol::Http1) | None => Protocol::Http1,
     }
 }

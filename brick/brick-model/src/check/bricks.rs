@@ -7,14 +7,14 @@ use brick_core::{BrickName, env};
 
 use super::{Check, RESERVED};
 use crate::diagnostic::Problem;
-use crate::model::Brick;
+use crate::model::{Brick, Protocol};
 use crate::nearest;
 
 /// Platform scopes that a manifest may grant.
 const SCOPES: [&str; 1] = ["identity:issue"];
 
 /// Keys that mean nothing for a brick outside the system.
-const RUN_ONLY: [&str; 13] = [
+const RUN_ONLY: [&str; 15] = [
     "run",
     "build",
     "dir",
@@ -28,6 +28,8 @@ const RUN_ONLY: [&str; 13] = [
     "scopes",
     "env",
     "stop_grace",
+    "proxy",
+    "idle_timeout",
 ];
 
 impl Check<'_> {
@@ -41,6 +43,7 @@ impl Check<'_> {
                 self.at_key("reserved", &path, message, &hint);
             }
             self.external(&path, brick);
+            self.idle(&path, brick);
             self.needs(&path, name, brick);
             self.scopes(&path, brick);
             self.zones(&path, brick);
@@ -60,6 +63,15 @@ impl Check<'_> {
                 let message = format!("{key_path}: an external brick has no {key}, it runs elsewhere");
                 self.at_key("external", &key_path, message, "keep either run or external");
             }
+        }
+    }
+
+    fn idle(&mut self, path: &str, brick: &Brick) {
+        let at = format!("{path}.idle_timeout");
+        if brick.protocol != Protocol::Tcp && self.places.has(&at) {
+            let message = format!("{at}: only connections to a brick with protocol = \"tcp\" have one");
+            let hint = "leave it out, or say protocol = \"tcp\"";
+            self.at_key("idle-timeout", &at, message, hint);
         }
     }
 

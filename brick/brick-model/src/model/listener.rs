@@ -137,6 +137,8 @@ pub enum Protocol {
     Http1,
     /// HTTP/2 without TLS, by prior knowledge: gRPC servers.
     H2c,
+    /// No HTTP at all: a database, a cache, a broker.
+    Tcp,
 }
 
 fn default_listen() -> SocketAddr {

@@ -15,7 +15,7 @@ use crate::pattern::Pattern;
 
 mod version;
 
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 18] = [
     "run",
     "build",
     "dir",
@@ -32,6 +32,8 @@ const KEYS: [&str; 16] = [
     "external",
     "openapi",
     "protocol",
+    "proxy",
+    "idle_timeout",
 ];
 
 /// Most instances of a brick.
@@ -80,6 +82,14 @@ fn brick(reader: &mut Reader, item: &Item<'_>) -> Option<Brick> {
         && let Some(protocol) = listener::protocol(reader, &item)
     {
         brick.protocol = protocol;
+    }
+    if let Some(item) = table.get("proxy") {
+        brick.proxy = reader.boolean(&item).unwrap_or_default();
+    }
+    if let Some(item) = table.get("idle_timeout")
+        && let Some(idle) = reader.within(&item, Span::from_secs(1)..=Span::from_secs(7 * 86_400))
+    {
+        brick.idle_timeout = idle;
     }
     Some(brick)
 }

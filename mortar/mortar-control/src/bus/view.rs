@@ -55,10 +55,11 @@ impl Scope {
         };
         match kind {
             "config" | "serve" => own(rest),
-            "endpoints" => self.calls_all || own("gateway") || self.calls.iter().any(|callee| callee == rest),
+            "endpoints" => self.calls_all || own("gateway") || own("proxy") || self.calls.iter().any(|callee| callee == rest),
             "limits" | "faults" => match rest.split_once("->") {
                 Some(("edge" | "route", _)) => own("gateway"),
-                Some((caller, _)) => own(caller),
+                // The host proxy makes the calls of bricks.
+                Some((caller, _)) => own(caller) || own("proxy"),
                 None => false,
             },
             "routes" | "edge" | "keys" => own("gateway"),
@@ -159,6 +160,12 @@ mod tests {
                 "trust/bundle",
             ],
             &["config/order", "limits/order->payment"],
+        );
+        let proxy = scope(Some("proxy"), "bus");
+        check(
+            &proxy,
+            &["limits/order->payment", "faults/order->payment", "endpoints/payment"],
+            &["limits/edge->order", "faults/route->orders", "config/order", "routes/edge"],
         );
         let telemetry = scope(Some("telemetry"), "bus call:*");
         check(&telemetry, &["endpoints/order"], &["routes/edge", "config/order"]);

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use brick_bus::{Endpoints, Watch};
+use brick_bus::{Endpoint, Endpoints, Protocol, Watch};
 use brick_core::Drain;
 use brick_wire::Client;
 use http::StatusCode;
@@ -126,7 +126,8 @@ fn reconcile(entries: &mut HashMap<String, Entry>, watch: &Watch, fixed: &[Targe
         let Ok(endpoints) = serde_json::from_value::<Endpoints>(resource.value.clone()) else {
             continue;
         };
-        for endpoint in endpoints.instances {
+        let over_http = |endpoint: &Endpoint| endpoint.protocol != Protocol::Tcp;
+        for endpoint in endpoints.instances.into_iter().filter(over_http) {
             let target = Target {
                 resource: Resource {
                     service: brick.to_owned(),

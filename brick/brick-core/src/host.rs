@@ -1,0 +1,61 @@
+//! What the agent tells a host proxy: the content of the file that `BRICK_PROXY_FILE` names.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BrickName, Version, Zone};
+
+/// Whom a host proxy stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Host {
+    /// Instances whose calls go through it.
+    #[serde(default)]
+    pub callers: Vec<Caller>,
+}
+
+/// One instance whose calls go through the proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// Its brick.
+    pub brick: BrickName,
+    /// Its slot, `order/1`.
+    pub slot: String,
+    /// Version label.
+    pub version: Version,
+    /// Zone.
+    pub zone: Zone,
+    /// Where the proxy takes its calls.
+    pub listen: SocketAddr,
+    /// What it shows to be let through.
+    pub secret: Secret,
+    /// File with its own token, which its callees get.
+    pub token_file: PathBuf,
+    /// Bricks that it reaches by TCP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tcp: Vec<Passage>,
+}
+
+/// A way through the proxy for a protocol that it does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passage {
+    /// Brick that it leads to.
+    pub to: BrickName,
+    /// Where the proxy takes the connections.
+    pub listen: SocketAddr,
+    /// Time in milliseconds after which a connection on which nothing moves is closed.
+    pub idle_ms: u64,
+}
+
+/// A text that is not told: `Debug` leaves it out.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
