@@ -203,8 +203,8 @@ fn forbidden(edge: &Edge) -> Option<&'static str> {
             .starts_with("mortar-")
             .then_some("the SDK never imports the platform"),
         (None, _) if from.starts_with("mortar-") => {
-            let gateway = from == "mortar-gateway" && to == "mortar-proxy";
-            (to.starts_with("mortar-") && !gateway)
+            let plane = ["mortar-gateway", "mortar-host"].contains(&from) && to == "mortar-proxy";
+            (to.starts_with("mortar-") && !plane)
                 .then_some("roles talk over the bus and HTTP, not by imports")
         }
         (None, _) => (to != "brickwork").then_some("a system imports the facade alone"),
@@ -223,6 +223,7 @@ mod tests {
             "brickwork",
             "brick-test",
             "mortar-gateway",
+            "mortar-host",
         ];
         let ours = ours
             .into_iter()
@@ -246,6 +247,8 @@ mod tests {
     #[test]
     fn roles_do_not_import_each_other() {
         assert_eq!(findings("mortar-gateway", "mortar-proxy", false), 0);
+        assert_eq!(findings("mortar-host", "mortar-proxy", false), 0);
+        assert_eq!(findings("mortar-host", "mortar-gateway", false), 1);
         assert_eq!(findings("mortar-control", "mortar-gateway", false), 1);
         assert_eq!(findings("brick-cli", "mortar-control", false), 0);
     }

@@ -4,6 +4,7 @@ mod base;
 mod control;
 mod gateway;
 mod mock;
+mod proxy;
 mod telemetry;
 
 use crate::cli::Serve;
@@ -14,9 +15,9 @@ pub(crate) fn run(role: &Serve) -> Outcome {
     let mut builder = match role {
         // One writer, a few requests a second: a second thread would only cost memory.
         Serve::Control | Serve::Mock { .. } => tokio::runtime::Builder::new_current_thread(),
-        Serve::Gateway | Serve::Telemetry => tokio::runtime::Builder::new_multi_thread(),
+        Serve::Gateway | Serve::Proxy | Serve::Telemetry => tokio::runtime::Builder::new_multi_thread(),
     };
-    if matches!(role, Serve::Gateway | Serve::Telemetry) {
+    if matches!(role, Serve::Gateway | Serve::Proxy | Serve::Telemetry) {
         builder.worker_threads(2);
     }
     let runtime = builder
@@ -28,6 +29,7 @@ pub(crate) fn run(role: &Serve) -> Outcome {
         match role {
             Serve::Control => control::run().await,
             Serve::Gateway => gateway::run().await,
+            Serve::Proxy => proxy::run().await,
             Serve::Telemetry => telemetry::run().await,
             Serve::Mock { openapi } => mock::run(openapi.as_deref()).await,
         }

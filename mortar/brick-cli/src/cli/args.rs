@@ -329,6 +329,8 @@ pub(crate) enum Serve {
     Control,
     /// Edge and admin listeners
     Gateway,
+    /// Calls of the bricks on this machine that ask for it
+    Proxy,
     /// Ingest, store and query of traces, logs and metrics
     Telemetry,
     /// Stand in for a brick, for `brick test BRICK`

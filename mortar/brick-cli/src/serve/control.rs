@@ -72,6 +72,7 @@ fn platform(base: &Base) -> Outcome<Vec<(String, SocketAddr)>> {
     for (name, variable) in [
         ("gateway", env::BRICK_GATEWAY_URL),
         ("telemetry", env::BRICK_TELEMETRY_URL),
+        ("proxy", env::BRICK_HOST_PROXY_URL),
     ] {
         if let Some(url) = base.optional(variable) {
             let addr = url.strip_prefix("http://").unwrap_or(&url).parse();

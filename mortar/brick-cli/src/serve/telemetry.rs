@@ -37,6 +37,7 @@ fn platform(base: &Base) -> Outcome<Vec<Target>> {
         ("control", Some(control)),
         ("gateway", gateway),
         ("telemetry", Some(own)),
+        ("proxy", base.optional(env::BRICK_HOST_PROXY_URL)),
     ];
     let target = |name: &str, url: String| Target {
         resource: Resource {

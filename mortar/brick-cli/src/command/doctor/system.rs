@@ -161,7 +161,7 @@ async fn leases(admin: &Admin, ps: &[Value]) -> Vec<Finding> {
             ));
         }
     }
-    let platform = ["control", "gateway", "telemetry"];
+    let platform = ["control", "gateway", "telemetry", "proxy"];
     for row in ps.iter().filter(|row| row["state"] == "ready") {
         let slot = text(&row["instance"]);
         if !platform.contains(&text(&row["brick"]).as_str()) && !known.contains(&text(&row["incarnation"])) {

@@ -1,0 +1,163 @@
+//! One caller: its listeners, its routes, its telemetry.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use brick_auth::OwnToken;
+use brick_bus::Watch;
+use brick_core::host::Caller;
+use brick_core::{Drain, Trigger};
+use brick_discovery::Balancer;
+use brick_resilience::Callers;
+use brick_telemetry::{Identity, LogTarget, Telemetry};
+use mortar_proxy::listener::{self, Door};
+use mortar_proxy::{AccessLog, Proxy, Settings, Side};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::figures::Figures;
+use crate::gate::HostGate;
+use crate::routes::Following;
+use crate::{Options, tcp};
+
+/// How long a caller's first token may take; connections wait in the listener meanwhile.
+const TOKEN_PATIENCE: Duration = Duration::from_secs(3);
+const TOKEN_LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What all callers share.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    pub(crate) options: Options,
+    pub(crate) watch: Watch,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) callers: Callers,
+    pub(crate) figures: Figures,
+}
+
+/// A caller whose calls are taken.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) told: Caller,
+    pub(crate) proxy: Proxy<HostGate>,
+    following: Following,
+    stop: Trigger,
+    serving: JoinHandle<()>,
+}
+
+impl Running {
+    /// Listens for the caller. From here on its connections queue; they are served once its token is there.
+    pub(crate) async fn start(ground: &Arc<Ground>, told: Caller, drain: &Drain) -> std::io::Result<Self> {
+        let door = bind(told.listen).await?;
+        let mut passages = Vec::with_capacity(told.tcp.len());
+        for passage in &told.tcp {
+            passages.push((bind(passage.listen).await?, passage.clone()));
+        }
+        let (stop, drain) = drain.child();
+        let own = ground.telemetry.identity();
+        let (telemetry, exporter) = Telemetry::new(brick_telemetry::Options {
+            identity: Identity {
+                brick: told.brick.to_string(),
+                version: told.version.to_string(),
+                slot: told.slot.clone(),
+                zone: told.zone.clone(),
+                ..own.clone()
+            },
+            otlp_endpoint: ground.options.otlp_endpoint.clone(),
+            filter: "off".to_owned(),
+            log: LogTarget::Stdout,
+        });
+        let edges = ground.callers.caller(told.brick.as_str());
+        let proxy = Proxy::new(
+            mortar_proxy::Options {
+                name: told.slot.clone(),
+                settings: Settings {
+                    connections_max: ground.options.connections_max,
+                    http2: false,
+                    access_log: AccessLog::Errors,
+                    ..Settings::default()
+                },
+                trace: true,
+                side: Side::Inside,
+            },
+            HostGate::new(told.brick.as_str(), told.secret.clone(), ground.watch.clone()),
+            &telemetry,
+            OwnToken::file(&told.token_file),
+            drain.clone(),
+        );
+        proxy.follow(edges.clone());
+        let passages = passages.into_iter().map(|(listener, passage)| {
+            let callee = passage.to.to_string();
+            let passage = tcp::Passage {
+                balancer: Balancer::new(ground.watch.clone(), &callee),
+                figures: ground.figures.of(&told.slot, &callee),
+                edges: edges.clone(),
+                spans: telemetry.spans().clone(),
+                idle: Duration::from_millis(passage.idle_ms),
+                callee,
+            };
+            (listener, Arc::new(passage))
+        });
+        let passages: Vec<_> = passages.collect();
+        let serving = {
+            let (proxy, ground, token) = (proxy.clone(), Arc::clone(ground), told.token_file.clone());
+            tokio::spawn(async move {
+                for (listener, passage) in passages {
+                    tokio::spawn(tcp::serve(listener, passage, drain.clone()));
+                }
+                let (end, ending) = brick_core::drain::channel();
+                let exporting = tokio::spawn(exporter.run(ending));
+                token_is_there(&token, &drain).await;
+                let limit = Duration::from_millis(ground.options.drain_timeout_ms);
+                let door = Door {
+                    listener: door,
+                    tls: None,
+                };
+                listener::serve(door, proxy, limit, drain).await;
+                telemetry.flush(Duration::from_secs(1)).await;
+                end.drain();
+                let _ = exporting.await;
+            })
+        };
+        let brick = told.brick.as_str();
+        let body_bytes_max = ground.options.body_bytes_max;
+        let mut running = Self {
+            following: Following::new(brick, ground.watch.clone(), edges, body_bytes_max),
+            proxy,
+            stop,
+            serving,
+            told,
+        };
+        running.refresh();
+        Ok(running)
+    }
+
+    /// Takes over what the bus says by now.
+    pub(crate) fn refresh(&mut self) {
+        self.following.refresh(&self.proxy);
+    }
+
+    /// Stops taking calls; resolves when those under way are done.
+    pub(crate) fn stop(self) -> JoinHandle<()> {
+        self.stop.drain();
+        self.serving
+    }
+}
+
+/// Resolves when the caller has a token, or had its chance: what it may not call without one refuses it.
+async fn token_is_there(file: &std::path::Path, drain: &Drain) {
+    let there = async {
+        while !file.exists() {
+            tokio::time::sleep(TOKEN_LOOK_EVERY).await;
+        }
+    };
+    tokio::select! {
+        _ = tokio::time::timeout(TOKEN_PATIENCE, there) => {}
+        () = drain.requested() => {}
+    }
+}
+
+async fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
+    let listener = TcpListener::bind(addr).await;
+    listener.map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}")))
+}

@@ -1,0 +1,22 @@
+//! The host proxy: what the SDK's client gives its brick, for any process in any language.
+//!
+//! A brick with `proxy = true` gets a listener of its own on loopback and the address of it as `HTTP_PROXY`. What it
+//! sends there to `http://NAME.brick/…` goes to an instance of that brick on the same data plane as the gateway's
+//! requests ([`mortar_proxy`]): found by discovery, within limits and retry budget, past a breaker, with the brick's own
+//! token and trace. Bricks that speak something else than HTTP are reached on a listener for each of them.
+//!
+//! What always holds:
+//! - a listener for HTTP lets nobody through who does not show the secret of its brick;
+//! - a brick reaches through the proxy what it needs, and nothing else;
+//! - callers are told by the agent in a file, everything else by the bus: the proxy goes on while control is away.
+
+mod caller;
+mod figures;
+mod gate;
+mod options;
+mod routes;
+mod service;
+mod tcp;
+
+pub use options::{Error, Options};
+pub use service::{Handle, Service};
