@@ -13,7 +13,7 @@
  *   version: string, figures: Figures | null }} Row `version` is one that has no instance now, else empty
  */
 
-export const PLATFORM = ['control', 'gateway', 'telemetry'];
+export const PLATFORM = ['control', 'gateway', 'telemetry', 'proxy'];
 
 /** Label of a metric that holds the status of the answer. */
 export const STATUS = 'http_response_status_code';

@@ -51,7 +51,7 @@ impl InstanceState {
 /// One row of `ps`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ps {
-    /// Brick, or `control`, `gateway`, `telemetry`.
+    /// Brick, or `control`, `gateway`, `telemetry`, `proxy`.
     pub brick: BrickName,
     /// Version label.
     pub version: Version,

@@ -15,6 +15,7 @@ pub(crate) enum Role {
     Control,
     Gateway,
     Telemetry,
+    Proxy,
     Brick,
 }
 

@@ -212,7 +212,7 @@ impl Fleet {
         }
     }
 
-    /// Stops everything: gateway, bricks in reverse order of their needs, control, telemetry.
+    /// Stops everything: gateway, bricks in reverse order of their needs, host proxy, control, telemetry.
     pub(crate) async fn shutdown(&mut self, waves: &[Vec<BrickName>]) {
         let of_role = |fleet: &Self, role: Role| -> Vec<Slot> {
             fleet
@@ -228,7 +228,7 @@ impl Fleet {
             self.stop(slots.filter(|slot| wave.contains(&slot.brick)).collect(), false)
                 .await;
         }
-        for role in [Role::Brick, Role::Control, Role::Telemetry] {
+        for role in [Role::Brick, Role::Proxy, Role::Control, Role::Telemetry] {
             let slots = of_role(self, role);
             self.stop(slots, false).await;
         }

@@ -116,6 +116,10 @@ impl Folder {
     pub(crate) fn tokens(&self) -> PathBuf {
         self.root.join("tokens")
     }
+    /// The callers that the host proxy stands for.
+    pub(crate) fn proxy(&self) -> PathBuf {
+        self.root.join("run/proxy.json")
+    }
     pub(crate) fn handover(&self) -> PathBuf {
         self.root.join("run/gateway.sock")
     }

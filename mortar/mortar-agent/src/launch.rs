@@ -26,6 +26,8 @@ pub(crate) struct Spec {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) port: u16,
     pub(crate) health_path: String,
+    /// It speaks no HTTP: ready is what takes a connection.
+    pub(crate) health_by_connecting: bool,
     pub(crate) health_every: Duration,
     pub(crate) health_grace: Duration,
     pub(crate) stop_grace: Duration,
@@ -52,7 +54,18 @@ impl Spec {
 
     /// Where it says whether it is ready.
     pub(crate) fn health_url(&self) -> String {
-        format!("http://127.0.0.1:{}{}", self.port, self.health_path)
+        match self.health_by_connecting {
+            true => format!("tcp://127.0.0.1:{}", self.port),
+            false => format!("http://127.0.0.1:{}{}", self.port, self.health_path),
+        }
+    }
+
+    /// What makes it ready, in words.
+    pub(crate) fn health_wanted(&self) -> String {
+        match self.health_by_connecting {
+            true => format!("that it takes connections on {}", self.health_url()),
+            false => format!("a 2xx answer of {}", self.health_url()),
+        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! From the model to the processes that should run: one [`Spec`] per slot, platform and bricks.
 
+mod proxy;
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use brick_core::{BrickName, BrickRef, Version, env};
-use brick_model::{Brick, Model};
+use brick_core::{BrickName, BrickRef, Version, env, host};
+use brick_model::{Brick, Model, Protocol};
 
 use crate::board::{Role, Slot};
 use crate::events::{Event, EventKind, Events};
@@ -19,12 +21,20 @@ use crate::state::Store;
 use crate::{Error, Options};
 
 /// Names of the platform's own processes with their parts, in the order of their starts.
-const PLATFORM: [(Role, &str); 3] = [
+const PLATFORM: [(Role, &str); 4] = [
     (Role::Control, "control"),
     (Role::Telemetry, "telemetry"),
     (Role::Gateway, "gateway"),
+    (Role::Proxy, "proxy"),
 ];
 const PLATFORM_STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// The platform's processes that a system has: a host proxy where a brick asks for one.
+fn platform(model: &Model) -> impl Iterator<Item = (Role, &'static str)> {
+    let proxied = proxy::is_wanted(model);
+    let all = PLATFORM.into_iter();
+    all.filter(move |(role, _)| *role != Role::Proxy || proxied)
+}
 
 /// What all specs share.
 #[derive(Debug, Clone)]
@@ -50,6 +60,8 @@ pub(crate) struct Plan {
     pub(crate) warnings: Vec<String>,
     /// Slots whose ports moved.
     pub(crate) moved: Vec<String>,
+    /// Instances whose calls go through the host proxy.
+    pub(crate) callers: Vec<host::Caller>,
 }
 
 /// The bricks that are to run: all, or those of `--only` with all that they need.
@@ -142,7 +154,7 @@ impl Ground {
         let mut plan = Plan::default();
         let bricks = wanted(model, &self.options.only)?;
         self.assign_ports(model, &bricks, &running, &mut plan)?;
-        for (role, name) in PLATFORM {
+        for (role, name) in platform(model) {
             plan.specs.push(self.platform(model, role, name)?);
         }
         let target = self.options.target_dir.join("release");
@@ -153,6 +165,7 @@ impl Ground {
                 self.plan_version(model, of, &brick, (replicas, &target), &mut plan)?;
             }
         }
+        self.tell_proxy(&plan)?;
         Ok(plan)
     }
 
@@ -185,6 +198,7 @@ impl Ground {
         };
         for number in 1..=replicas {
             let slot = Slot::of_brick(&of, number);
+            plan.callers.extend(self.caller(model, &slot, brick));
             plan.specs
                 .push(self.brick(model, slot, brick, &program, &command[1..]));
         }
@@ -224,16 +238,19 @@ impl Ground {
     ) -> Result<(), Error> {
         let held = self.store.read(|state| state.ports.clone());
         let mut assigner = Assigner::new(&self.options.dir, held.values().copied());
-        let mut slots: Vec<String> = PLATFORM.iter().map(|(_, name)| format!("{name}/1")).collect();
+        let mut slots: Vec<String> = platform(model).map(|(_, name)| format!("{name}/1")).collect();
+        let mut of_proxy = Vec::new();
         for (of, brick) in bricks.iter().flat_map(|name| versions(model, name)) {
             let replicas = self.replicas(&of, brick.replicas);
             slots.extend((1..=replicas).map(|number| of.slot_name(number)));
+            of_proxy.extend((1..=replicas).flat_map(|n| proxy::ports(model, &of.slot_name(n), &brick)));
         }
+        slots.extend(of_proxy);
         let mut ports = held.clone();
         for slot in slots {
             let kept = held
                 .get(&slot)
-                .filter(|port| self.can_have(**port, running(&slot)));
+                .filter(|port| self.can_have(**port, running(proxy::holder(&slot))));
             if kept.is_some() {
                 continue;
             }
@@ -242,7 +259,7 @@ impl Ground {
                 plan.warnings.push(format!(
                     "port {old} of {slot} was taken by somebody else: it is {port} now"
                 ));
-                plan.moved.push(slot);
+                plan.moved.push(proxy::holder(&slot).to_owned());
             }
         }
         let telemetry_runs = running("telemetry/1");
@@ -335,6 +352,9 @@ impl Ground {
             (env::BRICK_OTLP_PORT, self.port("otlp").to_string()),
         ];
         environment.extend(pairs.map(|(name, value)| (name.to_owned(), value)));
+        if proxy::is_wanted(model) && matches!(role, Role::Control | Role::Telemetry) {
+            environment.push((env::BRICK_HOST_PROXY_URL.to_owned(), self.url(proxy::SLOT)));
+        }
         let mut add = |name: &str, value: String| environment.push((name.to_owned(), value));
         match role {
             Role::Control => {
@@ -347,6 +367,7 @@ impl Ground {
                 env::BRICK_HANDOVER_SOCKET,
                 self.folder.handover().display().to_string(),
             ),
+            Role::Proxy => add(env::BRICK_PROXY_FILE, self.folder.proxy().display().to_string()),
             Role::Telemetry | Role::Brick => {
                 add(
                     env::BRICK_TELEMETRY_BYTES_MAX,
@@ -372,6 +393,7 @@ impl Ground {
             env: environment,
             port: self.port(&slot.to_string()),
             health_path: health.path,
+            health_by_connecting: false,
             health_every: health.every.0,
             health_grace: health.grace.0,
             stop_grace: PLATFORM_STOP_GRACE,
@@ -405,9 +427,10 @@ impl Ground {
             let variable = env::needed_url_name(need.as_str());
             match model.bricks.get(need).and_then(|b| b.external.clone()) {
                 Some(external) => environment.push((variable, external)),
-                None => needed.push((variable, self.url(&format!("{need}/1")))),
+                None => needed.push((variable, self.needed_url(model, &slot, brick, need))),
             }
         }
+        environment.extend(self.through_proxy(model, &slot, brick));
         environment.extend(
             brick
                 .env
@@ -438,10 +461,11 @@ impl Ground {
             env: environment,
             port: self.port(&slot.to_string()),
             health_path: brick.health.path.clone(),
+            health_by_connecting: brick.protocol == Protocol::Tcp,
             health_every: brick.health.every.0,
             health_grace: brick.health.grace.0,
             stop_grace: brick.stop_grace.0,
-            needs: brick.needs.clone(),
+            needs: proxy::needs(brick),
             scopes: scopes(brick),
             log: self.folder.log(&of, slot.number),
             token: self.folder.token(&of, slot.number),
@@ -469,9 +493,10 @@ fn fingerprint(
 }
 
 /// What a platform process may do. The gateway may call nobody in its own name: what comes through the edge is from
-/// outside, and a route for bricks alone must not open to it.
+/// outside, and a route for bricks alone must not open to it. Nor may the host proxy: it shows the tokens of those who
+/// call through it.
 fn platform_scopes(name: &str) -> Vec<String> {
-    let scopes: &[&str] = if name == "gateway" {
+    let scopes: &[&str] = if matches!(name, "gateway" | "proxy") {
         &["bus"]
     } else {
         &["bus", "call:*"]

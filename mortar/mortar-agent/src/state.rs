@@ -33,6 +33,9 @@ pub(crate) struct State {
     /// Assigned ports by slot.
     #[serde(default)]
     pub(crate) ports: BTreeMap<String, u16>,
+    /// By what the instances of slots show their host proxy who they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) secrets: BTreeMap<String, String>,
     /// Replicas that the operator set, with the manifest's number at that time: a changed manifest wins again.
     #[serde(default)]
     pub(crate) scaled: BTreeMap<BrickRef, Scaled>,

@@ -450,8 +450,8 @@ impl Supervisor {
         let slot = &self.spec.slot;
         let grace = self.spec.health_grace.as_secs_f64();
         let problem = format!(
-            "{slot} is not ready after {grace} s: expected a 2xx answer of {}; look at its lines, check that it listens on PORT, or raise `health.grace`. It is asked on",
-            self.spec.health_url()
+            "{slot} is not ready after {grace} s: expected {}; look at its lines, check that it listens on PORT, or raise `health.grace`. It is asked on",
+            self.spec.health_wanted()
         );
         self.context.board.update(slot, |row| {
             row.given_up = true;

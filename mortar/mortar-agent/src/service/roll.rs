@@ -161,9 +161,13 @@ impl Shared {
             return;
         };
         let url = env::needed_url_name(brick.as_str());
-        let told = format!("{url}={}", self.ground.url(&format!("{brick}/1")));
         for spec in specs {
             let slot = spec.slot.clone();
+            let Some(dependent) = model.bricks.get(&slot.brick) else {
+                continue;
+            };
+            let told = self.ground.needed_url(&model, &slot, dependent, brick);
+            let told = format!("{url}={told}");
             let pid = self.context.board.get(&slot).and_then(|row| row.pid);
             let knows = pid.is_none_or(|pid| has_environment(pid, &told));
             if knows || self.follows_the_bus(&slot).await {

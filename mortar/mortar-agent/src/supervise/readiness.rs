@@ -44,8 +44,12 @@ pub(crate) async fn probe(
     }
 }
 
-/// Whether it answers with success; an error where it does not answer.
+/// Whether it answers with success, or takes a connection where it speaks no HTTP; an error where it does not answer.
 async fn asks(client: &Client, url: &str) -> Result<bool, ()> {
+    if let Some(addr) = url.strip_prefix("tcp://") {
+        let connected = tokio::time::timeout(LIMIT, tokio::net::TcpStream::connect(addr)).await;
+        return connected.map_err(drop).and_then(|done| done.map_err(drop)).map(|_| true);
+    }
     let answer = client.get(url).timeout(LIMIT).bytes_max(64 * 1024).send().await;
     answer.map(|answer| answer.status.is_success()).map_err(|_| ())
 }

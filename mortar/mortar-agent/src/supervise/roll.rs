@@ -110,9 +110,9 @@ impl Supervisor {
                 Ok(()) = healthy.changed() => return Ok(()),
                 () = &mut late => {
                     return Err(format!(
-                        "it is not ready after {} s: expected a 2xx answer of {}",
+                        "it is not ready after {} s: expected {}",
                         spec.health_grace.as_secs_f64(),
-                        spec.health_url()
+                        spec.health_wanted()
                     ));
                 }
                 order = self.orders.recv() => match order {

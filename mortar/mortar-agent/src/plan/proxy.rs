@@ -1,0 +1,172 @@
+//! The host proxy's part of a plan: ports, secrets and environment of the bricks whose calls go through it, and the file
+//! that tells it of them.
+
+use std::net::SocketAddr;
+
+use brick_core::host::{Caller, Host, Passage, Secret};
+use brick_core::{BrickName, env};
+use brick_model::{Brick, Model, Protocol};
+
+use super::{Ground, Plan};
+use crate::Error;
+use crate::board::Slot;
+use crate::folder::write_private;
+use crate::ports::loopback;
+
+/// The proxy's own slot.
+pub(super) const SLOT: &str = "proxy/1";
+/// What names of ports begin with that the proxy listens on for others: `proxy:order/1`, `proxy:order/1:cache`.
+const PREFIX: &str = "proxy:";
+/// What is reached without the proxy: OTLP, control, and everything else on this machine.
+const DIRECT: &str = "127.0.0.1,localhost,::1";
+
+/// Whether the system has a host proxy.
+pub(super) fn is_wanted(model: &Model) -> bool {
+    model.running().any(|(_, brick)| brick.proxy)
+}
+
+/// The names of the ports that the proxy listens on for a slot.
+pub(super) fn ports(model: &Model, slot: &str, brick: &Brick) -> Vec<String> {
+    if !brick.proxy {
+        return Vec::new();
+    }
+    let passages = tcp_needs(model, brick).map(|need| passage_port(slot, need));
+    std::iter::once(format!("{PREFIX}{slot}"))
+        .chain(passages)
+        .collect()
+}
+
+/// The slot whose process listens on a port of this name.
+pub(super) fn holder(name: &str) -> &str {
+    match name.starts_with(PREFIX) {
+        true => SLOT,
+        false => name,
+    }
+}
+
+/// What has to be ready before a brick starts.
+pub(super) fn needs(brick: &Brick) -> Vec<BrickName> {
+    let proxy = brick.proxy.then(|| BrickName::new("proxy").ok()).flatten();
+    brick.needs.iter().cloned().chain(proxy).collect()
+}
+
+fn tcp_needs<'m>(model: &'m Model, brick: &'m Brick) -> impl Iterator<Item = &'m BrickName> {
+    brick.needs.iter().filter(|need| is_tcp(model, need))
+}
+
+fn is_tcp(model: &Model, brick: &BrickName) -> bool {
+    let brick = model.bricks.get(brick);
+    brick.is_some_and(|brick| brick.protocol == Protocol::Tcp && !brick.is_external())
+}
+
+fn passage_port(slot: &str, to: &BrickName) -> String {
+    format!("{PREFIX}{slot}:{to}")
+}
+
+/// The slot whose listener a process uses: its own; that of the first for a one-off process, which has none.
+fn slot_name(slot: &Slot) -> String {
+    slot.of().slot_name(slot.number.max(1))
+}
+
+impl Ground {
+    /// What the host proxy is told of a slot whose calls it makes.
+    pub(super) fn caller(&self, model: &Model, slot: &Slot, brick: &Brick) -> Option<Caller> {
+        if !brick.proxy {
+            return None;
+        }
+        let name = slot.to_string();
+        let tcp = tcp_needs(model, brick).map(|need| Passage {
+            to: need.clone(),
+            listen: loopback(self.port(&passage_port(&name, need))),
+            idle_ms: model.bricks.get(need).map_or(0, |brick| {
+                u64::try_from(brick.idle_timeout.0.as_millis()).unwrap_or(u64::MAX)
+            }),
+        });
+        Some(Caller {
+            brick: slot.brick.clone(),
+            version: brick.version.base.clone(),
+            zone: brick.zone(slot.number).to_owned(),
+            listen: self.listener(&name),
+            secret: Secret(self.secret(&name)),
+            token_file: self.folder.token(&slot.of().to_string(), slot.number),
+            tcp: tcp.collect(),
+            slot: name,
+        })
+    }
+
+    /// The variables of a process whose calls go through the proxy.
+    pub(super) fn through_proxy(&self, model: &Model, slot: &Slot, brick: &Brick) -> Vec<(String, String)> {
+        if !brick.proxy {
+            return Vec::new();
+        }
+        let name = slot_name(slot);
+        let url = format!(
+            "http://{}:{}@{}",
+            slot.brick,
+            self.secret(&name),
+            self.listener(&name)
+        );
+        let mut pairs: Vec<(String, String)> = [
+            (env::BRICK_PROXY_URL, url.as_str()),
+            (env::HTTP_PROXY, &url),
+            (env::HTTP_PROXY_LOWER, &url),
+            (env::NO_PROXY, DIRECT),
+            (env::NO_PROXY_LOWER, DIRECT),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        for need in tcp_needs(model, brick) {
+            let addr = loopback(self.port(&passage_port(&name, need)));
+            pairs.push((env::tcp_name(need.as_str()), addr.to_string()));
+        }
+        pairs
+    }
+
+    /// Where a process finds a brick that it needs.
+    pub(crate) fn needed_url(&self, model: &Model, slot: &Slot, brick: &Brick, need: &BrickName) -> String {
+        match (brick.proxy, is_tcp(model, need)) {
+            (true, true) => {
+                let port = self.port(&passage_port(&slot_name(slot), need));
+                format!("tcp://{}", loopback(port))
+            }
+            (true, false) => format!("http://{need}.brick"),
+            (false, true) => format!("tcp://{}", loopback(self.port(&format!("{need}/1")))),
+            (false, false) => self.url(&format!("{need}/1")),
+        }
+    }
+
+    /// Writes the file that the host proxy follows, where it says something else by now.
+    pub(super) fn tell_proxy(&self, plan: &Plan) -> Result<(), Error> {
+        let path = self.folder.proxy();
+        let told = std::fs::read(&path).ok();
+        if plan.callers.is_empty() && told.is_none() {
+            return Ok(());
+        }
+        let host = Host {
+            callers: plan.callers.clone(),
+        };
+        let text = serde_json::to_vec_pretty(&host)
+            .map_err(|error| Error::file("write", &path)(std::io::Error::other(error)))?;
+        if told.as_deref() == Some(&*text) {
+            return Ok(());
+        }
+        write_private(&path, &text, false).map_err(Error::file("write", &path))
+    }
+
+    fn listener(&self, slot: &str) -> SocketAddr {
+        loopback(self.port(&format!("{PREFIX}{slot}")))
+    }
+
+    /// By what the instances of a slot show who they are: 192 random bits, made when they are first asked for. It stays
+    /// over restarts, as the environment of what runs does.
+    fn secret(&self, slot: &str) -> String {
+        self.store.update(|state| {
+            let made = state.secrets.entry(slot.to_owned()).or_insert_with(|| {
+                // The thread's generator is a CSPRNG that is seeded by the operating system.
+                let bytes: [u8; 24] = rand::random();
+                bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+            });
+            made.clone()
+        })
+    }
+}
