@@ -93,7 +93,10 @@ mod tests {
         let text = metrics.encode();
         assert_eq!(text.matches("# TYPE brick_breaker_state gauge").count(), 1);
         for edge in &told {
-            assert!(text.contains(&format!("brick_breaker_state{{edge=\"{edge}\"}} 0")), "{text}");
+            assert!(
+                text.contains(&format!("brick_breaker_state{{edge=\"{edge}\"}} 0")),
+                "{text}"
+            );
         }
         callers.retain(|name| name == "cart");
         assert_eq!(callers.report().len(), 1);

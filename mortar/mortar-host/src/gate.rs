@@ -96,7 +96,10 @@ impl HostGate {
 
 /// The password of a Basic credential.
 fn secret(value: &HeaderValue) -> Option<String> {
-    let text = value.to_str().ok().filter(|text| text.len() <= CREDENTIAL_BYTES_MAX)?;
+    let text = value
+        .to_str()
+        .ok()
+        .filter(|text| text.len() <= CREDENTIAL_BYTES_MAX)?;
     let (scheme, credential) = text.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;

@@ -89,7 +89,12 @@ async fn pass(mut stream: TcpStream, passage: Arc<Passage>, drain: Drain) {
         let (from_callee, to_callee) = joined.upstream.split();
         let figures = &passage.figures;
         let sent = copy(from_caller, to_callee, |count| figures.sent.add(count), &activity);
-        let received = copy(from_callee, to_caller, |count| figures.received.add(count), &activity);
+        let received = copy(
+            from_callee,
+            to_caller,
+            |count| figures.received.add(count),
+            &activity,
+        );
         tokio::select! {
             ended = async { tokio::try_join!(sent, received) } => {
                 if let Err(error) = ended {

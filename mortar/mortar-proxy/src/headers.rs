@@ -60,6 +60,14 @@ fn is_ours(name: &HeaderName) -> bool {
     )
 }
 
+/// What a brick says for itself, and may say of those who asked it.
+fn is_of_insiders(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "forwarded" | "x-forwarded-port" | "x-forwarded-prefix" | "x-real-ip" | "x-brick-criticality"
+    )
+}
+
 /// Fields on which framing, routing or authentication rest.
 const MEANING: [HeaderName; 4] = [CONTENT_LENGTH, HOST, AUTHORIZATION, COOKIE];
 
@@ -139,9 +147,7 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
 
 /// What an instance is told of a brick that calls: who it is, by its token. Comes after [`remove_hop`].
 pub(crate) fn introduce(headers: &mut HeaderMap, uri: &Uri, identity: Option<HeaderValue>) {
-    for name in [X_BRICK_IDENTITY, X_BRICK_SYNTHETIC, X_BRICK_TIMEOUT_MS, EXPECT] {
-        headers.remove(name);
-    }
+    strip(headers, |name| is_ours(name) && !is_of_insiders(name));
     let authority = uri
         .authority()
         .and_then(|a| HeaderValue::from_str(a.as_str()).ok());

@@ -4,6 +4,7 @@ mod changes;
 mod documents;
 mod faults;
 mod logs;
+mod proxy;
 mod refusals;
 mod small;
 mod suites;

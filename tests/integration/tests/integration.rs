@@ -27,6 +27,13 @@ mod control {
     mod registry;
     mod scale;
 }
+mod host {
+    //! The host proxy, over real sockets.
+    mod calls;
+    mod harness;
+    mod tcp;
+}
+
 mod telemetry {
     //! The telemetry role, over real sockets.
     mod harness;

@@ -41,9 +41,19 @@ impl Check<'_> {
             let message = format!("{path}: \"{to}\" is external, the edge leads to bricks of the system");
             let hint = "let a brick call it and lead the route there";
             self.at_value("external", path, message, hint);
-        } else if self.model.bricks.get(to).is_some_and(|brick| brick.protocol == Protocol::Tcp) {
+        } else if self
+            .model
+            .bricks
+            .get(to)
+            .is_some_and(|brick| brick.protocol == Protocol::Tcp)
+        {
             let message = format!("{path}: \"{to}\" speaks no HTTP, so no request can be led there");
-            self.at_value("no-http", path, message, "let a brick need it and lead the route there");
+            self.at_value(
+                "no-http",
+                path,
+                message,
+                "let a brick need it and lead the route there",
+            );
         }
     }
 

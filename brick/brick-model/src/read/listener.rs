@@ -230,7 +230,11 @@ fn address(reader: &mut Reader, item: &Item<'_>, example: &str) -> Option<Socket
 
 /// `"http1"`, `"h2c"` or `"tcp"`.
 pub(super) fn protocol(reader: &mut Reader, item: &Item<'_>) -> Option<Protocol> {
-    let known = [("http1", Protocol::Http1), ("h2c", Protocol::H2c), ("tcp", Protocol::Tcp)];
+    let known = [
+        ("http1", Protocol::Http1),
+        ("h2c", Protocol::H2c),
+        ("tcp", Protocol::Tcp),
+    ];
     one_of(reader, item, &known)
 }
 

@@ -48,7 +48,10 @@ pub(crate) async fn probe(
 async fn asks(client: &Client, url: &str) -> Result<bool, ()> {
     if let Some(addr) = url.strip_prefix("tcp://") {
         let connected = tokio::time::timeout(LIMIT, tokio::net::TcpStream::connect(addr)).await;
-        return connected.map_err(drop).and_then(|done| done.map_err(drop)).map(|_| true);
+        return connected
+            .map_err(drop)
+            .and_then(|done| done.map_err(drop))
+            .map(|_| true);
     }
     let answer = client.get(url).timeout(LIMIT).bytes_max(64 * 1024).send().await;
     answer.map(|answer| answer.status.is_success()).map_err(|_| ())

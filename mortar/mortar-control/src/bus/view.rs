@@ -55,7 +55,12 @@ impl Scope {
         };
         match kind {
             "config" | "serve" => own(rest),
-            "endpoints" => self.calls_all || own("gateway") || own("proxy") || self.calls.iter().any(|callee| callee == rest),
+            "endpoints" => {
+                self.calls_all
+                    || own("gateway")
+                    || own("proxy")
+                    || self.calls.iter().any(|callee| callee == rest)
+            }
             "limits" | "faults" => match rest.split_once("->") {
                 Some(("edge" | "route", _)) => own("gateway"),
                 // The host proxy makes the calls of bricks.
@@ -164,8 +169,17 @@ mod tests {
         let proxy = scope(Some("proxy"), "bus");
         check(
             &proxy,
-            &["limits/order->payment", "faults/order->payment", "endpoints/payment"],
-            &["limits/edge->order", "faults/route->orders", "config/order", "routes/edge"],
+            &[
+                "limits/order->payment",
+                "faults/order->payment",
+                "endpoints/payment",
+            ],
+            &[
+                "limits/edge->order",
+                "faults/route->orders",
+                "config/order",
+                "routes/edge",
+            ],
         );
         let telemetry = scope(Some("telemetry"), "bus call:*");
         check(&telemetry, &["endpoints/order"], &["routes/edge", "config/order"]);

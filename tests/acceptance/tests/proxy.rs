@@ -1,0 +1,122 @@
+//! The host proxy in a real system: a brick of Python's standard library alone, which knows nothing but `HTTP_PROXY`.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use acceptance_tests::{Folder, System, eventually, signal};
+use brick_wire::Client;
+use rustix::process::Signal;
+use serde_json::Value;
+
+fn post() -> Folder {
+    let folder = Folder::with_manifest(include_str!("proxy/brick.toml"));
+    let programs = [
+        ("desk.py", include_str!("proxy/desk.py")),
+        ("stamp.py", include_str!("proxy/stamp.py")),
+        ("vault.py", include_str!("proxy/vault.py")),
+    ];
+    for (name, program) in programs {
+        std::fs::write(folder.path().join(name), program).unwrap();
+    }
+    folder
+}
+
+/// What the edge answers: `desk` asks another and gives its answer on.
+async fn ask(system: &System, path: &str) -> (u16, String) {
+    let answer = Client::new()
+        .get(format!("{}{path}", system.edge))
+        .send()
+        .await
+        .unwrap();
+    (
+        answer.status.as_u16(),
+        String::from_utf8_lossy(&answer.body).into_owned(),
+    )
+}
+
+async fn stamped(system: &System) -> Value {
+    let (status, body) = ask(system, "/letter").await;
+    assert_eq!(status, 200, "{body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+fn kill(system: &System, instance: &str) -> Value {
+    let row = system.instance(instance);
+    signal(u32::try_from(row["pid"].as_u64().unwrap()).unwrap(), Signal::KILL);
+    row
+}
+
+#[tokio::test]
+async fn a_brick_without_sdk_calls_what_it_needs_and_nothing_else() {
+    let system = post().up();
+    let seen = stamped(&system).await;
+    assert_eq!(seen["path"], "/letter");
+    let headers = &seen["headers"];
+    for present in ["x-brick-identity", "x-brick-timeout-ms", "traceparent"] {
+        assert!(headers.get(present).is_some(), "{present} in {headers}");
+    }
+    let mut asked = BTreeSet::new();
+    for _ in 0..64 {
+        asked.insert(stamped(&system).await["instance"].to_string());
+    }
+    assert_eq!(asked.len(), 2, "64 requests are spread over both instances");
+    assert_eq!(ask(&system, "/vault/ring").await, (200, "RING\n".to_owned()));
+    for (path, status, code) in [
+        ("/at/secret.brick/", 403, "not_needed"),
+        ("/at/nobody.brick/", 404, "brick_unknown"),
+        ("/at/example.org/", 403, "not_a_brick"),
+    ] {
+        let (found, body) = ask(&system, path).await;
+        assert!(found == status && body.contains(code), "{path}: {found} {body}");
+    }
+    // Whoever else is on this machine is not let through.
+    let ports = system.folder().json(&["status"])["ports"].clone();
+    let url = format!("http://127.0.0.1:{}/", ports["proxy:desk/1"]);
+    let client = Client::new();
+    let foreign = client.get(url).header(http::header::HOST, "stamp.brick");
+    assert_eq!(foreign.send().await.unwrap().status, 407);
+    // The console shows the edges, and the map who calls whom.
+    let told = eventually("the edges to be told", || async {
+        let edges = system.admin("/api/limits/v1/edges").await;
+        let items = edges["items"].as_array()?.clone();
+        let calls = |edge: &Value| edge["edge"] == "desk->stamp" && edge["calls"].as_u64() > Some(0);
+        items.into_iter().find(calls)
+    })
+    .await;
+    assert_eq!(told["instances"][0]["instance"], "proxy/1");
+    eventually("the map to show the calls", || async {
+        let graph = system.admin("/api/telemetry/v1/graph").await;
+        let edges = graph["edges"].as_array()?.clone();
+        let between = |from: &str, to: &str| edges.iter().any(|e| e["from"] == from && e["to"] == to);
+        (between("desk", "stamp") && between("desk", "vault")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn calls_go_on_without_control_and_the_proxy_comes_back() {
+    let mut system = post().up();
+    stamped(&system).await;
+    let before = kill(&system, "control/1");
+    eventually("control to come back", || async {
+        stamped(&system).await;
+        let now = system.instance("control/1");
+        (now["state"] == "ready" && now["pid"] != before["pid"]).then_some(())
+    })
+    .await;
+    let before = kill(&system, "proxy/1");
+    let begin = Instant::now();
+    eventually("the proxy to take calls again", || async {
+        let now = system.instance("proxy/1");
+        let is_back = now["state"] == "ready" && now["pid"] != before["pid"];
+        (is_back && ask(&system, "/letter").await.0 == 200).then_some(())
+    })
+    .await;
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+    let pids = system.pids();
+    system.crash_agent();
+    stamped(&system).await;
+    system.restart_agent();
+    assert_eq!(system.pids(), pids);
+    stamped(&system).await;
+}
