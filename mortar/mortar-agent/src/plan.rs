@@ -1,6 +1,7 @@
 //! From the model to the processes that should run: one [`Spec`] per slot, platform and bricks.
 
 mod proxy;
+mod scopes;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -127,15 +128,6 @@ pub(crate) fn unknown_brick(model: &Model, name: &str) -> Error {
         name: name.to_owned(),
         known: brick_model::nearest::hint(name, "bricks", names),
     }
-}
-
-/// Scopes of a process token: the bus, a call to each needed brick, and what the manifest grants.
-fn scopes(brick: &Brick) -> Vec<String> {
-    let calls = brick.needs.iter().map(|need| format!("call:{need}"));
-    std::iter::once("bus".to_owned())
-        .chain(calls)
-        .chain(brick.scopes.iter().cloned())
-        .collect()
 }
 
 impl Ground {
@@ -329,6 +321,29 @@ impl Ground {
         pairs.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
+    /// What only one role gets.
+    fn of_role(&self, model: &Model, role: Role) -> Vec<(String, String)> {
+        let path = |path: std::path::PathBuf| path.display().to_string();
+        let telemetry_bytes = || model.mortar.telemetry.bytes_max.0.to_string();
+        let mut pairs = match role {
+            Role::Control => vec![
+                (
+                    env::BRICK_BOOTSTRAP_KEY_FILE,
+                    path(self.folder.bootstrap_key_file()),
+                ),
+                (env::BRICK_AGENT_SOCKET, path(self.folder.socket())),
+            ],
+            Role::Gateway => vec![(env::BRICK_HANDOVER_SOCKET, path(self.folder.handover()))],
+            Role::Proxy => vec![(env::BRICK_PROXY_FILE, path(self.folder.proxy()))],
+            Role::Telemetry | Role::Brick => vec![(env::BRICK_TELEMETRY_BYTES_MAX, telemetry_bytes())],
+        };
+        if proxy::is_wanted(model) && matches!(role, Role::Control | Role::Telemetry) {
+            pairs.push((env::BRICK_HOST_PROXY_URL, self.url(proxy::SLOT)));
+        }
+        let owned = pairs.into_iter().map(|(name, value)| (name.to_owned(), value));
+        owned.collect()
+    }
+
     fn platform(&self, model: &Model, role: Role, name: &str) -> Result<Spec, Error> {
         let brick = BrickName::new(name).map_err(|e| Error::Invalid {
             what: "name of a platform process",
@@ -352,29 +367,7 @@ impl Ground {
             (env::BRICK_OTLP_PORT, self.port("otlp").to_string()),
         ];
         environment.extend(pairs.map(|(name, value)| (name.to_owned(), value)));
-        if proxy::is_wanted(model) && matches!(role, Role::Control | Role::Telemetry) {
-            environment.push((env::BRICK_HOST_PROXY_URL.to_owned(), self.url(proxy::SLOT)));
-        }
-        let mut add = |name: &str, value: String| environment.push((name.to_owned(), value));
-        match role {
-            Role::Control => {
-                let key = self.folder.bootstrap_key_file();
-                add(env::BRICK_BOOTSTRAP_KEY_FILE, key.display().to_string());
-                let socket = self.folder.socket();
-                add(env::BRICK_AGENT_SOCKET, socket.display().to_string());
-            }
-            Role::Gateway => add(
-                env::BRICK_HANDOVER_SOCKET,
-                self.folder.handover().display().to_string(),
-            ),
-            Role::Proxy => add(env::BRICK_PROXY_FILE, self.folder.proxy().display().to_string()),
-            Role::Telemetry | Role::Brick => {
-                add(
-                    env::BRICK_TELEMETRY_BYTES_MAX,
-                    model.mortar.telemetry.bytes_max.0.to_string(),
-                );
-            }
-        }
+        environment.extend(self.of_role(model, role));
         let args = vec!["serve".to_owned(), name.to_owned()];
         let health = brick_model::Health::default();
         Ok(Spec {
@@ -398,7 +391,7 @@ impl Ground {
             health_grace: health.grace.0,
             stop_grace: PLATFORM_STOP_GRACE,
             needs: Vec::new(),
-            scopes: platform_scopes(name),
+            scopes: scopes::of_platform(name),
             log: self.folder.log(name, 1),
             token: self.folder.token(name, 1),
             slot,
@@ -466,7 +459,7 @@ impl Ground {
             health_grace: brick.health.grace.0,
             stop_grace: brick.stop_grace.0,
             needs: proxy::needs(brick),
-            scopes: scopes(brick),
+            scopes: scopes::of_brick(brick),
             log: self.folder.log(&of, slot.number),
             token: self.folder.token(&of, slot.number),
             slot,
@@ -490,16 +483,4 @@ fn fingerprint(
     let env: Vec<_> = env.iter().filter(same).collect();
     let text = format!("{program:?} {:?} {args:?} {dir:?} {env:?} {health}", file.ok());
     format!("{:016x}", fnv(text.as_bytes()))
-}
-
-/// What a platform process may do. The gateway may call nobody in its own name: what comes through the edge is from
-/// outside, and a route for bricks alone must not open to it. Nor may the host proxy: it shows the tokens of those who
-/// call through it.
-fn platform_scopes(name: &str) -> Vec<String> {
-    let scopes: &[&str] = if matches!(name, "gateway" | "proxy") {
-        &["bus"]
-    } else {
-        &["bus", "call:*"]
-    };
-    scopes.iter().map(|scope| (*scope).to_owned()).collect()
 }

@@ -1,16 +1,17 @@
 //! One caller: its listeners, its routes, its telemetry.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use brick_auth::OwnToken;
 use brick_bus::Watch;
 use brick_core::host::Caller;
-use brick_core::{Drain, Trigger};
+use brick_core::{Drain, Trigger, Version};
 use brick_discovery::Balancer;
 use brick_resilience::Callers;
-use brick_telemetry::{Identity, LogTarget, Telemetry};
+use brick_telemetry::{Exporter, Identity, LogTarget, Telemetry};
 use mortar_proxy::listener::{self, Door};
 use mortar_proxy::{AccessLog, Proxy, Settings, Side};
 use tokio::net::TcpListener;
@@ -23,6 +24,8 @@ use crate::{Options, tcp};
 
 /// How long a caller's first token may take; connections wait in the listener meanwhile.
 const TOKEN_PATIENCE: Duration = Duration::from_secs(3);
+/// How long the last spans may take to leave.
+const LAST_WORD: Duration = Duration::from_secs(1);
 const TOKEN_LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What all callers share.
@@ -45,6 +48,30 @@ pub(crate) struct Running {
     serving: JoinHandle<()>,
 }
 
+impl Ground {
+    /// Spans that leave in the name of one instance.
+    pub(crate) fn telemetry_of(
+        &self,
+        brick: &str,
+        slot: &str,
+        version: &Version,
+        zone: &str,
+    ) -> (Telemetry, Exporter) {
+        Telemetry::new(brick_telemetry::Options {
+            identity: Identity {
+                brick: brick.to_owned(),
+                version: version.to_string(),
+                slot: slot.to_owned(),
+                zone: zone.to_owned(),
+                ..self.telemetry.identity().clone()
+            },
+            otlp_endpoint: self.options.otlp_endpoint.clone(),
+            filter: "off".to_owned(),
+            log: LogTarget::Stdout,
+        })
+    }
+}
+
 impl Running {
     /// Listens for the caller. From here on its connections queue; they are served once its token is there.
     pub(crate) async fn start(ground: &Arc<Ground>, told: Caller, drain: &Drain) -> std::io::Result<Self> {
@@ -54,19 +81,8 @@ impl Running {
             passages.push((bind(passage.listen).await?, passage.clone()));
         }
         let (stop, drain) = drain.child();
-        let own = ground.telemetry.identity();
-        let (telemetry, exporter) = Telemetry::new(brick_telemetry::Options {
-            identity: Identity {
-                brick: told.brick.to_string(),
-                version: told.version.to_string(),
-                slot: told.slot.clone(),
-                zone: told.zone.clone(),
-                ..own.clone()
-            },
-            otlp_endpoint: ground.options.otlp_endpoint.clone(),
-            filter: "off".to_owned(),
-            log: LogTarget::Stdout,
-        });
+        let (telemetry, exporter) =
+            ground.telemetry_of(told.brick.as_str(), &told.slot, &told.version, &told.zone);
         let edges = ground.callers.caller(told.brick.as_str());
         let proxy = Proxy::new(
             mortar_proxy::Options {
@@ -99,26 +115,14 @@ impl Running {
             (listener, Arc::new(passage))
         });
         let passages: Vec<_> = passages.collect();
-        let serving = {
-            let (proxy, ground, token) = (proxy.clone(), Arc::clone(ground), told.token_file.clone());
-            tokio::spawn(async move {
-                for (listener, passage) in passages {
-                    tokio::spawn(tcp::serve(listener, passage, drain.clone()));
-                }
-                let (end, ending) = brick_core::drain::channel();
-                let exporting = tokio::spawn(exporter.run(ending));
-                token_is_there(&token, &drain).await;
-                let limit = Duration::from_millis(ground.options.drain_timeout_ms);
-                let door = Door {
-                    listener: door,
-                    tls: None,
-                };
-                listener::serve(door, proxy, limit, drain).await;
-                telemetry.flush(Duration::from_secs(1)).await;
-                end.drain();
-                let _ = exporting.await;
-            })
-        };
+        let serving = tokio::spawn(serve(
+            (door, passages),
+            proxy.clone(),
+            told.token_file.clone(),
+            Duration::from_millis(ground.options.drain_timeout_ms),
+            drain,
+            (telemetry, exporter),
+        ));
         let brick = told.brick.as_str();
         let body_bytes_max = ground.options.body_bytes_max;
         let mut running = Self {
@@ -142,6 +146,28 @@ impl Running {
         self.stop.drain();
         self.serving
     }
+}
+
+/// Serves a caller until the drain is requested and what is under way is done.
+async fn serve(
+    (listener, passages): (TcpListener, Vec<(TcpListener, Arc<tcp::Passage>)>),
+    proxy: Proxy<HostGate>,
+    token: PathBuf,
+    limit: Duration,
+    drain: Drain,
+    (telemetry, exporter): (Telemetry, Exporter),
+) {
+    for (listener, passage) in passages {
+        tokio::spawn(tcp::serve(listener, passage, drain.clone()));
+    }
+    let (end, ending) = brick_core::drain::channel();
+    let exporting = tokio::spawn(exporter.run(ending));
+    token_is_there(&token, &drain).await;
+    let door = Door { listener, tls: None };
+    listener::serve(door, proxy, limit, drain).await;
+    telemetry.flush(LAST_WORD).await;
+    end.drain();
+    let _ = exporting.await;
 }
 
 /// Resolves when the caller has a token, or had its chance: what it may not call without one refuses it.

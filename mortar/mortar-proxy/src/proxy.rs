@@ -226,11 +226,7 @@ impl<G: Gate> Proxy<G> {
         if let Some(target) = &target {
             exchange.set_target(target);
         }
-        let declared = parts.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok());
-        if declared
-            .and_then(|v| v.parse::<u64>().ok())
-            .is_some_and(|n| n > route.body_bytes_max)
-        {
+        if declared_length(&parts.headers).is_some_and(|length| length > route.body_bytes_max) {
             return Err(forward::too_large(route.body_bytes_max));
         }
         let limit = self.limit(&route, &parts.headers);
@@ -399,6 +395,10 @@ impl<G: Gate> Proxy<G> {
         exchange.answered(head.status, None);
         Response::from_parts(head, Body::empty())
     }
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// 405 where another method would do, else 404.

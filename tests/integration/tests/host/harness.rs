@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -165,7 +164,7 @@ async fn listens(addr: SocketAddr) {
 pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     let held = async {
         while !condition() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(LIMIT, held).await.expect(what);
