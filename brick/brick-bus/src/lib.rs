@@ -21,6 +21,6 @@ pub use follower::Follower;
 pub use limits::{Limits, Serve};
 pub use report::{EdgeReport, Report};
 pub use resource::{Ack, Change, Cursor, Endpoint, Endpoints, Protocol, Resource, TrustBundle};
-pub use routes::{Route, RouteAuth, RouteTable};
+pub use routes::{External, ExternalTls, Route, RouteAuth, RouteTable};
 pub use settings::{Cert, CertFiles, EdgeSettings, EdgeTls};
 pub use watch::{Publisher, Source, State, Stats, Watch};

@@ -28,6 +28,45 @@ pub struct RouteTable {
     /// Where rate limits are counted for all gateways together, `redis://host:port/db`; here alone unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_store: Option<String>,
+    /// Those of the bricks that routes and views lead to which run outside the system.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub externals: BTreeMap<BrickName, External>,
+}
+
+/// A service outside the system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct External {
+    /// Its base URL: `http://` or `https://`, host, port, and what its paths begin with.
+    pub url: String,
+    /// Whether it speaks HTTP/2 without TLS, by prior knowledge. With TLS that is agreed on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub h2c: bool,
+    /// Whom it has to be and who the caller is, where the defaults do not do.
+    #[serde(default, skip_serializing_if = "ExternalTls::is_usual")]
+    pub tls: ExternalTls,
+}
+
+/// TLS towards a service outside the system. Files are relative to the system's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ExternalTls {
+    /// PEM file of the authorities that count; those of the machine unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// PEM file of the chain that is shown where a certificate is asked for, leaf first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cert: Option<String>,
+    /// PEM file of its private key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Name that the service's certificate has to be for; the host of the URL unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+impl ExternalTls {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One route of the edge.
@@ -53,6 +92,9 @@ pub struct Route {
     /// Whether the route lets `Upgrade: websocket` through.
     #[serde(default)]
     pub websocket: bool,
+    /// Whether it lets `CONNECT` through, as a tunnel to an instance.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub connect: bool,
     /// Time limit of the whole exchange in milliseconds; `limits/edge-><brick>` unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,

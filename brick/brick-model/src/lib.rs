@@ -23,13 +23,14 @@ pub use diagnostic::{Diagnostic, Invalid};
 pub use link::{LimitKey, Link};
 pub use load::{Expect, Load, Step};
 pub use model::{
-    AccessLog, Auth, Bff, Brick, Cache, Concurrent, Cors, Demo, Edge, EdgeCert, EdgeTls, Flag, Health, Limit,
-    Mirror, Model, Mortar, Part, Protocol, Rate, RateBy, Rewrite, Route, Say, Serve, Setting, System,
-    TlsVersion, Versions, View, WORKERS_MAX,
+    AccessLog, Auth, Bff, Brick, BrickTls, Cache, Concurrent, Cors, Demo, Edge, EdgeCert, EdgeTls, Flag,
+    Health, Limit, Mirror, Model, Mortar, Part, Protocol, Rate, RateBy, Rewrite, Route, Say, Serve, Setting,
+    System, TlsVersion, Versions, View, WORKERS_MAX,
 };
 pub use parse::{Loaded, parse, parse_with_warnings};
 pub use pattern::Pattern;
 pub use query::{ResolvedRoute, ResolvedView};
+pub use read::is_host;
 pub use schema::schema;
 pub use size::Bytes;
 pub use suite::{Environment, Suite};

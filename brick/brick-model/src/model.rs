@@ -28,7 +28,9 @@ mod version;
 pub use bff::{Bff, Part, Say, View};
 pub use demo::Demo;
 pub use limit::{Breaker, CallRate, Concurrency, Fallback, Hedge, Limit, Retry, Serve, Shed, Stale, Switch};
-pub use listener::{AccessLog, CacheStore, Edge, EdgeCert, EdgeTls, Protocol, TlsVersion, WORKERS_MAX};
+pub use listener::{
+    AccessLog, BrickTls, CacheStore, Edge, EdgeCert, EdgeTls, Protocol, TlsVersion, WORKERS_MAX,
+};
 pub use number::{PerSecond, Share};
 pub use route::{Auth, Cache, Cors, Mirror, Rate, RateBy, Rewrite, Route, Setting};
 pub use version::{BASE, Concurrent, Versions};
@@ -183,6 +185,9 @@ pub struct Brick {
     /// Time after which the host proxy closes a TCP connection to it on which nothing moves.
     #[serde(default = "default_idle_timeout")]
     pub idle_timeout: Span,
+    /// TLS towards an external service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<BrickTls>,
 }
 
 /// `brick.NAME.health`: how a brick's health is watched.
@@ -301,6 +306,7 @@ impl Default for Brick {
             protocol: Protocol::default(),
             proxy: false,
             idle_timeout: default_idle_timeout(),
+            tls: None,
         }
     }
 }

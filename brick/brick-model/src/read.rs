@@ -25,6 +25,8 @@ mod route;
 mod suite;
 mod system;
 
+pub use listener::is_host;
+
 /// What was read, as far as it could be.
 pub(crate) struct Manifest {
     pub(crate) model: Model,

@@ -562,11 +562,25 @@ fn what_values_mean_together_is_checked() {
         "",
     );
     check(
-        "[brick.x]\nexternal = 'https://x'\n[route.a]\nmatch = '/a'\nto = 'x'",
-        14,
-        6,
-        "\"x\" is external",
-        "",
+        "[brick.x]\nexternal = 'http://x'\n[brick.x.tls]\nca = 'ca.pem'",
+        12,
+        10,
+        "TLS is for external services whose address is https://",
+        "leave tls out",
+    );
+    check(
+        "[brick.x]\nexternal = 'https://x'\ntls = { cert = 'a.pem' }",
+        12,
+        7,
+        "missing key \"key\"",
+        "the private key of cert",
+    );
+    check(
+        "[brick.x]\nexternal = 'https://x'\nprotocol = 'h2c'",
+        12,
+        12,
+        "h2c is HTTP/2 without TLS",
+        "leave it out",
     );
     check(
         "[route.a]\nmatch = '/a'\nto = 'order'\n[route.b]\nmatch = '/a'\nto = 'product'",

@@ -11,10 +11,11 @@ use std::time::Duration;
 use brick_wire::Client;
 use brick_wire::client::{Dial, Dialling, Stream};
 use http::Uri;
+use mortar_gateway::tls::{distrust, explain as explained};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -106,49 +107,11 @@ fn explain(host: &str, error: &io::Error) -> io::Error {
         .and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(reason)) => invalid(distrust(host, reason)),
-        Some(rustls::Error::InvalidMessage(_)) => {
-            io::Error::other(format!("{host} answers, but not in TLS; is its address http://?"))
-        }
-        Some(other) => io::Error::other(format!("{host} and this program agree on no TLS: {other}")),
+        Some(_) => io::Error::other(explained(host, error).unwrap_or_default()),
         None if error.kind() == io::ErrorKind::UnexpectedEof => {
             io::Error::other(format!("{host} hung up while TLS was agreed on"))
         }
         None => io::Error::new(error.kind(), error.to_string()),
-    }
-}
-
-fn distrust(host: &str, reason: &CertificateError) -> String {
-    match reason {
-        CertificateError::UnknownIssuer => {
-            format!("the certificate of {host} is not signed by an authority that is trusted here")
-        }
-        CertificateError::BadSignature => {
-            format!(
-                "the certificate of {host} is signed by somebody with the name of a trusted authority, not by it"
-            )
-        }
-        CertificateError::NotValidForNameContext { presented, .. } => {
-            let names = presented.join(", ");
-            let names = if names.is_empty() {
-                "no name at all"
-            } else {
-                &names
-            };
-            format!("the certificate of {host} is not for {host}: it is for {names}")
-        }
-        CertificateError::NotValidForName => format!("the certificate of {host} is not for {host}"),
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            format!("the certificate of {host} has expired")
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            format!("the certificate of {host} is not valid yet; is the clock right?")
-        }
-        CertificateError::Revoked => format!("the certificate of {host} is revoked"),
-        other if format!("{other:?}").contains("CaUsedAsEndEntity") => format!(
-            "the certificate of {host} is an authority's own (CA:TRUE), which no server may show; \
-             issue one with it, or make it with CA:FALSE"
-        ),
-        other => format!("the certificate of {host} is not accepted: {other}"),
     }
 }
 

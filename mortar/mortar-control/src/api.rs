@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod bus;
+pub(crate) mod certs;
 pub(crate) mod faults;
 pub(crate) mod instance;
 pub(crate) mod limits;
@@ -33,6 +34,11 @@ pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
         .route(
             "/api/limits/v1/{caller}/{callee}",
             get(limits::show).put(limits::set).delete(limits::take_back),
+        )
+        .route("/api/certs/v1", get(certs::list))
+        .route(
+            "/api/certs/v1/{name}",
+            get(certs::show).put(certs::put).delete(certs::remove),
         )
         .route("/api/faults/v1", get(faults::list))
         .route(

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::Error;
+use crate::api::certs::CERTS;
 use crate::state::State;
 
 /// Every resource by name. Deterministic: equal input gives equal values, so that nothing is published anew for
@@ -19,6 +20,9 @@ use crate::state::State;
 pub(crate) fn resources(state: &State, trust: &TrustBundle) -> Result<BTreeMap<String, Value>, Error> {
     let mut all = BTreeMap::new();
     all.insert(brick_auth::TRUST_BUNDLE.to_owned(), value(trust)?);
+    let certs = state.settings.range(CERTS.to_owned()..);
+    let certs = certs.take_while(|(name, _)| name.starts_with(CERTS));
+    all.extend(certs.map(|(name, cert)| (name.clone(), Value::clone(cert))));
     if let Some(keys) = &state.api_keys {
         all.insert(brick_bus::routes::KEYS.to_owned(), value(keys)?);
     }

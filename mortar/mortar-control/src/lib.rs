@@ -16,6 +16,7 @@ mod acks;
 mod agent;
 mod api;
 mod bus;
+mod certificate;
 mod derive;
 mod error;
 mod expiry;

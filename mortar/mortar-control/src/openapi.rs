@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::api::agent::{EventQuery, Kill, Roll, Scale};
 use crate::api::bus::{AckBatch, AckList, AckQuery, WatchQuery};
+use crate::api::certs::{CertBody, CertList, CertView};
 use crate::api::faults::{FaultsBody, FaultsList, FaultsView};
 use crate::api::instance::InstanceView;
 use crate::api::limits::LimitsView;
@@ -19,7 +20,7 @@ pub fn document() -> Document {
         "Registry, routes, configuration, bus and identity. Served on control's own listener and, for operators, on \
          the admin listener.",
     );
-    bus(faults(limits(agent(registry(system(document))))))
+    bus(certs(faults(limits(agent(registry(system(document)))))))
 }
 
 fn system(document: Document) -> Document {
@@ -224,6 +225,38 @@ fn faults(document: Document) -> Document {
             );
     }
     document
+}
+
+fn certs(document: Document) -> Document {
+    const PATH: &str = "/api/certs/v1/{name}";
+    document
+        .operation(
+            Operation::get("/api/certs/v1")
+                .summary("Certificates of the edge that were put here; those of files are the manifest's")
+                .access("admin")
+                .answer::<CertList>(200, "by name, without their keys"),
+        )
+        .operation(
+            Operation::get(PATH)
+                .summary("A certificate of the edge, without its key")
+                .access("admin")
+                .answer::<CertView>(200, "subject, hosts and expiry")
+                .problem(404, "no such certificate"),
+        )
+        .operation(
+            Operation::put(PATH)
+                .summary("Shows a certificate at the edge, in the place of what has the name; kept until it is removed")
+                .access("admin")
+                .body::<CertBody>()
+                .answer::<CertView>(200, "it is told to the gateway, which says in `/bus/v1/acks` whether it can show it")
+                .problem(422, "it cannot be read"),
+        )
+        .operation(
+            Operation::delete(PATH)
+                .summary("Shows the certificate no longer")
+                .access("admin")
+                .empty(204, "it is gone, with its key"),
+        )
 }
 
 fn bus(document: Document) -> Document {

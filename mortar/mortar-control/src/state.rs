@@ -53,7 +53,8 @@ pub struct State {
     pub manifest: Option<Arc<Model>>,
     /// The API keys that count. Identity keeps them; here they are only told on.
     pub api_keys: Option<Arc<ApiKeys>>,
-    /// What operators set, by the resource that it becomes part of: `limits/a->b` a merge patch, `faults/…` the faults.
+    /// What operators set, by the resource that it becomes part of: `limits/a->b` a merge patch, `faults/…` the faults,
+    /// `certs/…` a certificate with its key.
     pub settings: BTreeMap<String, Arc<Value>>,
     /// What changed since resources were published last.
     pub(crate) touched: Touched,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use brick_bus::routes::{ApiKeys, KEYS, ROUTES};
 use brick_bus::{Limits, Resource, RouteTable, Watch};
 use brick_resilience::{Edges, Policy};
-use mortar_proxy::{Compiler, Proxy, Routes};
+use mortar_proxy::{Compiler, Proxy, Routes, SystemRoots};
 use serde::Deserialize as _;
 
 use crate::admin::AdminGate;
@@ -40,8 +40,13 @@ pub(crate) async fn follow(
     edge: Proxy<EdgeGate>,
     parts: EdgeParts,
     admin: Proxy<AdminGate>,
+    roots: Option<SystemRoots>,
 ) {
     let compiler = Compiler::new(watch.clone()).with_edges(edges);
+    let compiler = match roots {
+        Some(roots) => compiler.with_roots(roots),
+        None => compiler,
+    };
     let mut functioning = Functioning::new(compiler, parts.figures.clone());
     let mut keys = None;
     let mut limits = InForce::default();

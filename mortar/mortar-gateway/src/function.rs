@@ -67,6 +67,8 @@ impl Functioning {
     ) -> Result<Vec<Route>, String> {
         let mut routes = Vec::with_capacity(table.routes.len() + table.views.len());
         let mut limiters = HashMap::new();
+        let externals = self.compiler.externals(&table.externals);
+        externals.map_err(|error| error.to_string())?;
         for told in &table.routes {
             let compiled = self.compiler.route(told, timeout(told.to.as_str()));
             let mut route = compiled.map_err(|error| error.to_string())?;

@@ -29,5 +29,7 @@ mod token;
 mod view;
 
 pub use listeners::Listeners;
+/// Why TLS was not agreed on, for whoever else opens connections.
+pub use mortar_proxy::tls;
 pub use options::{Error, Options};
 pub use service::{Handle, Service};

@@ -14,7 +14,7 @@ use brick_telemetry::Telemetry;
 use brick_wire::handover;
 use mortar_proxy::listener::Door;
 use mortar_proxy::worker::{self, Socket, Worker};
-use mortar_proxy::{Proxy, Settings, Side, expose, listener, tls};
+use mortar_proxy::{Proxy, Settings, Side, SystemRoots, expose, listener, tls};
 use tokio::net::UnixListener;
 
 use crate::admin::{self, AdminGate};
@@ -38,6 +38,7 @@ pub struct Service {
     token: OwnToken,
     control: SocketAddr,
     telemetry_addr: SocketAddr,
+    roots: Option<SystemRoots>,
 }
 
 /// Where a gateway listens. Cloneable.
@@ -118,8 +119,18 @@ impl Service {
             token,
             control,
             telemetry_addr,
+            roots: None,
         };
         Ok((service, Handle { inner }))
+    }
+
+    /// Services outside that name no authorities of their own have to be known to these.
+    #[must_use]
+    pub fn with_roots(self, roots: SystemRoots) -> Self {
+        Self {
+            roots: Some(roots),
+            ..self
+        }
     }
 
     /// Serves until the drain is requested and what is under way is done.
@@ -163,6 +174,7 @@ impl Service {
             edge_proxy.clone(),
             parts,
             admin_proxy.clone(),
+            self.roots,
         );
         let reporting = report(&self.options, self.token, edges, drain.clone());
         let settings = settings::follow(self.watch, edge_proxy, server, base);

@@ -2,11 +2,10 @@
 //! are read again when they change. What cannot be used leaves what is in force as it is.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use brick_bus::{Cert, CertFiles, EdgeSettings, Resource, Watch};
-use mortar_proxy::tls::{self, Oldest, Server};
+use mortar_proxy::tls::{self, Oldest, Server, file};
 use mortar_proxy::{AccessLog, Proxy, Settings};
 use serde::Deserialize as _;
 
@@ -18,8 +17,6 @@ const SETTINGS: &str = "edge/settings";
 const CERTS: &str = "certs/";
 /// How often files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Largest file of a certificate or key.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// What is in force.
 #[derive(Debug)]
@@ -34,7 +31,7 @@ struct InForce {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Seen {
     revisions: BTreeMap<String, u64>,
-    files: Vec<Option<(SystemTime, u64)>>,
+    files: Vec<file::Stamp>,
 }
 
 /// Applies changes as they come, until the bus is gone. `base` holds what the bus does not say.
@@ -136,7 +133,7 @@ impl InForce {
             files: self
                 .files
                 .iter()
-                .flat_map(|f| [stamp(&f.cert), stamp(&f.key)])
+                .flat_map(|f| [file::stamp(&f.cert), file::stamp(&f.key)])
                 .collect(),
         };
         if self.seen.as_ref() == Some(&seen) {
@@ -185,24 +182,10 @@ impl InForce {
     }
 }
 
-/// What tells one content of a file from the next.
-fn stamp(path: &str) -> Option<(SystemTime, u64)> {
-    let found = std::fs::metadata(path).ok()?;
-    Some((found.modified().ok()?, found.len()))
-}
-
 fn from_files(files: &CertFiles) -> Result<tls::Cert, String> {
+    let read = |path: &str| file::read(path).map_err(|error| format!("cannot read {path}: {error}"));
     let (cert, key) = (read(&files.cert)?, read(&files.key)?);
     from_pem(&cert, &key, &files.hosts)
-}
-
-fn read(path: &str) -> Result<Vec<u8>, String> {
-    let path: PathBuf = Path::new(path).into();
-    let said = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
-    if std::fs::metadata(&path).map_err(said)?.len() > FILE_BYTES_MAX {
-        return Err(format!("{} is larger than 1 MiB", path.display()));
-    }
-    std::fs::read(&path).map_err(said)
 }
 
 fn from_pem(cert: &[u8], key: &[u8], hosts: &[String]) -> Result<tls::Cert, String> {

@@ -15,6 +15,7 @@ use crate::forward::{self, Errand};
 use crate::gate::{Client, Synthetic};
 use crate::headers;
 use crate::proxy::Local;
+use crate::remote;
 use crate::route::Target;
 
 /// Makes calls in the trace of one request, with the gateway's identity. Cloneable; belongs to its worker, whose
@@ -45,6 +46,9 @@ impl Caller {
         headers::remove_hop(&mut parts.headers);
         let identity = self.local.shared.identity();
         headers::forward(&mut parts.headers, &parts.uri, &self.client, identity);
+        if target.remote().is_some() {
+            remote::forget_credentials(&mut parts.headers);
+        }
         headers::baggage(&mut parts.headers, self.synthetic.as_ref());
         call.propagate(&mut parts.headers);
         let method = parts.method.clone();
@@ -56,6 +60,7 @@ impl Caller {
             deadline: Instant::now() + limit,
             faults: None,
             body_bytes_max: body.len() as u64,
+            upgrade: false,
         };
         let answered = async {
             let body = RequestBody::whole(body);

@@ -13,6 +13,7 @@ use http::{HeaderMap, Method, StatusCode};
 use crate::answer::Answer;
 use crate::call::Call;
 use crate::forward::{Errand, is_idempotent};
+use crate::headers::X_BRICK_TIMEOUT_MS;
 use crate::route::Target;
 
 /// Connections that are tried beside the first, where there is no edge.
@@ -80,10 +81,13 @@ impl Crossing {
             .and_then(|permit| permit.policy().try_timeout)
     }
 
-    /// What is left of the exchange, in milliseconds.
-    pub(crate) fn left_ms(&self) -> u64 {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1)
+    /// Tells a brick of the system what is left of the exchange, in milliseconds.
+    pub(crate) fn tell_left(&self, target: &Target, headers: &mut HeaderMap) {
+        if target.brick().is_some() && target.remote().is_none() {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
+            headers.insert(X_BRICK_TIMEOUT_MS, HeaderValue::from(left_ms));
+        }
     }
 
     /// The try ended.

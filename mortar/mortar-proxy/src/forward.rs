@@ -4,6 +4,9 @@
 //! may be repeated (its method is idempotent, RFC 9110 §9.2.2, or it has an idempotency key), its body is at hand, and
 //! the edge's policy has another try for what happened.
 
+mod plain;
+mod request;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,21 +15,23 @@ use std::time::{Duration, Instant};
 use brick_core::Incarnation;
 use brick_discovery::balancer::Guard;
 use brick_resilience::{FaultsOf, Outcome, Permit};
-use http::header::{CONTENT_TYPE, HOST, HeaderValue, TE};
 use http::request::Parts;
-use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use http::uri::Scheme;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::answer::Answer;
 use crate::body::RequestBody;
 use crate::call::Call;
 use crate::crossing::{self, Crossing};
-use crate::headers::X_BRICK_TIMEOUT_MS;
 use crate::link::{Fault, Link};
 use crate::pool::{Lease, Pool, Sender, Transport};
 use crate::proxy::Local;
 use crate::route::{Picked, Target};
+use crate::tls;
+
+pub(crate) use plain::{Plain, connect};
+use request::{Copy, build, http2};
 
 /// Dead pooled connections that are passed over before the request is given up.
 const STALE_MAX: usize = 16;
@@ -61,37 +66,8 @@ pub(crate) struct Errand<'a> {
     /// What goes wrong on purpose with requests of the route.
     pub(crate) faults: Option<&'a FaultsOf>,
     pub(crate) body_bytes_max: u64,
-}
-
-/// What is needed to send the same request again.
-struct Copy {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: RequestBody,
-}
-
-impl Copy {
-    /// Of a request whose body can be sent again.
-    fn of(parts: &Parts, body: &RequestBody) -> Option<Self> {
-        Some(Self {
-            body: body.replay()?,
-            method: parts.method.clone(),
-            uri: parts.uri.clone(),
-            headers: parts.headers.clone(),
-        })
-    }
-
-    /// The request once more.
-    fn request(&self) -> Option<Request<RequestBody>> {
-        let body = self.body.replay()?;
-        Some(build(
-            self.method.clone(),
-            self.uri.clone(),
-            self.headers.clone(),
-            body,
-        ))
-    }
+    /// Whether it is to become a tunnel, which HTTP/1.1 alone can.
+    pub(crate) upgrade: bool,
 }
 
 /// Why an attempt gave no answer.
@@ -120,6 +96,8 @@ struct Tried {
     avoid: Vec<Incarnation>,
     refused: usize,
     stale: usize,
+    /// What the last one that was not connected to has against us, where that is more than that it is away.
+    why: Option<String>,
     /// The last one took the request and died; it may be picked again where there is no other.
     died: bool,
 }
@@ -131,6 +109,7 @@ pub(crate) async fn send(
     body: RequestBody,
     call: &mut Call,
 ) -> Result<Reply, Answer> {
+    errand.target.address(parts);
     let mut crossing = Crossing::enter(errand, &parts.method, &parts.headers, call).await?;
     let pace = faults(errand, &parts.headers, &mut crossing, call).await?;
     let copy = crossing.is_repeatable().then(|| Copy::of(parts, &body)).flatten();
@@ -145,10 +124,7 @@ pub(crate) async fn send(
             mut lease,
             limit,
         } = connected(errand, &mut tried, &mut crossing, call).await?;
-        if errand.target.brick().is_some() {
-            let left = HeaderValue::from(crossing.left_ms());
-            request.headers_mut().insert(X_BRICK_TIMEOUT_MS, left);
-        }
+        crossing.tell_left(errand.target, request.headers_mut());
         let begun = Instant::now();
         let outcome = attempt(&mut lease, request, limit).await;
         call.done(outcome.as_ref().ok().map(Response::status), addr);
@@ -221,6 +197,11 @@ async fn connected(
         } = pick(errand.target, tried)?;
         let (incarnation, load) = instance.unzip();
         let limit = crossing.begin();
+        let transport = if errand.upgrade {
+            transport.http1()
+        } else {
+            transport
+        };
         match lease(&errand.local.pool, addr, &transport).await {
             Ok(lease) => {
                 return Ok(Connected {
@@ -233,6 +214,7 @@ async fn connected(
             }
             Err(error) => {
                 call.done(None, addr);
+                tried.why = explained(errand.target, addr, &error);
                 tracing::debug!(to = errand.target.name(), %addr, %error, "an instance refused the connection");
                 if let Some(load) = load {
                     load.connect_failed();
@@ -254,8 +236,9 @@ fn refused(
     crossing.ended(&Outcome::Unconnected, call);
     tried.refused += 1;
     tried.died = false;
-    if incarnation.is_none() || crossing.again(&Outcome::Unconnected, call).is_none() {
-        return Err(unreachable(errand.target));
+    let has_others = incarnation.is_some() || errand.target.remote().is_some();
+    if !has_others || tried.why.is_some() || crossing.again(&Outcome::Unconnected, call).is_none() {
+        return Err(unreachable(errand.target, tried.why.take()));
     }
     tried.avoid.extend(incarnation);
     errand.local.stats.retries.fetch_add(1, Ordering::Relaxed);
@@ -274,7 +257,10 @@ fn without_answer(
         Failed::Died(error) => {
             fault(errand)?;
             tracing::debug!(to = errand.target.name(), %addr, %error, "a connection died before its answer");
-            (Outcome::Reset, reset(errand.target))
+            match explained(errand.target, addr, &error) {
+                Some(why) => (Outcome::Reset, unreachable(errand.target, Some(why))),
+                None => (Outcome::Reset, reset(errand.target)),
+            }
         }
     })
 }
@@ -365,9 +351,13 @@ async fn attempt(
 }
 
 async fn exchange(lease: &mut Lease, request: Request<RequestBody>) -> Result<Response<Incoming>, Failed> {
+    let is_tls = lease.is_tls();
     let sent = match &mut lease.sender {
         Sender::Http1(sender) => sender.try_send_request(request).await,
-        Sender::Http2(sender, _) => sender.try_send_request(http2(request)).await,
+        Sender::Http2(sender, _) => {
+            let scheme = if is_tls { Scheme::HTTPS } else { Scheme::HTTP };
+            sender.try_send_request(http2(request, scheme)).await
+        }
     };
     match sent {
         Ok(response) => Ok(response),
@@ -389,7 +379,9 @@ fn pick(target: &Target, tried: &mut Tried) -> Result<Picked, Answer> {
         }
     }
     Err(if tried.refused > 0 {
-        unreachable(target)
+        unreachable(target, tried.why.take())
+    } else if let Some(remote) = target.remote() {
+        remote.absent()
     } else {
         Answer::unavailable("no_instance", format!("no instance of {} is up", target.name()))
     })
@@ -415,7 +407,17 @@ fn fault(errand: &Errand<'_>) -> Result<(), Answer> {
     }
 }
 
-fn unreachable(target: &Target) -> Answer {
+/// What TLS has against the other side, for the log and for the answer; none where the connection failed otherwise.
+fn explained(target: &Target, addr: SocketAddr, error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let why = tls::explain(target.name(), error)?;
+    tracing::warn!(to = target.name(), %addr, why, "TLS was not agreed on");
+    Some(why)
+}
+
+fn unreachable(target: &Target, why: Option<String>) -> Answer {
+    if let Some(why) = why {
+        return Answer::new(StatusCode::BAD_GATEWAY, "upstream_tls", why);
+    }
     Answer::unavailable(
         "upstream_unreachable",
         format!("no instance of {} takes connections", target.name()),
@@ -428,52 +430,6 @@ pub(crate) fn reset(target: &Target) -> Answer {
         "upstream_reset",
         format!("{} closed the connection before it answered", target.name()),
     )
-}
-
-fn build(method: Method, uri: Uri, headers: HeaderMap, body: RequestBody) -> Request<RequestBody> {
-    let mut request = Request::new(body);
-    *request.method_mut() = method;
-    *request.uri_mut() = origin_form(uri);
-    *request.headers_mut() = headers;
-    *request.version_mut() = Version::HTTP_11;
-    request
-}
-
-/// As HTTP/2 has it: scheme and authority belong to the target, and `TE` says that trailers are understood
-/// (RFC 9113 §8.2.2, §8.3.1).
-fn http2(mut request: Request<RequestBody>) -> Request<RequestBody> {
-    *request.version_mut() = Version::HTTP_2;
-    if request.uri().scheme().is_none() {
-        let host = request.headers_mut().remove(HOST);
-        let host = host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or("");
-        let path = request.uri().path_and_query().cloned();
-        let whole = Uri::builder()
-            .scheme(Scheme::HTTP)
-            .authority(if host.is_empty() { "localhost" } else { host })
-            .path_and_query(path.unwrap_or_else(|| PathAndQuery::from_static("/")))
-            .build();
-        if let Ok(whole) = whole {
-            *request.uri_mut() = whole;
-        }
-    }
-    let is_grpc = request
-        .headers()
-        .get(CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    if is_grpc {
-        request
-            .headers_mut()
-            .insert(TE, HeaderValue::from_static("trailers"));
-    }
-    request
-}
-
-/// The target as instances get it. Only an absolute target, which clients send to proxies, has to be rebuilt.
-fn origin_form(uri: Uri) -> Uri {
-    if uri.authority().is_none() {
-        return uri;
-    }
-    uri.path_and_query().cloned().map(Uri::from).unwrap_or_default()
 }
 
 pub(crate) fn is_idempotent(method: &Method) -> bool {

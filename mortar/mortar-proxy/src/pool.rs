@@ -25,6 +25,8 @@ const IDLE_MAX: usize = 256;
 /// An idle connection older than this is not used again: shorter than what common servers keep.
 const IDLE_FOR: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The same where the other side is elsewhere and hands are shaken.
+const TLS_TIMEOUT: Duration = Duration::from_secs(3);
 /// Requests on one HTTP/2 connection at a time; common servers allow so many.
 const STREAMS_MAX: usize = 100;
 /// HTTP/2 connections to one address.
@@ -42,11 +44,14 @@ pub enum Transport {
     Tls(tls::Upstream),
 }
 
+/// The first kind of connection that is of TLS.
+const TLS: u64 = 2;
+
 /// Which connections are alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {
     addr: SocketAddr,
-    /// 0 is HTTP/1, 1 HTTP/2; others are identities of TLS.
+    /// 0 is HTTP/1, 1 HTTP/2; from [`TLS`] on it is an identity of TLS.
     kind: u64,
 }
 
@@ -94,7 +99,15 @@ impl Transport {
         match self {
             Self::Http1 => 0,
             Self::H2c => 1,
-            Self::Tls(upstream) => 1 + upstream.id(),
+            Self::Tls(upstream) => TLS + upstream.id(),
+        }
+    }
+
+    /// The same with HTTP/1.1 where it may be chosen.
+    pub(crate) fn http1(self) -> Self {
+        match self {
+            Self::Tls(upstream) => Self::Tls(upstream.http1()),
+            other => other,
         }
     }
 }
@@ -124,7 +137,11 @@ impl Pool {
             addr,
             kind: transport.kind(),
         };
-        let opened = tokio::time::timeout(CONNECT_TIMEOUT, open::open(addr, transport)).await;
+        let limit = match transport {
+            Transport::Tls(_) => TLS_TIMEOUT,
+            Transport::Http1 | Transport::H2c => CONNECT_TIMEOUT,
+        };
+        let opened = tokio::time::timeout(limit, open::open(addr, transport)).await;
         match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(sender) => {
                 self.opened.fetch_add(1, Ordering::Relaxed);
@@ -224,6 +241,11 @@ impl Shared {
 }
 
 impl Lease {
+    /// Whether it is encrypted.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.key.kind >= TLS
+    }
+
     /// The exchange is over; the connection may serve the next.
     pub(crate) fn give_back(self) {
         let Sender::Http1(sender) = self.sender else {

@@ -10,7 +10,7 @@ use brick_auth::OwnToken;
 use brick_core::Drain;
 use brick_resilience::Edges;
 use brick_telemetry::Telemetry;
-use http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
@@ -19,15 +19,16 @@ use hyper::upgrade::OnUpgrade;
 use crate::answer::Answer;
 use crate::body::{Body, Limit, Pace, RequestBody, Stopping, Stream};
 use crate::exchange::Exchange;
-use crate::forward::{self, Errand, Reply};
+use crate::forward::{self, Errand, Load, Plain, Reply};
 use crate::forwarded;
 use crate::gate::{Client, Gate, Passing, Synthetic, Verdict};
 use crate::headers;
 use crate::link::Link;
-use crate::route::{self, Route, Routes, Sought};
+use crate::remote;
+use crate::route::{self, Access, Route, Routes, Sought};
 use crate::settings::Settings;
 use crate::timer::Timer;
-use crate::tunnel;
+use crate::tunnel::{self, Holds, Wish};
 
 pub(crate) use state::{Local, Part, Shared};
 
@@ -67,6 +68,8 @@ pub struct Proxy<G> {
 enum Outcome {
     /// An instance answered.
     Reply(Box<Reply>, Duration, Timer),
+    /// A tunnel leads to one.
+    Connected(Box<Plain>),
     /// The gate did.
     Answer(Box<Response<Body>>),
 }
@@ -76,6 +79,7 @@ struct Kept<N> {
     note: N,
     route: Option<Arc<Route>>,
     accept: Option<HeaderValue>,
+    wish: Wish,
 }
 
 impl<G> Clone for Proxy<G> {
@@ -141,19 +145,25 @@ impl<G: Gate> Proxy<G> {
         let (mut parts, incoming) = request.into_parts();
         let mut exchange = Exchange::begin(&self.local, &link, &parts.method, &parts.uri, &parts.headers);
         let version = parts.version;
-        let had_upgrade = parts.headers.contains_key(http::header::UPGRADE);
+        let is_undecided = version != Version::HTTP_2
+            && (parts.headers.contains_key(UPGRADE) || parts.method == Method::CONNECT);
         let unread = !incoming.is_end_stream();
         let mut kept = Kept {
             note: G::Note::default(),
             route: None,
             accept: parts.headers.get(ACCEPT).cloned(),
+            wish: Wish::Nothing,
         };
         let outcome = self
             .exchange(&link, &mut parts, incoming, &mut exchange, &mut kept)
             .await;
-        let granted = matches!(&outcome, Ok(Outcome::Reply(reply, ..)) if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS);
+        let switched = matches!(&outcome, Ok(Outcome::Reply(reply, ..)) if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS);
+        let granted = switched && kept.wish.is_upgrade() || matches!(&outcome, Ok(Outcome::Connected(_)));
         let mut response = match outcome {
-            Ok(Outcome::Reply(reply, ..)) if granted => self.tunnel(&link, &mut parts, *reply, &mut exchange),
+            Ok(Outcome::Reply(reply, ..)) if granted => {
+                self.tunnel(&link, &mut parts, kept.wish, *reply, &mut exchange)
+            }
+            Ok(Outcome::Connected(plain)) => self.joined(&link, &mut parts, *plain, &mut exchange),
             Ok(Outcome::Reply(reply, limit, timer)) => {
                 let response = self.answer(*reply, limit, timer, &mut exchange);
                 self.gate.respond(kept.route.as_ref(), kept.note, response)
@@ -174,10 +184,16 @@ impl<G: Gate> Proxy<G> {
                 self.gate.respond(kept.route.as_ref(), kept.note, response)
             }
         };
+        // To the client, a success without a tunnel would be one.
+        if !granted && (switched || kept.wish.is_connect() && response.status().is_success()) {
+            let answer = tunnel::not_granted();
+            exchange.answered(answer.status, Some(answer.code));
+            response = self.problem(answer, kept.accept.as_ref(), &exchange);
+        }
         if !granted {
             exchange.answered(response.status(), None);
         }
-        if had_upgrade {
+        if is_undecided {
             link.decide(granted);
         }
         // HTTP/2 says it by GOAWAY.
@@ -201,12 +217,13 @@ impl<G: Gate> Proxy<G> {
         if parts.version == Version::HTTP_2 {
             headers::join_cookies(&mut parts.headers);
         }
+        kept.wish = Wish::of(parts)?;
         let told = forwarded::client(&link.client, &self.local.shared.settings.load(), &parts.headers);
         if let Some(told) = &told {
             exchange.set_client(told);
         }
         let client = told.as_ref().unwrap_or(&link.client);
-        let route = self.route(parts)?;
+        let route = self.route(parts, kept.wish)?;
         exchange.set_route(&route);
         kept.route = Some(Arc::clone(&route));
         let mut passing = Passing {
@@ -231,31 +248,25 @@ impl<G: Gate> Proxy<G> {
         }
         let limit = self.limit(&route, &parts.headers);
         self.rewrite(client, parts, &route, exchange)?;
-        let deadline = (exchange.begun() + limit).into();
+        let to = target.as_ref().unwrap_or(&route.target);
+        if route.access != Access::Public && to.remote().is_some() {
+            remote::forget_credentials(&mut parts.headers);
+        }
         let errand = Errand {
             local: &self.local,
             link: Some(link),
-            target: target.as_ref().unwrap_or(&route.target),
+            target: to,
             limit,
             deadline: exchange.begun() + limit,
             faults: route.faults.as_deref(),
             body_bytes_max: route.body_bytes_max,
+            upgrade: parts.headers.contains_key(UPGRADE),
         };
-        let body = RequestBody::new(incoming, route.body_bytes_max, link, filter);
-        let call = exchange.call(&mut parts.headers);
-        let sent = forward::send(&errand, parts, body, call);
-        let mut timer = link.lend_timer();
-        match timer.within(deadline, sent).await {
-            Some(Ok(reply)) => Ok(Outcome::Reply(Box::new(reply), limit, timer)),
-            Some(Err(answer)) => {
-                link.return_timer(timer);
-                Err(answer)
-            }
-            None => {
-                link.return_timer(timer);
-                Err(forward::timed_out(&errand))
-            }
+        if kept.wish == Wish::Connect {
+            return connect(&errand, parts, exchange).await;
         }
+        let body = RequestBody::new(incoming, route.body_bytes_max, link, filter);
+        send(&errand, link, parts, body, exchange).await
     }
 
     /// Time limit of the exchange: the route's, and no more than a brick has left.
@@ -305,14 +316,19 @@ impl<G: Gate> Proxy<G> {
         Ok(())
     }
 
-    fn route(&self, parts: &Parts) -> Result<Arc<Route>, Answer> {
-        if parts.method == Method::CONNECT {
-            return Err(Answer::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "CONNECT is not served here",
-            )
-            .closing());
+    /// A tunnel has no path: it is held against routes as `/` is.
+    fn tunnel_route(&self, parts: &Parts) -> Result<Arc<Route>, Answer> {
+        let routes = self.local.shared.routes.load();
+        let found = routes.find(&Sought::new(parts, "/"));
+        found.filter(|route| route.connect).cloned().ok_or_else(|| {
+            let detail = "CONNECT is not served here: no route for this host says `connect = true`";
+            Answer::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail).closing()
+        })
+    }
+
+    fn route(&self, parts: &Parts, wish: Wish) -> Result<Arc<Route>, Answer> {
+        if wish == Wish::Connect {
+            return self.tunnel_route(parts);
         }
         let path = parts.uri.path();
         let Some(canonical) = route::canonical(path) else {
@@ -380,20 +396,43 @@ impl<G: Gate> Proxy<G> {
         &self,
         link: &Arc<Link>,
         parts: &mut Parts,
+        wish: Wish,
         reply: Reply,
         exchange: &mut Exchange,
     ) -> Response<Body> {
         let mut response = reply.response;
         let upstream = hyper::upgrade::on(&mut response);
+        // On a connection of its own a WebSocket counts as a connection, on one of many streams as a request.
+        let load = match wish {
+            Wish::Stream => reply.load,
+            _ => Load::default(),
+        };
         if let Some(client) = parts.extensions.remove::<OnUpgrade>() {
-            let (link, drain) = (Arc::clone(link), self.local.shared.drain.clone());
-            tokio::spawn(async move { tunnel::run(client, upstream, drain, link).await });
+            let (holds, drain) = (Holds::new(link, parts, load), self.local.shared.drain.clone());
+            tokio::spawn(tunnel::run(client, upstream, drain, holds));
         }
         let (mut head, _) = response.into_parts();
-        headers::remove_hop(&mut head.headers);
-        headers::upgrade(&mut head.headers);
-        exchange.answered(head.status, None);
-        Response::from_parts(head, Body::empty())
+        let response = tunnel::granted(wish, &mut head.headers);
+        exchange.answered(response.status(), None);
+        response
+    }
+
+    /// Joins the client with a plain connection.
+    fn joined(
+        &self,
+        link: &Arc<Link>,
+        parts: &mut Parts,
+        plain: Plain,
+        exchange: &mut Exchange,
+    ) -> Response<Body> {
+        let Plain { stream, load } = plain;
+        if let Some(client) = parts.extensions.remove::<OnUpgrade>() {
+            let (holds, drain) = (Holds::new(link, parts, load), self.local.shared.drain.clone());
+            let idle = self.local.shared.settings.load().idle_timeout;
+            tokio::spawn(tunnel::connected(client, stream, idle, drain, holds));
+        }
+        exchange.answered(StatusCode::OK, None);
+        Response::new(Body::empty())
     }
 }
 
@@ -416,6 +455,40 @@ fn no_route(path: &str, allowed: &[Method]) -> Answer {
         Ok(value) => answer.with_header(ALLOW, value),
         Err(_) => answer,
     }
+}
+
+/// Lets an instance answer.
+async fn send(
+    errand: &Errand<'_>,
+    link: &Link,
+    parts: &mut Parts,
+    body: RequestBody,
+    exchange: &mut Exchange,
+) -> Result<Outcome, Answer> {
+    let call = exchange.call(&mut parts.headers);
+    let sent = forward::send(errand, parts, body, call);
+    let mut timer = link.lend_timer();
+    match timer.within(errand.deadline.into(), sent).await {
+        Some(Ok(reply)) => Ok(Outcome::Reply(Box::new(reply), errand.limit, timer)),
+        Some(Err(answer)) => {
+            link.return_timer(timer);
+            Err(answer)
+        }
+        None => {
+            link.return_timer(timer);
+            Err(forward::timed_out(errand))
+        }
+    }
+}
+
+/// Leads a tunnel to an instance.
+async fn connect(errand: &Errand<'_>, parts: &mut Parts, exchange: &mut Exchange) -> Result<Outcome, Answer> {
+    let call = exchange.call(&mut parts.headers);
+    let connected = forward::connect(errand, parts, call);
+    let connected = tokio::time::timeout_at(errand.deadline.into(), connected);
+    let plain = Box::pin(connected).await;
+    let plain = plain.unwrap_or_else(|_| Err(forward::timed_out(errand)))?;
+    Ok(Outcome::Connected(Box::new(plain)))
 }
 
 /// The answer that the gate has, now or later; none where the request goes on.

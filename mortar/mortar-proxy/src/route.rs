@@ -61,6 +61,9 @@ pub struct Route {
     pub access: Access,
     /// Whether `Upgrade: websocket` passes.
     pub websocket: bool,
+    /// Whether `CONNECT` passes, as a tunnel to an instance. A request for one has no path and is held against routes as
+    /// one for `/`.
+    pub connect: bool,
     /// Time limit of the whole exchange; answers that are event streams are exempt once their head is there.
     pub timeout: Duration,
     /// Largest request body.
@@ -151,6 +154,7 @@ impl Route {
             target,
             access: Access::Public,
             websocket: false,
+            connect: false,
             timeout,
             body_bytes_max,
             attached: Attached::default(),

@@ -3,6 +3,8 @@
 //! Certificates are a snapshot behind one atomic pointer: a swap concerns handshakes to come, connections that are open
 //! stay as they are, and session tickets stay good.
 
+pub mod file;
+mod refusal;
 mod upstream;
 
 use std::collections::HashMap;
@@ -18,7 +20,8 @@ use rustls::server::{
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, version};
 
-pub use upstream::Upstream;
+pub use refusal::{distrust, explain};
+pub use upstream::{Client, Roots, Upstream};
 
 /// Most certificates of a listener.
 pub const CERTS_MAX: usize = 1_000;
@@ -37,6 +40,12 @@ pub enum Error {
     /// Key and certificate do not belong together, or are of a kind that is not known.
     #[error("certificate and key cannot be used together")]
     Pair(#[source] rustls::Error),
+    /// What is to be trusted cannot be.
+    #[error("expected certificates of authorities")]
+    Authority(#[source] rustls::Error),
+    /// Nobody is trusted.
+    #[error("this machine knows no certificate authority; name a file of them with `ca`")]
+    NoAuthority,
     /// A name is none of a host.
     #[error("expected a host such as \"shop.example\" or \"*.shop.example\", found {0:?}")]
     Host(String),

@@ -8,10 +8,12 @@ mod gateway {
     mod functions;
     mod h2spec;
     pub(crate) mod harness;
+    mod outside;
     mod protocols;
     mod smuggling;
     mod survival;
     mod traffic;
+    mod tunnels;
     mod views;
     mod websocket;
 }
@@ -22,6 +24,7 @@ mod control {
     mod agent;
     mod api;
     mod bus;
+    mod certs;
     mod harness;
     mod limits;
     mod registry;

@@ -54,6 +54,7 @@ impl Check<'_> {
     }
 
     fn external(&mut self, path: &str, brick: &Brick) {
+        self.secured(path, brick);
         if !brick.is_external() {
             return;
         }
@@ -72,6 +73,24 @@ impl Check<'_> {
             let message = format!("{at}: only connections to a brick with protocol = \"tcp\" have one");
             let hint = "leave it out, or say protocol = \"tcp\"";
             self.at_key("idle-timeout", &at, message, hint);
+        }
+    }
+
+    /// TLS is for what is outside, and agrees on HTTP/2 itself.
+    fn secured(&mut self, path: &str, brick: &Brick) {
+        let is_https = |url: &String| url.starts_with("https://");
+        let is_https = brick.external.as_ref().is_some_and(is_https);
+        let at = format!("{path}.tls");
+        if brick.tls.is_some() && !is_https {
+            let message = format!("{at}: TLS is for external services whose address is https://");
+            let hint = "write external = \"https://…\", or leave tls out";
+            self.at_key("external", &at, message, hint);
+        }
+        if is_https && brick.protocol == Protocol::H2c {
+            let at = format!("{path}.protocol");
+            let message = format!("{at}: h2c is HTTP/2 without TLS, and the address is https://");
+            let hint = "leave it out: with TLS HTTP/2 is agreed on where the service speaks it";
+            self.at_value("external", &at, message, hint);
         }
     }
 

@@ -22,6 +22,7 @@ impl Check<'_> {
                     self.expect_version(mirror.to.brick.as_str(), version, &path);
                 }
             }
+            self.tunnels(name, route);
             for version in route.weights.keys() {
                 let path = format!("route.{name}.weights.{version}");
                 self.expect_version(route.to.as_str(), version, &path);
@@ -157,6 +158,31 @@ impl Check<'_> {
             let at = format!("{path}.{key}");
             let message = format!("{at}: the edge has no {key}");
             self.at_value("not-of-the-edge", &at, message, "say it where a brick calls");
+        }
+    }
+
+    /// CONNECT names a host and no path, and its tunnel ends at an instance.
+    fn tunnels(&mut self, name: &str, route: &Route) {
+        if !route.connect {
+            return;
+        }
+        let at = format!("route.{name}.connect");
+        if route.path.as_str() != "/**" {
+            let message = format!("{at}: a tunnel has no path, so the route has to take all");
+            self.at_key(
+                "bad-value",
+                &at,
+                message,
+                "write match = \"/**\", and tell routes apart by host",
+            );
+        }
+        let to = self.model.bricks.get(&route.to);
+        if to.is_some_and(crate::model::Brick::is_external) {
+            let message = format!(
+                "{at}: \"{}\" is external, tunnels lead to bricks of the system",
+                route.to
+            );
+            self.at_key("external", &at, message, "leave connect out");
         }
     }
 

@@ -34,26 +34,13 @@ impl Check<'_> {
         }
     }
 
-    /// The edge leads to bricks of the system alone.
+    /// The edge leads requests to what speaks HTTP, here or outside.
     pub(super) fn leads_to(&mut self, to: &str, path: &str) {
-        let external = |brick: &crate::model::Brick| brick.is_external();
-        if self.expect_brick(to, path, false) && self.model.bricks.get(to).is_some_and(external) {
-            let message = format!("{path}: \"{to}\" is external, the edge leads to bricks of the system");
-            let hint = "let a brick call it and lead the route there";
-            self.at_value("external", path, message, hint);
-        } else if self
-            .model
-            .bricks
-            .get(to)
-            .is_some_and(|brick| brick.protocol == Protocol::Tcp)
-        {
+        let speaks_none = |brick: &crate::model::Brick| brick.protocol == Protocol::Tcp;
+        if self.expect_brick(to, path, false) && self.model.bricks.get(to).is_some_and(speaks_none) {
             let message = format!("{path}: \"{to}\" speaks no HTTP, so no request can be led there");
-            self.at_value(
-                "no-http",
-                path,
-                message,
-                "let a brick need it and lead the route there",
-            );
+            let hint = "let a brick need it and lead the route there";
+            self.at_value("no-http", path, message, hint);
         }
     }
 

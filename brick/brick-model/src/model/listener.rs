@@ -141,6 +141,25 @@ pub enum Protocol {
     Tcp,
 }
 
+/// `brick.NAME.tls`: whom an external service has to be, and who the platform is to it. The files are read again when
+/// they change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BrickTls {
+    /// PEM file of the authorities that count, relative to `brick.toml`; those of the machine unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// PEM file of the chain that is shown where a client certificate is asked for, leaf first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cert: Option<String>,
+    /// PEM file of its private key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Name that the service's certificate has to be for; the host of `external` unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8080))
 }

@@ -50,6 +50,9 @@ pub struct Route {
     /// Whether `Upgrade: websocket` passes.
     #[serde(default)]
     pub websocket: bool,
+    /// Whether `CONNECT` passes: a tunnel to an instance.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub connect: bool,
     /// The path that the brick is asked for; that of the request unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<Rewrite>,
@@ -260,6 +263,7 @@ impl Route {
             timeout: None,
             body_max: default_body_max(),
             websocket: false,
+            connect: false,
             rewrite: None,
             cors: None,
             rate: None,

@@ -15,7 +15,7 @@ use crate::pattern::Pattern;
 
 mod version;
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "run",
     "build",
     "dir",
@@ -34,6 +34,7 @@ const KEYS: [&str; 18] = [
     "protocol",
     "proxy",
     "idle_timeout",
+    "tls",
 ];
 
 /// Most instances of a brick.
@@ -91,6 +92,9 @@ fn brick(reader: &mut Reader, item: &Item<'_>) -> Option<Brick> {
     {
         brick.idle_timeout = idle;
     }
+    brick.tls = table
+        .get("tls")
+        .and_then(|item| listener::client_tls(reader, &item));
     Some(brick)
 }
 

@@ -6,7 +6,7 @@ use brick_core::duration::Span;
 
 use super::{Item, Reader, Table, bff, route, short};
 use crate::model::listener::WORKERS_MAX;
-use crate::model::{AccessLog, Auth, Edge, EdgeCert, EdgeTls, Protocol, TlsVersion};
+use crate::model::{AccessLog, Auth, BrickTls, Edge, EdgeCert, EdgeTls, Protocol, TlsVersion};
 use crate::size::Bytes;
 
 const KEYS: [&str; 15] = [
@@ -178,11 +178,40 @@ fn cert(reader: &mut Reader, item: &Item<'_>) -> Option<EdgeCert> {
     })
 }
 
-fn host(reader: &mut Reader, item: &Item<'_>) -> Option<String> {
-    let text = reader.text(item)?;
+/// `[brick.NAME.tls]`.
+pub(super) fn client_tls(reader: &mut Reader, item: &Item<'_>) -> Option<BrickTls> {
+    let table = reader.table(item, &["ca", "cert", "key", "name"])?;
+    let mut text = |key: &str| {
+        let item = table.get(key)?;
+        reader.text(&item).map(str::to_owned)
+    };
+    let (ca, cert, key) = (text("ca"), text("cert"), text("key"));
+    for (there, other, hint) in [
+        (&cert, "key", "add key = \"….pem\", the private key of cert"),
+        (
+            &key,
+            "cert",
+            "add cert = \"….pem\", the chain of key with the leaf first",
+        ),
+    ] {
+        if there.is_some() && table.get(other).is_none() {
+            reader.missing(&table, other, hint);
+        }
+    }
+    let name = table.get("name").and_then(|item| host(reader, &item));
+    Some(BrickTls { ca, cert, key, name })
+}
+
+/// Whether a certificate may be for it: `shop.test`, `*.shop.test`.
+pub fn is_host(text: &str) -> bool {
     let name = text.strip_prefix("*.").unwrap_or(text);
     let is_good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-    if name.is_empty() || name.starts_with('.') || !name.bytes().all(is_good) {
+    !name.is_empty() && !name.starts_with('.') && name.bytes().all(is_good)
+}
+
+fn host(reader: &mut Reader, item: &Item<'_>) -> Option<String> {
+    let text = reader.text(item)?;
+    if !is_host(text) {
         let why = format!(
             "expected a host such as \"shop.test\" or \"*.shop.test\", found \"{}\"",
             short(text)

@@ -16,7 +16,7 @@ mod functions;
 pub(super) use conditions::host;
 pub(super) use functions::{cors, rate, texts};
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "match",
     "to",
     "host",
@@ -29,6 +29,7 @@ const KEYS: [&str; 19] = [
     "timeout",
     "body_max",
     "websocket",
+    "connect",
     "rewrite",
     "cors",
     "rate",
@@ -81,11 +82,13 @@ fn route(reader: &mut Reader, item: &Item<'_>) -> Option<Route> {
         .get("body_max")
         .and_then(|item| reader.within(&item, Bytes(0)..=Bytes(1 << 30)));
     let websocket = table.get("websocket").and_then(|item| reader.boolean(&item));
+    let connect = table.get("connect").and_then(|item| reader.boolean(&item));
     let mut route = Route::new(path?, to?);
     route.auth = auth;
     route.timeout = timeout;
     route.body_max = body_max.unwrap_or(route.body_max);
     route.websocket = websocket.unwrap_or_default();
+    route.connect = connect.unwrap_or_default();
     if let Some(item) = table.get("scopes") {
         route.scopes = scopes(reader, &item);
     }

@@ -43,6 +43,7 @@ pub(super) async fn run() -> Outcome {
         base.token(),
     )
     .map_err(failed)?;
+    let service = service.with_roots(|| rustls_native_certs::load_native_certs().certs);
     service.run(base.drain.clone()).await.map_err(failed)?;
     base.finish().await;
     Ok(())

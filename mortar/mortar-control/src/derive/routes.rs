@@ -1,11 +1,15 @@
 //! `routes/edge`: what the manifest says of the edge, as the gateway reads it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use brick_bus::routes;
-use brick_bus::{Route, RouteAuth, RouteTable};
+use brick_bus::{External, ExternalTls, Route, RouteAuth, RouteTable};
+use brick_core::BrickName;
 use brick_core::duration::Span;
-use brick_model::{Auth, Cache, Cors, Model, Part, Rate, RateBy, ResolvedRoute, ResolvedView, Rewrite};
+use brick_model::{
+    Auth, Cache, Cors, Model, Part, Protocol, Rate, RateBy, ResolvedRoute, ResolvedView, Rewrite,
+};
 
 /// Routes and views.
 pub(super) fn table(model: &Model) -> RouteTable {
@@ -14,7 +18,30 @@ pub(super) fn table(model: &Model) -> RouteTable {
         views: model.views().into_iter().map(view).collect(),
         cache_bytes_max: Some(model.edge.cache.bytes_max.0),
         rate_store: model.edge.rate_store.clone(),
+        externals: externals(model),
     }
+}
+
+/// Where the edge leads outside the system.
+fn externals(model: &Model) -> BTreeMap<BrickName, External> {
+    let led = model.links().into_iter();
+    let led = led.filter(|link| link.caller.as_str() == brick_model::link::EDGE);
+    led.filter_map(|link| {
+        let brick = model.bricks.get(&link.callee)?;
+        let tls = brick.tls.clone().unwrap_or_default();
+        let external = External {
+            url: brick.external.clone()?,
+            h2c: brick.protocol == Protocol::H2c,
+            tls: ExternalTls {
+                ca: tls.ca,
+                cert: tls.cert,
+                key: tls.key,
+                name: tls.name,
+            },
+        };
+        Some((link.callee, external))
+    })
+    .collect()
 }
 
 fn route(resolved: ResolvedRoute) -> Route {
@@ -33,6 +60,7 @@ fn route(resolved: ResolvedRoute) -> Route {
         scopes: route.scopes,
         audience: route.audience,
         websocket: resolved.websocket,
+        connect: route.connect,
         // A route that says no limit of its own follows the link's, which travels as a resource of its own.
         timeout_ms: route.timeout.map(ms),
         body_bytes_max: resolved.body_bytes_max,

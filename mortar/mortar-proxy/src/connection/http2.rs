@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::bounds::Http2ServerConnExec;
 use hyper::rt::{Read, Write};
@@ -30,6 +30,7 @@ use crate::opening::Prefixed;
 use crate::proxy::Proxy;
 use crate::settings::Settings;
 use crate::timer::Timer;
+use crate::tunnel::Held;
 
 /// Requests of one connection at a time.
 const STREAMS_MAX: u32 = 128;
@@ -135,8 +136,11 @@ where
         going: false,
         timer: Timer::default(),
     };
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let active = streams.begin();
+        if *request.method() == Method::CONNECT {
+            request.extensions_mut().insert(Held::new(streams.begin()));
+        }
         let link = Link::new(peer, client.clone(), None);
         let proxy = proxy.clone();
         async move {

@@ -17,7 +17,9 @@ pub(super) struct Head {
     hosts: usize,
     length: Option<u64>,
     chunked: bool,
+    /// It asks for another protocol, or for a tunnel.
     upgrade: bool,
+    connect: bool,
 }
 
 /// What follows a head.
@@ -87,6 +89,10 @@ impl Head {
         if self.hosts > 1 || (self.hosts == 0 && !self.http10) {
             return Err(Refusal::HOST);
         }
+        // What follows a granted CONNECT is no body (RFC 9110 §9.3.6).
+        if self.connect && (self.chunked || self.length.is_some()) {
+            return Err(Refusal::CONNECT_BODY);
+        }
         let payload = match (self.chunked, self.length) {
             (true, Some(_)) => return Err(Refusal::BOTH_LENGTHS),
             (true, None) if self.http10 => return Err(Refusal::TRANSFER_ENCODING),
@@ -113,6 +119,8 @@ impl Head {
         if !method_good || !target_good {
             return Err(Refusal::REQUEST_LINE);
         }
+        self.connect = method == b"CONNECT";
+        self.upgrade = self.connect;
         match version {
             b"HTTP/1.1" => is_target(method, target),
             b"HTTP/1.0" => {

@@ -55,6 +55,10 @@ impl Refusal {
         "ambiguous_length",
         "a request has Content-Length or Transfer-Encoding, never both",
     );
+    pub(super) const CONNECT_BODY: Self = bad(
+        "unexpected_body",
+        "CONNECT has no body, so neither Content-Length nor Transfer-Encoding (RFC 9110 section 9.3.6)",
+    );
     pub(super) const HOST: Self = bad(
         "invalid_host",
         "expected exactly one Host field, of a host and perhaps a port (RFC 9112 section 3.2)",

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use brick_bus::{RouteAuth, Watch, routes};
-use brick_core::Version;
+use brick_bus::{External, RouteAuth, Watch, routes};
+use brick_core::{BrickName, Version};
 use brick_discovery::balancer::Balancer;
 use brick_resilience::Edges;
 use http::Method;
 use http::header::HeaderName;
+
+use crate::remote::{self, Identities, Remote, SystemRoots};
 
 use super::{Access, Conditions, Error, Route, Target};
 
@@ -21,6 +23,8 @@ pub struct Compiler {
     /// Those that the table in the making uses.
     used: HashMap<String, Balancer>,
     edges: Option<Edges>,
+    externals: HashMap<String, Remote>,
+    identities: Identities,
 }
 
 impl Compiler {
@@ -31,7 +35,37 @@ impl Compiler {
             balancers: HashMap::new(),
             used: HashMap::new(),
             edges: None,
+            externals: HashMap::new(),
+            identities: Identities::default(),
         }
+    }
+
+    /// Services outside that name no authorities have to be known to these.
+    #[must_use]
+    pub fn with_roots(self, system: SystemRoots) -> Self {
+        Self {
+            identities: Identities::with_roots(system),
+            ..self
+        }
+    }
+
+    /// These are outside the system from now on; what is known of those that stay as they were is kept. Needs a
+    /// runtime, on which they are looked after.
+    ///
+    /// # Errors
+    /// An address that leads nowhere.
+    pub fn externals(&mut self, told: &BTreeMap<BrickName, External>) -> Result<(), remote::Invalid> {
+        let mut externals = HashMap::new();
+        for (name, told) in told {
+            let held = self.externals.get(name.as_str());
+            let remote = match held.filter(|held| held.told() == told) {
+                Some(held) => held.clone(),
+                None => Remote::new(name.as_str(), told, &mut self.identities)?,
+            };
+            externals.insert(name.to_string(), remote);
+        }
+        self.externals = externals;
+        Ok(())
     }
 
     /// Things go wrong on purpose with routes, as these edges are told.
@@ -51,6 +85,7 @@ impl Compiler {
             conditions: conditions(&told.path, &told.conditions)?,
             access: access(told.auth),
             websocket: told.websocket,
+            connect: told.connect,
             faults: self.edges.as_ref().map(|edges| edges.route_faults(&told.name)),
             ..Route::new(&told.path, target, timeout, told.body_bytes_max)
         })
@@ -67,8 +102,11 @@ impl Compiler {
         })
     }
 
-    /// The instances of a brick, of some versions by weight where there are weights.
+    /// A service outside, or the instances of a brick, of some versions by weight where there are weights.
     pub fn target(&mut self, brick: &str, weights: &BTreeMap<Version, u32>) -> Target {
+        if let Some(remote) = self.externals.get(brick) {
+            return Target::Remote(remote.clone());
+        }
         let known = self.used.get(brick).or_else(|| self.balancers.get(brick));
         let balancer = known
             .cloned()

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use brick_bus::Protocol;
 use brick_core::{Incarnation, Version};
 use brick_discovery::balancer::{Balancer, Guard};
+use http::request::Parts;
 
 use crate::pool::Transport;
+use crate::remote::Remote;
 
 /// Where a route leads.
 #[derive(Debug, Clone)]
@@ -30,6 +32,8 @@ pub enum Target {
         /// How it is spoken to.
         transport: Transport,
     },
+    /// To a service outside the system.
+    Remote(Remote),
     /// To nowhere else: the listener's gate answers itself.
     Here {
         /// What is answered.
@@ -47,11 +51,27 @@ pub(crate) struct Picked {
 }
 
 impl Target {
-    /// The brick that it leads to, whatever its version.
+    /// The brick that it leads to, whatever its version, wherever it runs.
     pub(crate) fn brick(&self) -> Option<&str> {
         match self {
             Self::Brick(balancer) | Self::Split { balancer, .. } => Some(balancer.brick()),
+            Self::Remote(remote) => Some(remote.name()),
             Self::Fixed { .. } | Self::Here { .. } => None,
+        }
+    }
+
+    /// The service outside the system that it leads to.
+    pub(crate) fn remote(&self) -> Option<&Remote> {
+        match self {
+            Self::Remote(remote) => Some(remote),
+            _ => None,
+        }
+    }
+
+    /// Turns a request into one for a service outside, where it leads there.
+    pub(crate) fn address(&self, parts: &mut Parts) {
+        if let Self::Remote(remote) = self {
+            remote.address(parts);
         }
     }
 
@@ -59,6 +79,7 @@ impl Target {
     pub fn name(&self) -> &str {
         match self {
             Self::Brick(balancer) | Self::Split { balancer, .. } => balancer.brick(),
+            Self::Remote(remote) => remote.name(),
             Self::Fixed { name, .. } | Self::Here { name } => name,
         }
     }
@@ -72,6 +93,14 @@ impl Target {
                 return Some(Picked {
                     addr: *addr,
                     transport: transport.clone(),
+                    instance: None,
+                });
+            }
+            Self::Remote(remote) => {
+                let (addr, transport) = remote.pick()?;
+                return Some(Picked {
+                    addr,
+                    transport,
                     instance: None,
                 });
             }

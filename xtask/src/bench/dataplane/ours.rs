@@ -39,7 +39,7 @@ impl Ours {
             "origin.sh",
             "sed \"s/@PORT@/$PORT/\" origin.conf.in > origin.conf\nexec nginx -p . -c origin.conf -e stderr\n",
         )?;
-        write(folder, "brick.toml", &manifest(edge_tls))?;
+        write(folder, "brick.toml", &manifest(edge_tls, tls))?;
         system.up()?;
         for instance in system.instances()? {
             let core = if instance["brick"] == "gateway" {
@@ -95,7 +95,7 @@ impl Ours {
                 http2: Some(plain.clone()),
                 plain,
                 tls,
-                upstream_tls: false,
+                upstream_tls: true,
             },
             goal: |_| None,
         })
@@ -116,7 +116,7 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn manifest(edge_tls: u16) -> String {
+fn manifest(edge_tls: u16, origin_tls: u16) -> String {
     format!(
         r#"brickwork = 1
 
@@ -133,6 +133,14 @@ tls = {{ listen = "127.0.0.1:{edge_tls}", certs = [{{ cert = "server.pem", key =
 [brick.origin]
 run = "sh origin.sh"
 health = {{ path = "/health" }}
+
+[brick.secure]
+external = "https://127.0.0.1:{origin_tls}"
+tls = {{ ca = "ca.pem", cert = "client.pem", key = "client.key", name = "localhost" }}
+
+[route.secure]
+match = "/mtls/**"
+to = "secure"
 
 [route.all]
 match = "/**"
