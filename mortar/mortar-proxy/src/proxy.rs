@@ -1,6 +1,7 @@
 //! The proxy itself: one request in, one answer out, by the routes of this moment.
 
 mod state;
+mod tunnelling;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,12 +15,11 @@ use http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, Head
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
-use hyper::upgrade::OnUpgrade;
 
 use crate::answer::Answer;
 use crate::body::{Body, Limit, Pace, RequestBody, Stopping, Stream};
 use crate::exchange::Exchange;
-use crate::forward::{self, Errand, Load, Plain, Reply};
+use crate::forward::{self, Errand, Plain, Reply};
 use crate::forwarded;
 use crate::gate::{Client, Gate, Passing, Synthetic, Verdict};
 use crate::headers;
@@ -28,7 +28,7 @@ use crate::remote;
 use crate::route::{self, Access, Route, Routes, Sought};
 use crate::settings::Settings;
 use crate::timer::Timer;
-use crate::tunnel::{self, Holds, Wish};
+use crate::tunnel::{self, Wish};
 
 pub(crate) use state::{Local, Part, Shared};
 
@@ -263,7 +263,7 @@ impl<G: Gate> Proxy<G> {
             upgrade: parts.headers.contains_key(UPGRADE),
         };
         if kept.wish == Wish::Connect {
-            return connect(&errand, parts, exchange).await;
+            return tunnelling::connect(&errand, parts, exchange).await;
         }
         let body = RequestBody::new(incoming, route.body_bytes_max, link, filter);
         send(&errand, link, parts, body, exchange).await
@@ -314,16 +314,6 @@ impl<G: Gate> Proxy<G> {
             headers::upgrade(&mut parts.headers);
         }
         Ok(())
-    }
-
-    /// A tunnel has no path: it is held against routes as `/` is.
-    fn tunnel_route(&self, parts: &Parts) -> Result<Arc<Route>, Answer> {
-        let routes = self.local.shared.routes.load();
-        let found = routes.find(&Sought::new(parts, "/"));
-        found.filter(|route| route.connect).cloned().ok_or_else(|| {
-            let detail = "CONNECT is not served here: no route for this host says `connect = true`";
-            Answer::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail).closing()
-        })
     }
 
     fn route(&self, parts: &Parts, wish: Wish) -> Result<Arc<Route>, Answer> {
@@ -391,49 +381,6 @@ impl<G: Gate> Proxy<G> {
         }
         Response::from_parts(head, Body::stream(stream))
     }
-
-    fn tunnel(
-        &self,
-        link: &Arc<Link>,
-        parts: &mut Parts,
-        wish: Wish,
-        reply: Reply,
-        exchange: &mut Exchange,
-    ) -> Response<Body> {
-        let mut response = reply.response;
-        let upstream = hyper::upgrade::on(&mut response);
-        // On a connection of its own a WebSocket counts as a connection, on one of many streams as a request.
-        let load = match wish {
-            Wish::Stream => reply.load,
-            _ => Load::default(),
-        };
-        if let Some(client) = parts.extensions.remove::<OnUpgrade>() {
-            let (holds, drain) = (Holds::new(link, parts, load), self.local.shared.drain.clone());
-            tokio::spawn(tunnel::run(client, upstream, drain, holds));
-        }
-        let (mut head, _) = response.into_parts();
-        let response = tunnel::granted(wish, &mut head.headers);
-        exchange.answered(response.status(), None);
-        response
-    }
-
-    /// Joins the client with a plain connection.
-    fn joined(
-        &self,
-        link: &Arc<Link>,
-        parts: &mut Parts,
-        plain: Plain,
-        exchange: &mut Exchange,
-    ) -> Response<Body> {
-        let Plain { stream, load } = plain;
-        if let Some(client) = parts.extensions.remove::<OnUpgrade>() {
-            let (holds, drain) = (Holds::new(link, parts, load), self.local.shared.drain.clone());
-            let idle = self.local.shared.settings.load().idle_timeout;
-            tokio::spawn(tunnel::connected(client, stream, idle, drain, holds));
-        }
-        exchange.answered(StatusCode::OK, None);
-        Response::new(Body::empty())
-    }
 }
 
 fn declared_length(headers: &HeaderMap) -> Option<u64> {
@@ -479,16 +426,6 @@ async fn send(
             Err(forward::timed_out(errand))
         }
     }
-}
-
-/// Leads a tunnel to an instance.
-async fn connect(errand: &Errand<'_>, parts: &mut Parts, exchange: &mut Exchange) -> Result<Outcome, Answer> {
-    let call = exchange.call(&mut parts.headers);
-    let connected = forward::connect(errand, parts, call);
-    let connected = tokio::time::timeout_at(errand.deadline.into(), connected);
-    let plain = Box::pin(connected).await;
-    let plain = plain.unwrap_or_else(|_| Err(forward::timed_out(errand)))?;
-    Ok(Outcome::Connected(Box::new(plain)))
 }
 
 /// The answer that the gate has, now or later; none where the request goes on.
