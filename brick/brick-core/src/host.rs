@@ -14,6 +14,44 @@ pub struct Host {
     /// Instances whose calls go through it.
     #[serde(default)]
     pub callers: Vec<Caller>,
+    /// Instances that stand behind it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub served: Vec<Served>,
+}
+
+/// One instance that stands behind the proxy: it is called there, and serves on a port that only the proxy knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// Its brick.
+    pub brick: BrickName,
+    /// Its slot, `reviews/1`.
+    pub slot: String,
+    /// Version label.
+    pub version: Version,
+    /// Zone.
+    pub zone: Zone,
+    /// Where the proxy takes requests for it.
+    pub listen: SocketAddr,
+    /// Where it serves.
+    pub to: SocketAddr,
+    /// Path that answers 2xx when it can take requests.
+    pub health: String,
+    /// Who may call it.
+    pub allow: Allow,
+}
+
+/// Who may call a brick that stands behind the proxy, as the SDK's groups of routes have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Allow {
+    /// Everybody.
+    Public,
+    /// Whoever shows a valid user token.
+    Users,
+    /// Bricks that need it.
+    Bricks,
+    /// Either.
+    UsersOrBricks,
 }
 
 /// One instance whose calls go through the proxy.

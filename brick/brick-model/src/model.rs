@@ -29,7 +29,7 @@ pub use bff::{Bff, Part, Say, View};
 pub use demo::Demo;
 pub use limit::{Breaker, CallRate, Concurrency, Fallback, Hedge, Limit, Retry, Serve, Shed, Stale, Switch};
 pub use listener::{
-    AccessLog, BrickTls, CacheStore, Edge, EdgeCert, EdgeTls, Protocol, TlsVersion, WORKERS_MAX,
+    AccessLog, BrickTls, CacheStore, Edge, EdgeCert, EdgeTls, Inbound, Protocol, TlsVersion, WORKERS_MAX,
 };
 pub use number::{PerSecond, Share};
 pub use route::{Auth, Cache, Cors, Mirror, Rate, RateBy, Rewrite, Route, Setting};
@@ -182,6 +182,9 @@ pub struct Brick {
     /// Whether its calls go through the host proxy: it reaches what it needs as `http://NAME.brick/`.
     #[serde(default)]
     pub proxy: bool,
+    /// It stands behind the host proxy, which lets these through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbound: Option<Inbound>,
     /// Time after which the host proxy closes a TCP connection to it on which nothing moves.
     #[serde(default = "default_idle_timeout")]
     pub idle_timeout: Span,
@@ -305,6 +308,7 @@ impl Default for Brick {
             openapi: None,
             protocol: Protocol::default(),
             proxy: false,
+            inbound: None,
             idle_timeout: default_idle_timeout(),
             tls: None,
         }

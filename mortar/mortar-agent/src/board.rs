@@ -67,6 +67,8 @@ pub(crate) struct Row {
     pub(crate) version: Version,
     pub(crate) zone: String,
     pub(crate) port: u16,
+    /// Where callers find it, where that is not its own port.
+    pub(crate) public_port: Option<u16>,
     pub(crate) pid: Option<u32>,
     pub(crate) incarnation: Option<Incarnation>,
     pub(crate) adopted: bool,
@@ -89,6 +91,7 @@ impl Row {
             version,
             zone,
             port,
+            public_port: None,
             pid: None,
             incarnation: None,
             adopted: false,

@@ -52,7 +52,7 @@ impl Fleet {
     /// Shows a slot before anything of it runs.
     pub(crate) fn show(&self, spec: &Spec, state: InstanceState) {
         let mut row = Row::new(spec.version.clone(), spec.zone.clone(), spec.port);
-        row.state = state;
+        (row.state, row.public_port) = (state, spec.public_port);
         self.context.board.insert(&spec.slot, row);
     }
 

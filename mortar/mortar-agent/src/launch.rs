@@ -1,5 +1,6 @@
 //! Starting one process: what runs, with which environment, descriptors and output.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use crate::board::Slot;
 use crate::linux::process::Process;
 use crate::listeners::Listeners;
 use crate::logs;
+use crate::ports::loopback;
 
 /// All that decides how the process of a slot runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +27,8 @@ pub(crate) struct Spec {
     /// The contract's variables that stay the same over starts.
     pub(crate) env: Vec<(String, String)>,
     pub(crate) port: u16,
+    /// Where callers find it, where that is not its own port.
+    pub(crate) public_port: Option<u16>,
     pub(crate) health_path: String,
     /// It speaks no HTTP: ready is what takes a connection.
     pub(crate) health_by_connecting: bool,
@@ -50,6 +54,11 @@ impl Spec {
             }
         }
         spec
+    }
+
+    /// Where callers find it.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        loopback(self.public_port.unwrap_or(self.port))
     }
 
     /// Where it says whether it is ready.

@@ -1,6 +1,6 @@
 //! From the model to the processes that should run: one [`Spec`] per slot, platform and bricks.
 
-mod proxy;
+pub(crate) mod proxy;
 mod scopes;
 
 use std::borrow::Cow;
@@ -63,6 +63,8 @@ pub(crate) struct Plan {
     pub(crate) moved: Vec<String>,
     /// Instances whose calls go through the host proxy.
     pub(crate) callers: Vec<host::Caller>,
+    /// Instances that stand behind it.
+    pub(crate) served: Vec<host::Served>,
 }
 
 /// The bricks that are to run: all, or those of `--only` with all that they need.
@@ -191,6 +193,7 @@ impl Ground {
         for number in 1..=replicas {
             let slot = Slot::of_brick(&of, number);
             plan.callers.extend(self.caller(model, &slot, brick));
+            plan.served.extend(self.served(&slot, brick));
             plan.specs
                 .push(self.brick(model, slot, brick, &program, &command[1..]));
         }
@@ -385,6 +388,7 @@ impl Ground {
             dir: self.options.dir.clone(),
             env: environment,
             port: self.port(&slot.to_string()),
+            public_port: None,
             health_path: health.path,
             health_by_connecting: false,
             health_every: health.every.0,
@@ -441,7 +445,9 @@ impl Ground {
         }
         environment.push((env::BRICK_CONFIG_INJECTED.to_owned(), injected.join(",")));
         let dir = brick.dir(&self.options.dir);
-        let fingerprint = fingerprint(program, args, &dir, &environment, &brick.health.path);
+        let public_port = self.public_port(&slot, brick);
+        let reached = proxy::reached(brick, public_port);
+        let fingerprint = fingerprint(program, args, &dir, &environment, &reached);
         // Ports move: who has to be restarted for another URL is decided where one moves.
         environment.extend(needed);
         Spec {
@@ -453,6 +459,7 @@ impl Ground {
             dir,
             env: environment,
             port: self.port(&slot.to_string()),
+            public_port,
             health_path: brick.health.path.clone(),
             health_by_connecting: brick.protocol == Protocol::Tcp,
             health_every: brick.health.every.0,

@@ -129,7 +129,7 @@ impl Told {
                         slot: slot.number,
                         incarnation,
                         zone: row.zone.clone(),
-                        addr: loopback(row.port),
+                        addr: loopback(row.public_port.unwrap_or(row.port)),
                         concurrent: slot.version.is_some(),
                     };
                     self.lease = match self.context.control.register(&instance, Duration::ZERO).await {

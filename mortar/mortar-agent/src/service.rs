@@ -118,6 +118,7 @@ impl Service {
             tracked: parking_lot::Mutex::default(),
             store,
             listeners,
+            proxy_file: folder.proxy(),
         });
         let shipping = shipping(&ground, &context, &model);
         let shipping_full = shipping.disk_full.clone();

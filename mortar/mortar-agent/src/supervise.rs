@@ -8,6 +8,7 @@ mod roll;
 mod token;
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use crate::linux::process::Process;
 use crate::listeners::Listeners;
 use crate::logs::offsets::Offsets;
 use crate::logs::{self, Logs};
+use crate::plan;
 use crate::ports::Ports;
 use crate::state::{Record, Store};
 use backoff::Backoff;
@@ -48,6 +50,8 @@ pub(crate) struct Context {
     pub(crate) control: Control,
     pub(crate) client: brick_wire::Client,
     pub(crate) listeners: Listeners,
+    /// What the host proxy follows.
+    pub(crate) proxy_file: PathBuf,
     pub(crate) ports: Ports,
     /// Bricks whose first slot has another port now, for those who know them by URL.
     pub(crate) moved: mpsc::Sender<BrickName>,
@@ -232,7 +236,7 @@ impl Supervisor {
                 row.state = InstanceState::Starting;
             }
             row.version = self.spec.version.clone();
-            row.port = self.spec.port;
+            (row.port, row.public_port) = (self.spec.port, self.spec.public_port);
         });
         let running = match self.launch(&self.spec.clone()).await {
             Ok((running, _)) => running,
@@ -294,9 +298,23 @@ impl Supervisor {
             Ok(Some((port, msg))) => {
                 self.spec = Arc::new(self.spec.at_port(port));
                 self.tell(EventKind::Warning, msg);
+                self.tell_proxy();
                 self.context.tell_moved(&slot);
             }
             Err(error) => self.tell(EventKind::Warning, error.to_string()),
+        }
+    }
+
+    /// Tells the host proxy where the process serves, where it stands behind it.
+    fn tell_proxy(&self) {
+        let spec = &self.spec;
+        if spec.public_port.is_none() {
+            return;
+        }
+        let told = plan::proxy::move_served(&self.context.proxy_file, &spec.slot.to_string(), spec.port);
+        if let Err(error) = told {
+            let msg = format!("the host proxy is not told that {} moved: {error}", spec.slot);
+            self.tell(EventKind::Warning, msg);
         }
     }
 

@@ -11,7 +11,9 @@ use http::{Method, StatusCode};
 use mortar_proxy::route::Error;
 use mortar_proxy::{Access, Answer, Gate, Passing, Route, Routes, Target, Transport, Verdict};
 
-use crate::{Options, cookie, token};
+use mortar_proxy::token;
+
+use crate::{Options, cookie};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Time for what the agent is asked through control: it may build, and replaces instances one after the other.

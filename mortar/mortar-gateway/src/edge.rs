@@ -19,7 +19,9 @@ use crate::function::rate::Who;
 use crate::function::{Functions, compress, mirror};
 use crate::keys::{self, Keys};
 use crate::shared_rate::SharedRate;
-use crate::{cookie, page, synthetic, token};
+use mortar_proxy::token;
+
+use crate::{cookie, page, synthetic};
 
 /// Size of the cache until the routes say one.
 const CACHE_BYTES_MAX: u64 = 32 << 20;

@@ -25,7 +25,6 @@ mod service;
 mod settings;
 mod shared_rate;
 mod synthetic;
-mod token;
 mod view;
 
 pub use listeners::Listeners;

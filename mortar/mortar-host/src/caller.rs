@@ -183,7 +183,7 @@ async fn token_is_there(file: &std::path::Path, drain: &Drain) {
     }
 }
 
-async fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
+pub(crate) async fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
     let listener = TcpListener::bind(addr).await;
     listener.map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}")))
 }

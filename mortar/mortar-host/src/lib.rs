@@ -5,6 +5,9 @@
 //! requests ([`mortar_proxy`]): found by discovery, within limits and retry budget, past a breaker, with the brick's own
 //! token and trace. Bricks that speak something else than HTTP are reached on a listener for each of them.
 //!
+//! The other way round, a brick with `inbound` is called through the proxy: its callers must be who it lets through, and
+//! its requests are bounded, measured and traced there.
+//!
 //! What always holds:
 //! - a listener for HTTP lets nobody through who does not show the secret of its brick;
 //! - a brick reaches through the proxy what it needs, and nothing else;
@@ -13,8 +16,10 @@
 mod caller;
 mod figures;
 mod gate;
+mod inbound;
 mod options;
 mod routes;
+mod served;
 mod service;
 mod tcp;
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brick_auth::OwnToken;
+use brick_auth::{OwnToken, Verifier};
 use brick_bus::Watch;
 use brick_core::Drain;
 use brick_core::host::Host;
@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use crate::caller::{Ground, Running};
 use crate::figures::Figures;
 use crate::gate::HostGate;
+use crate::served::Serving;
 use crate::{Error, Options};
 
 /// How often the file is looked at.
@@ -56,6 +57,8 @@ struct Everybody {
     stamp: Option<Stamp>,
     wanted: Host,
     running: BTreeMap<String, Running>,
+    serving: BTreeMap<String, Serving>,
+    verifier: Verifier,
     /// Those that still finish what is under way.
     ending: JoinSet<()>,
     proxies: Arc<Mutex<Vec<Proxy<HostGate>>>>,
@@ -117,6 +120,7 @@ impl Service {
         let own = own.map_err(|source| Error::Bind { addr, source })?;
         let telemetry = self.ground.telemetry.clone();
         let routes = telemetry.routes();
+        let verifier = Verifier::new(self.ground.watch.clone());
         let reporting = reports(&self.ground, self.token, drain.clone());
         let mut everybody = Everybody {
             ground: self.ground,
@@ -124,6 +128,8 @@ impl Service {
             stamp: None,
             wanted: Host::default(),
             running: BTreeMap::new(),
+            serving: BTreeMap::new(),
+            verifier: verifier.clone(),
             ending: JoinSet::new(),
             proxies: self.proxies,
             said: String::new(),
@@ -135,7 +141,8 @@ impl Service {
             telemetry.health().set_ready(false);
             everybody.finish().await;
         };
-        tokio::join!(own_routes(own, routes, drain.clone()), reporting, following);
+        let answering = own_routes(own, routes, drain.clone());
+        tokio::join!(answering, reporting, verifier.follow(drain.clone()), following);
         Ok(())
     }
 }
@@ -151,8 +158,14 @@ impl Everybody {
             tokio::select! {
                 () = drain.requested() => return,
                 _ = look.tick() => self.look().await,
-                _ = sweep.tick() => self.running.values().for_each(|one| one.proxy.sweep()),
-                _ = watch.changed() => self.running.values_mut().for_each(Running::refresh),
+                _ = sweep.tick() => {
+                    self.running.values().for_each(|one| one.proxy.sweep());
+                    self.serving.values().for_each(Serving::sweep);
+                }
+                _ = watch.changed() => {
+                    self.running.values_mut().for_each(Running::refresh);
+                    self.serving.values_mut().for_each(|one| one.refresh(&self.ground));
+                }
             }
             while self.ending.try_join_next().is_some() {}
         }
@@ -169,6 +182,7 @@ impl Everybody {
             }
         }
         self.settle().await;
+        self.settle_served().await;
     }
 
     /// Makes what runs what is wanted. What cannot be listened for now is tried again at the next look.
@@ -205,6 +219,33 @@ impl Everybody {
         *self.proxies.lock() = self.running.values().map(|one| one.proxy.clone()).collect();
     }
 
+    /// The same for those that stand behind the proxy.
+    async fn settle_served(&mut self) {
+        let wanted = self.wanted.served.clone();
+        let gone = self.serving.extract_if(.., |slot, one| {
+            let told = wanted.iter().find(|told| told.slot == *slot);
+            told.is_none_or(|told| *told != one.told && !one.moves_to(told))
+        });
+        let gone: Vec<Serving> = gone.map(|(_, one)| one).collect();
+        for one in gone {
+            let ended = one.stop();
+            self.ending.spawn(async move { drop(ended.await) });
+        }
+        for told in wanted {
+            if self.serving.contains_key(&told.slot) {
+                continue;
+            }
+            let slot = told.slot.clone();
+            match Serving::start(&self.ground, &self.verifier, told, &self.drain).await {
+                Ok(one) => {
+                    tracing::info!(brick = slot, listen = %one.told.listen, "takes requests");
+                    self.serving.insert(slot, one);
+                }
+                Err(error) => self.say(format!("requests to {slot} are not taken: {error}")),
+            }
+        }
+    }
+
     /// Once as long as it is the same.
     fn say(&mut self, reason: String) {
         if self.said != reason {
@@ -215,8 +256,9 @@ impl Everybody {
 
     /// Waits for what is under way.
     async fn finish(mut self) {
-        for one in std::mem::take(&mut self.running).into_values() {
-            let ended = one.stop();
+        let calls = std::mem::take(&mut self.running).into_values().map(Running::stop);
+        let served = std::mem::take(&mut self.serving).into_values().map(Serving::stop);
+        for ended in calls.chain(served) {
             self.ending.spawn(async move { drop(ended.await) });
         }
         while self.ending.join_next().await.is_some() {}

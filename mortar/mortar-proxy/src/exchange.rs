@@ -23,6 +23,9 @@ use crate::timer::Timer;
 /// nginx's name for a client that went away before its answer; never sent.
 const CLIENT_CLOSED: u16 = 499;
 
+/// Field of a server span: the brick that sent the request.
+const CALLER: &str = "brick.caller";
+
 /// One exchange under way. Recorded when it is dropped.
 pub(crate) struct Exchange {
     local: Arc<Local>,
@@ -43,6 +46,8 @@ pub(crate) struct Exchange {
     call: Option<Call>,
     /// The acceptance suite that it belongs to.
     synthetic: Option<Synthetic>,
+    /// The brick that asks, where one does.
+    caller: Option<Arc<str>>,
 }
 
 impl std::fmt::Debug for Exchange {
@@ -74,6 +79,10 @@ impl Exchange {
                 sampled: is_recorded,
                 ..remote.child()
             },
+            (Some(remote), Side::Before) => SpanContext {
+                sampled: is_recorded && remote.sampled,
+                ..remote.child()
+            },
             // What is served here is the brick's own call: the span around it is the brick's, as is the decision
             // whether the trace is recorded.
             (Some(remote), Side::Inside) => SpanContext {
@@ -102,6 +111,7 @@ impl Exchange {
             bytes_out: 0,
             call: None,
             synthetic: None,
+            caller: None,
         })
     }
 
@@ -120,6 +130,11 @@ impl Exchange {
     /// It belongs to an acceptance suite, or to nobody in particular.
     pub(crate) fn set_synthetic(&mut self, synthetic: Option<Synthetic>) {
         self.synthetic = synthetic;
+    }
+
+    /// A brick of the system asks.
+    pub(crate) fn set_caller(&mut self, caller: Option<Arc<str>>) {
+        self.caller = caller;
     }
 
     /// The answer's head is known.
@@ -144,10 +159,11 @@ impl Exchange {
 
     /// The call to an instance begins: its span is what the instance is told.
     pub(crate) fn call(&mut self, headers: &mut HeaderMap) -> &mut Call {
-        let alone = self.local.shared.side == Side::Inside && self.parent.is_none();
-        let call = match alone {
-            true => Call::alone(self.context),
-            false => Call::begin(&self.context),
+        let call = match self.local.shared.side {
+            // What the brick behind does is done within the span of what it serves.
+            Side::Before => Call::alone(self.context),
+            Side::Inside if self.parent.is_none() => Call::alone(self.context),
+            Side::Inside | Side::Outside => Call::begin(&self.context),
         };
         call.propagate(headers);
         headers::trace_state(headers, self.parent.is_some());
@@ -193,6 +209,10 @@ impl Exchange {
             "http.response.status_code".into(),
             Value::Int(i64::from(self.status.as_u16())),
         ));
+        if let Some(caller) = &self.caller {
+            span.attributes
+                .push((CALLER.into(), Value::Text(caller.to_string().into())));
+        }
         if let Some(error) = self.failure() {
             span.attributes
                 .push(("error.type".into(), Value::Text(error.into())));
@@ -289,12 +309,12 @@ impl Drop for Exchange {
             stats
                 .client
                 .add(&self.method, call.status(), target, synthetic, call.took());
-            if is_traced {
+            if is_traced && local.shared.side != Side::Before {
                 let span = call.span(&self.method, target, self.error, self.synthetic.as_ref());
                 local.shared.spans.record(span);
             }
         }
-        if is_traced && local.shared.side == Side::Outside {
+        if is_traced && local.shared.side != Side::Inside {
             local.shared.spans.record(self.server_span(took));
         }
         self.log(took);

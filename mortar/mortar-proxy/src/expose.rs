@@ -136,6 +136,20 @@ pub fn expose_calls<G: Gate>(
     });
 }
 
+/// Exposes what one brick serves that stands behind a proxy.
+pub fn expose_served<G: Gate>(registry: &Registry, proxy: &Proxy<G>) {
+    let shared = Arc::downgrade(&proxy.local.shared);
+    registry.collect(move |out| {
+        let Some(shared) = shared.upgrade() else { return };
+        let server = (
+            "http_server_request_duration_seconds",
+            "requests answered",
+            "http_route",
+        );
+        durations(out, server, &[shared], ("listener", |part| &part.stats.server));
+    });
+}
+
 fn durations(
     out: &mut Encoder,
     (name, help, label): (&str, &str, &str),

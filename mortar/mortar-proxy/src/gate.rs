@@ -29,6 +29,10 @@ pub const SYNTHETIC_HEADER: &str = "x-brick-synthetic";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Synthetic(pub Arc<str>);
 
+/// A process of the system sends the request, as a gate found out: the brick, where it is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CalledBy(pub Option<Arc<str>>);
+
 /// Who is at the other end of a request, as far as it is known and trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {

@@ -159,6 +159,12 @@ pub(crate) fn introduce(headers: &mut HeaderMap, uri: &Uri, identity: Option<Hea
     }
 }
 
+/// Removes what only a process of the system may say from a request of somebody else.
+pub(crate) fn unknown(headers: &mut HeaderMap) {
+    headers.remove(X_BRICK_IDENTITY);
+    baggage(headers, None);
+}
+
 /// How long a brick still waits for its own answer; what is no number says nothing.
 pub(crate) fn left(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(X_BRICK_TIMEOUT_MS)?.to_str().ok()?;

@@ -16,6 +16,7 @@ pub mod net;
 pub mod route;
 pub mod settings;
 pub mod tls;
+pub mod token;
 pub mod worker;
 
 mod answer;
@@ -44,8 +45,8 @@ mod tunnel;
 pub use answer::Answer;
 pub use body::{Body, Error as BodyError, Filter};
 pub use caller::Caller;
-pub use expose::{expose, expose_calls};
-pub use gate::{Client, Gate, Later, Passing, SYNTHETIC_HEADER, Synthetic, Verdict};
+pub use expose::{expose, expose_calls, expose_served};
+pub use gate::{CalledBy, Client, Gate, Later, Passing, SYNTHETIC_HEADER, Synthetic, Verdict};
 pub use pool::Transport;
 pub use proxy::{Options, Proxy, Side};
 pub use remote::{Invalid as InvalidRemote, Remote, SystemRoots};

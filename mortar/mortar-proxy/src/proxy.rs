@@ -21,7 +21,7 @@ use crate::body::{Body, Limit, Pace, RequestBody, Stopping, Stream};
 use crate::exchange::Exchange;
 use crate::forward::{self, Errand, Plain, Reply};
 use crate::forwarded;
-use crate::gate::{Client, Gate, Passing, Synthetic, Verdict};
+use crate::gate::{CalledBy, Client, Gate, Passing, Synthetic, Verdict};
 use crate::headers;
 use crate::link::Link;
 use crate::remote;
@@ -54,6 +54,9 @@ pub enum Side {
     /// A brick that the gate has recognised: what it says of trace, time limit, class and baggage goes along, and a
     /// request is one that the brick makes, in its name.
     Inside,
+    /// Those who call one brick that stands behind the proxy: requests are ones that the brick serves, in its name. Of
+    /// whom the gate has recognised ([`crate::CalledBy`]) everything goes along, as it would reach the brick itself.
+    Before,
 }
 
 /// A proxy: routes, pool, figures. Cheap to clone; a clone shares all of it, [`Self::worker`] gives one with
@@ -273,7 +276,7 @@ impl<G: Gate> Proxy<G> {
     fn limit(&self, route: &Route, headers: &HeaderMap) -> Duration {
         match self.local.shared.side {
             Side::Outside => route.timeout,
-            Side::Inside => headers::left(headers).map_or(route.timeout, |left| left.min(route.timeout)),
+            Side::Inside | Side::Before => headers::left(headers).map_or(route.timeout, |left| left.min(route.timeout)),
         }
     }
 
@@ -309,6 +312,13 @@ impl<G: Gate> Proxy<G> {
                 exchange.set_synthetic(headers::synthetic(&parts.headers));
                 headers::introduce(&mut parts.headers, &parts.uri, identity);
             }
+            Side::Before => match parts.extensions.remove::<CalledBy>() {
+                Some(CalledBy(caller)) => {
+                    exchange.set_synthetic(headers::synthetic(&parts.headers));
+                    exchange.set_caller(caller);
+                }
+                None => headers::unknown(&mut parts.headers),
+            },
         }
         if websocket {
             headers::upgrade(&mut parts.headers);

@@ -34,6 +34,7 @@ mod host {
     //! The host proxy, over real sockets.
     mod calls;
     mod harness;
+    mod inbound;
     mod tcp;
 }
 

@@ -14,7 +14,7 @@ use crate::nearest;
 const SCOPES: [&str; 1] = ["identity:issue"];
 
 /// Keys that mean nothing for a brick outside the system.
-const RUN_ONLY: [&str; 15] = [
+const RUN_ONLY: [&str; 16] = [
     "run",
     "build",
     "dir",
@@ -29,6 +29,7 @@ const RUN_ONLY: [&str; 15] = [
     "env",
     "stop_grace",
     "proxy",
+    "inbound",
     "idle_timeout",
 ];
 
@@ -44,6 +45,7 @@ impl Check<'_> {
             }
             self.external(&path, brick);
             self.idle(&path, brick);
+            self.inbound(&path, brick);
             self.needs(&path, name, brick);
             self.scopes(&path, brick);
             self.zones(&path, brick);
@@ -91,6 +93,16 @@ impl Check<'_> {
             let message = format!("{at}: h2c is HTTP/2 without TLS, and the address is https://");
             let hint = "leave it out: with TLS HTTP/2 is agreed on where the service speaks it";
             self.at_value("external", &at, message, hint);
+        }
+    }
+
+    /// What is judged by the proxy must be HTTP/1.1, which it speaks.
+    fn inbound(&mut self, path: &str, brick: &Brick) {
+        if brick.inbound.is_some() && brick.protocol != Protocol::Http1 {
+            let at = format!("{path}.inbound");
+            let message = format!("{at}: the host proxy passes HTTP/1.1 on, and this brick speaks something else");
+            let hint = "leave inbound out, or leave protocol out";
+            self.at_key("inbound", &at, message, hint);
         }
     }
 

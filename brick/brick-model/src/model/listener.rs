@@ -160,6 +160,23 @@ pub struct BrickTls {
     pub name: Option<String>,
 }
 
+/// Whom the host proxy lets through to a brick that stands behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Inbound {
+    /// Everybody.
+    #[serde(rename = "public")]
+    Public,
+    /// Whoever shows a valid user token.
+    #[serde(rename = "users")]
+    Users,
+    /// Bricks that need it.
+    #[serde(rename = "bricks")]
+    Bricks,
+    /// Either.
+    #[serde(rename = "users or bricks")]
+    UsersOrBricks,
+}
+
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8080))
 }

@@ -33,6 +33,7 @@ const KEYS: [&str; 19] = [
     "openapi",
     "protocol",
     "proxy",
+    "inbound",
     "idle_timeout",
     "tls",
 ];
@@ -86,6 +87,9 @@ fn brick(reader: &mut Reader, item: &Item<'_>) -> Option<Brick> {
     }
     if let Some(item) = table.get("proxy") {
         brick.proxy = reader.boolean(&item).unwrap_or_default();
+    }
+    if let Some(item) = table.get("inbound") {
+        brick.inbound = listener::inbound(reader, &item);
     }
     if let Some(item) = table.get("idle_timeout")
         && let Some(idle) = reader.within(&item, Span::from_secs(1)..=Span::from_secs(7 * 86_400))

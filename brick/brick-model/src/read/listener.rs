@@ -6,7 +6,7 @@ use brick_core::duration::Span;
 
 use super::{Item, Reader, Table, bff, route, short};
 use crate::model::listener::WORKERS_MAX;
-use crate::model::{AccessLog, Auth, BrickTls, Edge, EdgeCert, EdgeTls, Protocol, TlsVersion};
+use crate::model::{AccessLog, Auth, BrickTls, Edge, EdgeCert, EdgeTls, Inbound, Protocol, TlsVersion};
 use crate::size::Bytes;
 
 const KEYS: [&str; 15] = [
@@ -263,6 +263,17 @@ pub(super) fn protocol(reader: &mut Reader, item: &Item<'_>) -> Option<Protocol>
         ("http1", Protocol::Http1),
         ("h2c", Protocol::H2c),
         ("tcp", Protocol::Tcp),
+    ];
+    one_of(reader, item, &known)
+}
+
+/// Whom the host proxy lets through.
+pub(super) fn inbound(reader: &mut Reader, item: &Item<'_>) -> Option<Inbound> {
+    let known = [
+        ("public", Inbound::Public),
+        ("users", Inbound::Users),
+        ("bricks", Inbound::Bricks),
+        ("users or bricks", Inbound::UsersOrBricks),
     ];
     one_of(reader, item, &known)
 }

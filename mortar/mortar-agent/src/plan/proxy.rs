@@ -2,10 +2,11 @@
 //! that tells it of them.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
-use brick_core::host::{Caller, Host, Passage, Secret};
+use brick_core::host::{Allow, Caller, Host, Passage, Secret, Served};
 use brick_core::{BrickName, env};
-use brick_model::{Brick, Model, Protocol};
+use brick_model::{Brick, Inbound, Model, Protocol};
 
 use super::{Ground, Plan};
 use crate::Error;
@@ -17,28 +18,30 @@ use crate::ports::loopback;
 pub(super) const SLOT: &str = "proxy/1";
 /// What names of ports begin with that the proxy listens on for others: `proxy:order/1`, `proxy:order/1:cache`.
 const PREFIX: &str = "proxy:";
+/// The same of ports on which it takes requests for a slot: `inbound:order/1`.
+const INBOUND: &str = "inbound:";
 /// What is reached without the proxy: OTLP, control, and everything else on this machine.
 const DIRECT: &str = "127.0.0.1,localhost,::1";
 
 /// Whether the system has a host proxy.
 pub(super) fn is_wanted(model: &Model) -> bool {
-    model.running().any(|(_, brick)| brick.proxy)
+    model
+        .running()
+        .any(|(_, brick)| brick.proxy || brick.inbound.is_some())
 }
 
 /// The names of the ports that the proxy listens on for a slot.
 pub(super) fn ports(model: &Model, slot: &str, brick: &Brick) -> Vec<String> {
-    if !brick.proxy {
-        return Vec::new();
-    }
+    let inbound = brick.inbound.map(|_| inbound_port(slot));
+    let calls = brick.proxy.then(|| format!("{PREFIX}{slot}"));
     let passages = tcp_needs(model, brick).map(|need| passage_port(slot, need));
-    std::iter::once(format!("{PREFIX}{slot}"))
-        .chain(passages)
-        .collect()
+    let passages = passages.filter(|_| brick.proxy);
+    inbound.into_iter().chain(calls).chain(passages).collect()
 }
 
 /// The slot whose process listens on a port of this name.
 pub(super) fn holder(name: &str) -> &str {
-    match name.starts_with(PREFIX) {
+    match name.starts_with(PREFIX) || name.starts_with(INBOUND) {
         true => SLOT,
         false => name,
     }
@@ -46,8 +49,19 @@ pub(super) fn holder(name: &str) -> &str {
 
 /// What has to be ready before a brick starts.
 pub(super) fn needs(brick: &Brick) -> Vec<BrickName> {
-    let proxy = brick.proxy.then(|| BrickName::new("proxy").ok()).flatten();
+    let proxied = brick.proxy || brick.inbound.is_some();
+    let proxy = proxied.then(|| BrickName::new("proxy").ok()).flatten();
     brick.needs.iter().cloned().chain(proxy).collect()
+}
+
+/// How an instance is reached and watched, as its fingerprint has it.
+pub(super) fn reached(brick: &Brick, public_port: Option<u16>) -> String {
+    let path = &brick.health.path;
+    match (brick.protocol, public_port) {
+        (Protocol::Tcp, _) => format!("{path} by connecting"),
+        (_, Some(port)) => format!("{path} behind {port}"),
+        (_, None) => path.clone(),
+    }
 }
 
 fn tcp_needs<'m>(model: &'m Model, brick: &'m Brick) -> impl Iterator<Item = &'m BrickName> {
@@ -59,6 +73,10 @@ fn is_tcp(model: &Model, brick: &BrickName) -> bool {
     brick.is_some_and(|brick| brick.protocol == Protocol::Tcp && !brick.is_external())
 }
 
+fn inbound_port(slot: &str) -> String {
+    format!("{INBOUND}{slot}")
+}
+
 fn passage_port(slot: &str, to: &BrickName) -> String {
     format!("{PREFIX}{slot}:{to}")
 }
@@ -66,6 +84,15 @@ fn passage_port(slot: &str, to: &BrickName) -> String {
 /// The slot whose listener a process uses: its own; that of the first for a one-off process, which has none.
 fn slot_name(slot: &Slot) -> String {
     slot.of().slot_name(slot.number.max(1))
+}
+
+/// Tells the proxy that a slot which stands behind it serves on another port.
+pub(crate) fn move_served(path: &Path, slot: &str, port: u16) -> std::io::Result<()> {
+    let mut host: Host = serde_json::from_slice(&std::fs::read(path)?)?;
+    for served in host.served.iter_mut().filter(|served| served.slot == slot) {
+        served.to = loopback(port);
+    }
+    write_private(path, &serde_json::to_vec_pretty(&host)?, false)
 }
 
 impl Ground {
@@ -92,6 +119,31 @@ impl Ground {
             tcp: tcp.collect(),
             slot: name,
         })
+    }
+
+    /// What the host proxy is told of a slot that stands behind it.
+    pub(super) fn served(&self, slot: &Slot, brick: &Brick) -> Option<Served> {
+        let name = slot.to_string();
+        Some(Served {
+            allow: match brick.inbound? {
+                Inbound::Public => Allow::Public,
+                Inbound::Users => Allow::Users,
+                Inbound::Bricks => Allow::Bricks,
+                Inbound::UsersOrBricks => Allow::UsersOrBricks,
+            },
+            brick: slot.brick.clone(),
+            version: brick.version.base.clone(),
+            zone: brick.zone(slot.number).to_owned(),
+            listen: loopback(self.port(&inbound_port(&name))),
+            to: loopback(self.port(&name)),
+            health: brick.health.path.clone(),
+            slot: name,
+        })
+    }
+
+    /// The port on which a slot is called: that of the proxy where it stands behind one.
+    pub(super) fn public_port(&self, slot: &Slot, brick: &Brick) -> Option<u16> {
+        brick.inbound.map(|_| self.port(&inbound_port(&slot.to_string())))
     }
 
     /// The variables of a process whose calls go through the proxy.
@@ -131,7 +183,14 @@ impl Ground {
             }
             (true, false) => format!("http://{need}.brick"),
             (false, true) => format!("tcp://{}", loopback(self.port(&format!("{need}/1")))),
-            (false, false) => self.url(&format!("{need}/1")),
+            (false, false) => {
+                let slot = format!("{need}/1");
+                let callee = model.bricks.get(need);
+                match callee.and_then(|callee| callee.inbound) {
+                    Some(_) => self.url(&inbound_port(&slot)),
+                    None => self.url(&slot),
+                }
+            }
         }
     }
 
@@ -139,11 +198,12 @@ impl Ground {
     pub(super) fn tell_proxy(&self, plan: &Plan) -> Result<(), Error> {
         let path = self.folder.proxy();
         let told = std::fs::read(&path).ok();
-        if plan.callers.is_empty() && told.is_none() {
+        if plan.callers.is_empty() && plan.served.is_empty() && told.is_none() {
             return Ok(());
         }
         let host = Host {
             callers: plan.callers.clone(),
+            served: plan.served.clone(),
         };
         let text = serde_json::to_vec_pretty(&host)
             .map_err(|error| Error::file("write", &path)(std::io::Error::other(error)))?;

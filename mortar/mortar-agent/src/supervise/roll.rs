@@ -14,11 +14,12 @@ use crate::api::InstanceState;
 use crate::events::EventKind;
 use crate::launch::Spec;
 use crate::logs;
-use crate::ports::loopback;
 
 /// How long callers may take to learn of a new process while control is away.
 const TOLD_WITHIN: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(100);
+/// Time in which the host proxy has seen that a process serves elsewhere.
+const PROXY_LOOKS: Duration = Duration::from_millis(200);
 
 /// Why a new process did not take over.
 #[derive(Debug)]
@@ -139,6 +140,7 @@ impl Supervisor {
         context.store.save().await;
         context.board.update(&spec.slot, |row| {
             (row.version, row.zone, row.port) = (spec.version.clone(), spec.zone.clone(), spec.port);
+            row.public_port = spec.public_port;
             (row.pid, row.incarnation) = (Some(new.process.id().pid), Some(new.incarnation));
             (row.answered, row.healthy, row.registered) = (true, true, false);
             (row.state, row.problem) = (InstanceState::Ready, None);
@@ -150,9 +152,13 @@ impl Supervisor {
             slot: spec.slot.number,
             incarnation: new.incarnation,
             zone: spec.zone.clone(),
-            addr: loopback(spec.port),
+            addr: spec.addr(),
             concurrent: spec.slot.version.is_some(),
         };
+        if spec.public_port.is_some() {
+            self.tell_proxy();
+            tokio::time::sleep(PROXY_LOOKS).await;
+        }
         // The new start replaces the old one in its slot: callers lose the one in the same moment in which they get the
         // other.
         let until = Instant::now() + TOLD_WITHIN;

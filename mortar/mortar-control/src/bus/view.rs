@@ -54,7 +54,8 @@ impl Scope {
             return false;
         };
         match kind {
-            "config" | "serve" => own(rest),
+            "config" => own(rest),
+            "serve" => own(rest) || own("proxy"),
             "endpoints" => {
                 self.calls_all
                     || own("gateway")
@@ -172,6 +173,7 @@ mod tests {
             &[
                 "limits/order->payment",
                 "faults/order->payment",
+                "serve/payment",
                 "endpoints/payment",
             ],
             &[

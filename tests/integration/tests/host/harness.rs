@@ -87,13 +87,20 @@ impl Host {
 
     /// Says who calls; each has a token that is `<brick>-token`.
     pub(crate) async fn tell(&self, callers: &[Value]) {
-        let told = json!({ "callers": callers });
+        self.write(json!({ "callers": callers }), callers).await;
+    }
+
+    /// Says who stands behind the proxy.
+    pub(crate) async fn tell_served(&self, served: &[Value]) {
+        self.write(json!({ "served": served }), served).await;
+    }
+
+    async fn write(&self, told: Value, listening: &[Value]) {
         let file = self.folder.path().join("proxy.json");
         std::fs::write(file.with_extension("new"), told.to_string()).unwrap();
         std::fs::rename(file.with_extension("new"), &file).unwrap();
-        for caller in callers {
-            let listen: SocketAddr = caller["listen"].as_str().unwrap().parse().unwrap();
-            listens(listen).await;
+        for one in listening {
+            listens(listen(one)).await;
         }
     }
 

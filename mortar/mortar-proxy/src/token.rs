@@ -3,10 +3,14 @@
 use brick_auth::Error;
 use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
-use mortar_proxy::Answer;
+
+use crate::Answer;
 
 /// The token of `Authorization: Bearer`. Two such fields are no token: which one counts would be a guess.
-pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
+///
+/// # Errors
+/// There is none, or the field is malformed.
+pub fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or(Error::Missing)?;
     if values.next().is_some() {
@@ -22,7 +26,7 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
 }
 
 /// 401 with a challenge; 503 where the fault is on this side.
-pub(crate) fn refused(error: &Error) -> Answer {
+pub fn refused(error: &Error) -> Answer {
     if error.is_unavailable() {
         return Answer::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), error.to_string())
             .with_header(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -36,7 +40,7 @@ pub(crate) fn refused(error: &Error) -> Answer {
 }
 
 /// 403: the token is good, and does not grant this.
-pub(crate) fn scope_missing(scope: &str) -> Answer {
+pub fn scope_missing(scope: &str) -> Answer {
     Answer::new(
         StatusCode::FORBIDDEN,
         "scope_missing",
@@ -49,7 +53,7 @@ pub(crate) fn scope_missing(scope: &str) -> Answer {
 }
 
 /// 403: the token is good, and made for others.
-pub(crate) fn audience_missing(audience: &str) -> Answer {
+pub fn audience_missing(audience: &str) -> Answer {
     Answer::new(
         StatusCode::FORBIDDEN,
         "audience_missing",
