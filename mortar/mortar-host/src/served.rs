@@ -63,7 +63,8 @@ impl Serving {
         let own = bind(([127, 0, 0, 1], 0).into()).await?;
         let own_addr = own.local_addr()?;
         let (stop, drain) = drain.child();
-        let (telemetry, exporter) = ground.telemetry_of(told.brick.as_str(), &told.slot, &told.version, &told.zone);
+        let (telemetry, exporter) =
+            ground.telemetry_of(told.brick.as_str(), &told.slot, &told.version, &told.zone);
         // Without what the process of the proxy says of itself.
         let registry = Registry::new();
         let (publisher, watch) = brick_bus::watch::channel();
@@ -95,10 +96,7 @@ impl Serving {
         let routes = Routes::new(routes).map_err(std::io::Error::other)?;
         proxy.replace(routes);
         let serving = tokio::spawn(serve(
-            Door {
-                listener,
-                tls: None,
-            },
+            Door { listener, tls: None },
             (own, own_routes(&telemetry, registry)),
             proxy.clone(),
             Duration::from_millis(ground.options.drain_timeout_ms),

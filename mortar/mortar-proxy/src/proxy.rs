@@ -276,7 +276,9 @@ impl<G: Gate> Proxy<G> {
     fn limit(&self, route: &Route, headers: &HeaderMap) -> Duration {
         match self.local.shared.side {
             Side::Outside => route.timeout,
-            Side::Inside | Side::Before => headers::left(headers).map_or(route.timeout, |left| left.min(route.timeout)),
+            Side::Inside | Side::Before => {
+                headers::left(headers).map_or(route.timeout, |left| left.min(route.timeout))
+            }
         }
     }
 

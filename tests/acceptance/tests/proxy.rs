@@ -94,6 +94,58 @@ async fn a_brick_without_sdk_calls_what_it_needs_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_brick_behind_the_proxy_is_called_there_by_those_who_may_and_rolls_without_a_gap() {
+    let system = post().up();
+    let ports = system.folder().json(&["status"])["ports"].clone();
+    let instances = system.admin("/api/registry/v1/instances").await;
+    let items = instances["items"].as_array().unwrap();
+    let ledger = items.iter().find(|one| one["brick"] == "ledger").unwrap();
+    let public = format!("127.0.0.1:{}", ports["inbound:ledger/1"]);
+    assert_eq!(ledger["addr"], public);
+    let client = Client::new();
+    let foreign = client.get(format!("http://{public}/page")).send().await.unwrap();
+    assert_eq!(foreign.status, 401);
+    let metrics = client
+        .get(format!("http://{public}/metrics"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(metrics.status, 200);
+    let before = system.instance("ledger/1");
+    let rolled = std::thread::scope(|scope| {
+        let folder = system.folder();
+        let rolling = scope.spawn(|| folder.run(&["roll", "ledger", "--no-build"]));
+        let mut asked = 0;
+        while !rolling.is_finished() || asked < 50 {
+            let url = format!("{}/at/ledger.brick/page", system.edge);
+            let output = std::process::Command::new("curl")
+                .args(["-s", "-w", "%{http_code}", &url])
+                .output();
+            let told = String::from_utf8_lossy(&output.unwrap().stdout).into_owned();
+            assert!(
+                told.ends_with("200") && told.contains("ledger/1"),
+                "{asked}: {told}"
+            );
+            asked += 1;
+        }
+        rolling.join().unwrap()
+    });
+    assert!(
+        rolled.status.success(),
+        "{}",
+        String::from_utf8_lossy(&rolled.stderr)
+    );
+    assert_ne!(system.instance("ledger/1")["pid"], before["pid"]);
+    eventually("the map to show what was served", || async {
+        let graph = system.admin("/api/telemetry/v1/graph").await;
+        let nodes = graph["nodes"].as_array()?.clone();
+        let served = |node: &Value| node["brick"] == "ledger" && node["rate"].as_f64() > Some(0.0);
+        nodes.iter().any(served).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn calls_go_on_without_control_and_the_proxy_comes_back() {
     let mut system = post().up();
     stamped(&system).await;

@@ -100,7 +100,8 @@ impl Check<'_> {
     fn inbound(&mut self, path: &str, brick: &Brick) {
         if brick.inbound.is_some() && brick.protocol != Protocol::Http1 {
             let at = format!("{path}.inbound");
-            let message = format!("{at}: the host proxy passes HTTP/1.1 on, and this brick speaks something else");
+            let message =
+                format!("{at}: the host proxy passes HTTP/1.1 on, and this brick speaks something else");
             let hint = "leave inbound out, or leave protocol out";
             self.at_key("inbound", &at, message, hint);
         }

@@ -29,7 +29,9 @@ impl Behind {
     }
 
     fn caller(&self, scope: &str) -> String {
-        let token = self.issuer.token(json!({ "aud": "shop:platform", "sub": "brick:order", "brick": "order", "scope": scope }));
+        let token = self
+            .issuer
+            .token(json!({ "aud": "shop:platform", "sub": "brick:order", "brick": "order", "scope": scope }));
         format!("x-brick-identity: {token}\r\n")
     }
 
@@ -54,7 +56,11 @@ async fn who_may_call_is_judged_before_the_process_sees_anything() {
             let before = reviews.calls();
             let answer = behind.get("/things", fields).await;
             assert_eq!(answer.status, expect, "{allow}: {fields} {answer:?}");
-            assert_eq!(reviews.calls() - before, usize::from(expect == 200), "{allow}: {fields}");
+            assert_eq!(
+                reviews.calls() - before,
+                usize::from(expect == 200),
+                "{allow}: {fields}"
+            );
         }
     };
     check("public", [200, 200, 200, 200, 200]).await;
@@ -68,16 +74,29 @@ async fn what_is_claimed_counts_with_an_identity_alone_and_requests_are_told_in_
     let reviews = Brick::start("reviews").await;
     let behind = Behind::start(&reviews, "public", Vec::new()).await;
     let claims = "baggage: brick.synthetic=smoke,user=7\r\nx-brick-timeout-ms: 900\r\n";
-    let forged = behind.get("/things", &format!("{claims}x-brick-identity: forged\r\n")).await.json();
+    let forged = behind
+        .get("/things", &format!("{claims}x-brick-identity: forged\r\n"))
+        .await
+        .json();
     assert_eq!(forged["headers"]["baggage"], "user=7");
     assert!(forged["headers"].get("x-brick-identity").is_none());
-    let known = behind.get("/things", &format!("{claims}{}", behind.caller("call:reviews"))).await.json();
+    let known = behind
+        .get("/things", &format!("{claims}{}", behind.caller("call:reviews")))
+        .await
+        .json();
     assert_eq!(known["headers"]["baggage"], "brick.synthetic=smoke,user=7");
     assert!(known["headers"].get("x-brick-identity").is_some());
-    let left: u64 = known["headers"]["x-brick-timeout-ms"].as_str().unwrap().parse().unwrap();
+    let left: u64 = known["headers"]["x-brick-timeout-ms"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
     assert!((1..=900).contains(&left), "{left}");
     until("the server span in the brick's name", || {
-        behind.host.otlp.hold(&["reviews/1", "GET /**", "brick.caller", "order"])
+        behind
+            .host
+            .otlp
+            .hold(&["reviews/1", "GET /**", "brick.caller", "order"])
     })
     .await;
     let metrics = behind.get("/metrics", "").await;
@@ -88,7 +107,10 @@ async fn what_is_claimed_counts_with_an_identity_alone_and_requests_are_told_in_
     ] {
         assert!(metrics.body.contains(text), "{text} in\n{}", metrics.body);
     }
-    assert!(!metrics.body.contains("process_"), "the proxy's own process is not the brick's");
+    assert!(
+        !metrics.body.contains("process_"),
+        "the proxy's own process is not the brick's"
+    );
     assert_eq!(behind.get("/info", "").await.json()["brick"], "reviews");
     assert_eq!(behind.get("/health/ready", "").await.status, 200);
 }
@@ -111,5 +133,7 @@ async fn requests_are_bounded_and_follow_the_process_where_it_goes() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(crate::gateway::harness::LIMIT, moved).await.unwrap();
+    tokio::time::timeout(crate::gateway::harness::LIMIT, moved)
+        .await
+        .unwrap();
 }
