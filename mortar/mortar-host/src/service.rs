@@ -56,6 +56,8 @@ struct Everybody {
     drain: Drain,
     stamp: Option<Stamp>,
     wanted: Host,
+    /// Whether what runs is not what is wanted yet.
+    unsettled: bool,
     running: BTreeMap<String, Running>,
     serving: BTreeMap<String, Serving>,
     verifier: Verifier,
@@ -127,6 +129,7 @@ impl Service {
             drain: drain.clone(),
             stamp: None,
             wanted: Host::default(),
+            unsettled: false,
             running: BTreeMap::new(),
             serving: BTreeMap::new(),
             verifier: verifier.clone(),
@@ -177,12 +180,14 @@ impl Everybody {
         let stamp = stamp(&path);
         if stamp.is_some() && stamp != self.stamp {
             match read(&path) {
-                Ok(wanted) => (self.wanted, self.stamp) = (wanted, stamp),
+                Ok(wanted) => (self.wanted, self.stamp, self.unsettled) = (wanted, stamp, true),
                 Err(reason) => self.say(reason),
             }
         }
-        self.settle().await;
-        self.settle_served().await;
+        if std::mem::take(&mut self.unsettled) {
+            self.settle().await;
+            self.settle_served().await;
+        }
     }
 
     /// Makes what runs what is wanted. What cannot be listened for now is tried again at the next look.
@@ -195,9 +200,6 @@ impl Everybody {
             running.is_none_or(|one| one.told != **told)
         });
         let missing: Vec<_> = missing.cloned().collect();
-        if gone.is_empty() && missing.is_empty() {
-            return;
-        }
         for slot in gone {
             if let Some(one) = self.running.remove(&slot) {
                 let ended = one.stop();
@@ -211,7 +213,7 @@ impl Everybody {
                     tracing::info!(caller = slot, listen = %one.told.listen, "takes calls");
                     self.running.insert(slot, one);
                 }
-                Err(error) => self.say(format!("calls of {slot} are not taken: {error}")),
+                Err(error) => self.not_settled(format!("calls of {slot} are not taken: {error}")),
             }
         }
         let named = |name: &str| self.running.values().any(|one| one.told.brick.as_str() == name);
@@ -241,9 +243,14 @@ impl Everybody {
                     tracing::info!(brick = slot, listen = %one.told.listen, "takes requests");
                     self.serving.insert(slot, one);
                 }
-                Err(error) => self.say(format!("requests to {slot} are not taken: {error}")),
+                Err(error) => self.not_settled(format!("requests to {slot} are not taken: {error}")),
             }
         }
+    }
+
+    fn not_settled(&mut self, reason: String) {
+        self.unsettled = true;
+        self.say(reason);
     }
 
     /// Once as long as it is the same.
