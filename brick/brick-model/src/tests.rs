@@ -1139,3 +1139,45 @@ fn a_limit_that_makes_no_sense_is_told_by_its_place() {
         "\"order\"",
     );
 }
+
+#[test]
+fn the_host_proxys_keys_are_held_against_what_a_brick_speaks() {
+    check(
+        "[brick.a]\nrun = 'a'\nprotocol = 'tcp'\n[route.a]\nmatch = '/'\nto = 'a'\nauth = 'public'",
+        15,
+        6,
+        "\"a\" speaks no HTTP",
+        "let a brick need it",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nidle_timeout = '5m'",
+        12,
+        1,
+        "only connections to a brick with protocol = \"tcp\"",
+        "leave it out",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nprotocol = 'tcp'\ninbound = 'bricks'",
+        13,
+        1,
+        "the host proxy passes HTTP/1.1 on",
+        "leave inbound out",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\ninbound = 'everybody'",
+        12,
+        11,
+        "expected \"public\", \"users\", \"bricks\" or \"users or bricks\"",
+        "",
+    );
+    check(
+        "[brick.a]\nexternal = 'https://a'\nproxy = true",
+        12,
+        1,
+        "an external brick has no proxy",
+        "keep either",
+    );
+    let text = "[brick.a]\nrun = 'a'\nproxy = true\nneeds = ['b']\n[brick.b]\nrun = 'b'\nprotocol = 'tcp'\nidle_timeout = '5m'";
+    let model = parse(&format!("{HEAD}{text}"), "brick.toml").unwrap();
+    assert!(model.bricks["a"].proxy && !model.bricks["b"].proxy);
+}

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::figures::Figures;
+use crate::file::{Stamp, stamp};
 use crate::gate::HostGate;
 use crate::routes::Following;
 use crate::{Options, tcp};
@@ -44,6 +45,8 @@ pub(crate) struct Running {
     pub(crate) told: Caller,
     pub(crate) proxy: Proxy<HostGate>,
     following: Following,
+    /// What the token's file was when it was read last.
+    token: Option<Stamp>,
     stop: Trigger,
     serving: JoinHandle<()>,
 }
@@ -80,6 +83,8 @@ impl Running {
         for passage in &told.tcp {
             passages.push((bind(passage.listen).await?, passage.clone()));
         }
+        // Before it is read: what is written meanwhile is read again.
+        let token = stamp(&told.token_file);
         let (stop, drain) = drain.child();
         let (telemetry, exporter) =
             ground.telemetry_of(told.brick.as_str(), &told.slot, &told.version, &told.zone);
@@ -128,12 +133,23 @@ impl Running {
         let mut running = Self {
             following: Following::new(brick, ground.watch.clone(), edges, body_bytes_max),
             proxy,
+            token,
             stop,
             serving,
             told,
         };
         running.refresh();
         Ok(running)
+    }
+
+    /// Reads the caller's token where it was written anew. A token looks for itself once a second, which is too seldom
+    /// where a caller has just been started and the token of its former life is in the file.
+    pub(crate) fn identify(&mut self) {
+        let now = stamp(&self.told.token_file);
+        if now.is_some() && now != self.token {
+            self.token = now;
+            self.proxy.identify(OwnToken::file(&self.told.token_file));
+        }
     }
 
     /// Takes over what the bus says by now.

@@ -15,6 +15,7 @@
 
 mod caller;
 mod figures;
+mod file;
 mod gate;
 mod inbound;
 mod options;

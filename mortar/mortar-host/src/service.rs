@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::caller::{Ground, Running};
 use crate::figures::Figures;
+use crate::file::{Stamp, read, stamp};
 use crate::gate::HostGate;
 use crate::served::Serving;
 use crate::{Error, Options};
@@ -26,8 +25,6 @@ use crate::{Error, Options};
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
-/// Largest file that is read.
-const FILE_BYTES_MAX: u64 = 4 << 20;
 /// Time limit of calls of which the bus says none; the manifest's own default.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -45,9 +42,6 @@ pub struct Service {
 pub struct Handle {
     own: SocketAddr,
 }
-
-/// What tells one content of the file from the next.
-type Stamp = (u64, i64, i64, u64);
 
 /// Everybody who calls.
 #[derive(Debug)]
@@ -184,6 +178,7 @@ impl Everybody {
                 Err(reason) => self.say(reason),
             }
         }
+        self.running.values_mut().for_each(Running::identify);
         if std::mem::take(&mut self.unsettled) {
             self.settle().await;
             self.settle_served().await;
@@ -270,21 +265,6 @@ impl Everybody {
         }
         while self.ending.join_next().await.is_some() {}
     }
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let found = std::fs::metadata(path).ok()?;
-    Some((found.ino(), found.mtime(), found.mtime_nsec(), found.len()))
-}
-
-fn read(path: &Path) -> Result<Host, String> {
-    let shown = path.display();
-    let said = |error: std::io::Error| format!("cannot read {shown}: {error}");
-    if std::fs::metadata(path).map_err(said)?.len() > FILE_BYTES_MAX {
-        return Err(format!("{shown} is larger than 4 MiB"));
-    }
-    let bytes = std::fs::read(path).map_err(said)?;
-    serde_json::from_slice(&bytes).map_err(|error| format!("{shown}: {error}"))
 }
 
 /// Tells control how the callers' edges are, where the proxy is one that control knows.

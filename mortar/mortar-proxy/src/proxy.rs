@@ -123,6 +123,11 @@ impl<G: Gate> Proxy<G> {
         self.local.shared.settings.store(Arc::new(settings));
     }
 
+    /// Requests carry this token from now on.
+    pub fn identify(&self, token: OwnToken) {
+        self.local.shared.identify(token);
+    }
+
     /// Requests to bricks pass these edges from now on.
     pub fn follow(&self, edges: Edges) {
         self.local.shared.follow(edges);

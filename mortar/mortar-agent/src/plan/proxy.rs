@@ -230,3 +230,73 @@ impl Ground {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SYSTEM: &str = r#"
+        brickwork = 1
+        [system]
+        name = "post"
+        [brick.desk]
+        run = "desk"
+        needs = ["stamp", "vault"]
+        proxy = true
+        [brick.stamp]
+        run = "stamp"
+        inbound = "bricks"
+        [brick.vault]
+        run = "vault"
+        protocol = "tcp"
+        [route.all]
+        match = "/**"
+        to = "desk"
+        auth = "public"
+    "#;
+
+    #[test]
+    fn the_proxy_has_a_port_for_each_way_through_it() {
+        let model = brick_model::parse(SYSTEM, "brick.toml").unwrap();
+        let of = |name: &str| ports(&model, &format!("{name}/1"), &model.bricks[name]);
+        assert_eq!(of("desk"), ["proxy:desk/1", "proxy:desk/1:vault"]);
+        assert_eq!(of("stamp"), ["inbound:stamp/1"]);
+        assert_eq!(of("vault"), Vec::<String>::new());
+        for name in of("desk").iter().chain(&of("stamp")) {
+            assert_eq!(holder(name), SLOT);
+        }
+        assert_eq!(holder("desk/1"), "desk/1");
+        assert!(is_wanted(&model));
+        let waits = |name: &str| {
+            needs(&model.bricks[name])
+                .iter()
+                .any(|need| need.as_str() == "proxy")
+        };
+        assert!(waits("desk") && waits("stamp") && !waits("vault"));
+    }
+
+    #[test]
+    fn a_process_that_moves_is_found_and_the_rest_of_the_file_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("proxy.json");
+        let served = |slot: &str, port: u16| Served {
+            brick: BrickName::new("stamp").unwrap(),
+            slot: slot.to_owned(),
+            version: brick_core::Version::default(),
+            zone: "a".to_owned(),
+            listen: loopback(1),
+            to: loopback(port),
+            health: "/".to_owned(),
+            allow: Allow::Bricks,
+        };
+        let host = Host {
+            callers: Vec::new(),
+            served: vec![served("stamp/1", 2), served("stamp/2", 3)],
+        };
+        std::fs::write(&path, serde_json::to_vec(&host).unwrap()).unwrap();
+        move_served(&path, "stamp/2", 9).unwrap();
+        let found: Host = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        assert_eq!(found.served, [served("stamp/1", 2), served("stamp/2", 9)]);
+        assert!(move_served(&dir.path().join("none.json"), "stamp/1", 1).is_err());
+    }
+}

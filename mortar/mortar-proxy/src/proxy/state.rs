@@ -57,7 +57,7 @@ pub(crate) struct Local {
 /// The process's own token as a header value that is made once per token.
 #[derive(Debug)]
 struct Identity {
-    token: OwnToken,
+    token: ArcSwap<OwnToken>,
     cached: ArcSwapOption<(Arc<str>, HeaderValue)>,
 }
 
@@ -81,7 +81,7 @@ impl Shared {
             spans,
             no_route: "".into(),
             identity: Identity {
-                token,
+                token: ArcSwap::from_pointee(token),
                 cached: ArcSwapOption::empty(),
             },
             edges: OnceLock::new(),
@@ -115,9 +115,14 @@ impl Shared {
         self.parts.lock().clone()
     }
 
+    /// Requests carry this token from now on.
+    pub(crate) fn identify(&self, token: OwnToken) {
+        self.identity.token.store(Arc::new(token));
+    }
+
     /// The process's own token as a header value.
     pub(crate) fn identity(&self) -> Option<HeaderValue> {
-        let token = self.identity.token.get()?;
+        let token = self.identity.token.load().get()?;
         if let Some(cached) = &*self.identity.cached.load()
             && Arc::ptr_eq(&cached.0, &token)
         {

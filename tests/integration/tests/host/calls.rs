@@ -137,6 +137,24 @@ async fn limits_faults_and_retries_are_those_of_the_edge() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_written_anew_goes_along_at_once() {
+    let product = Brick::start("product").await;
+    let (_host, order) = proxied(&product, json!({ "timeout_ms": 1_000 })).await;
+    let token = order["token_file"].as_str().unwrap();
+    let shown = async || {
+        let answer = call(&order, "GET http://product.brick/", "Host: x\r\n").await;
+        answer.json()["headers"]["x-brick-identity"].clone()
+    };
+    assert_eq!(shown().await, "order-token");
+    let begin = std::time::Instant::now();
+    std::fs::write(format!("{token}.new"), "another-token\n").unwrap();
+    std::fs::rename(format!("{token}.new"), token).unwrap();
+    while shown().await != "another-token" {
+        assert!(begin.elapsed() < LIMIT);
+    }
+}
+
+#[tokio::test]
 async fn callers_come_and_go_with_the_file() {
     let product = Brick::start("product").await;
     let (host, order) = proxied(&product, json!({ "timeout_ms": 1_000 })).await;
