@@ -111,7 +111,7 @@ async fn what_is_claimed_counts_with_an_identity_alone_and_requests_are_told_in_
         !metrics.body.contains("process_"),
         "the proxy's own process is not the brick's"
     );
-    assert_eq!(behind.get("/info", "").await.json()["brick"], "reviews");
+    assert_eq!(behind.get("/info", "").await.json()["name"], "reviews");
     assert_eq!(behind.get("/health/ready", "").await.status, 200);
 }
 
