@@ -24,8 +24,8 @@ pub use link::{LimitKey, Link};
 pub use load::{Expect, Load, Step};
 pub use model::{
     AccessLog, Auth, Bff, Brick, BrickTls, Cache, Concurrent, Cors, Demo, Edge, EdgeCert, EdgeTls, Flag,
-    Health, Inbound, Limit, Mirror, Model, Mortar, Part, Protocol, Rate, RateBy, Rewrite, Route, Say, Serve, Setting,
-    System, TlsVersion, Versions, View, WORKERS_MAX,
+    Health, Inbound, Limit, Mirror, Model, Mortar, Part, Protocol, Rate, RateBy, Rewrite, Route, Say, Serve,
+    Setting, System, TlsVersion, Versions, View, WORKERS_MAX,
 };
 pub use parse::{Loaded, parse, parse_with_warnings};
 pub use pattern::Pattern;

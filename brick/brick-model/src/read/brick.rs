@@ -15,7 +15,7 @@ use crate::pattern::Pattern;
 
 mod version;
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "run",
     "build",
     "dir",
