@@ -73,7 +73,8 @@ pub(crate) async fn run<G: Gate>(stream: TcpStream, taken: Taken, proxy: Proxy<G
                 Some(b"h2") => Speaks::Http2,
                 _ => Speaks::Http1,
             };
-            speak(Prefixed::new(stream), Some(chosen), client, taken, proxy).await;
+            // Apart, so that a plain connection needs no room for what TLS does.
+            Box::pin(speak(Prefixed::new(stream), Some(chosen), client, taken, proxy)).await;
         }
         Ok(Err(error)) => failed(&taken, &proxy, &error.to_string()),
         Err(_) => failed(&taken, &proxy, "the TLS handshake did not end in time"),

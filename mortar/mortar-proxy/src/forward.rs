@@ -331,7 +331,8 @@ pub(crate) fn late(link: Option<&Link>, target: &Target, limit: Duration) -> Ans
 async fn lease(pool: &Arc<Pool>, addr: SocketAddr, transport: &Transport) -> std::io::Result<Lease> {
     match pool.take(addr, transport) {
         Some(lease) => Ok(lease),
-        None => pool.connect(addr, transport).await,
+        // Few requests open a connection; the others need no room for it.
+        None => Box::pin(pool.connect(addr, transport)).await,
     }
 }
 

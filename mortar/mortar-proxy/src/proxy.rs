@@ -4,6 +4,7 @@ mod state;
 mod tunnelling;
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -430,9 +431,10 @@ async fn send(
     exchange: &mut Exchange,
 ) -> Result<Outcome, Answer> {
     let call = exchange.call(&mut parts.headers);
-    let sent = forward::send(errand, parts, body, call);
+    let sent = pin!(forward::send(errand, parts, body, call));
     let mut timer = link.lend_timer();
-    match timer.within(errand.deadline.into(), sent).await {
+    let sent = timer.within(errand.deadline.into(), sent).await;
+    match sent {
         Some(Ok(reply)) => Ok(Outcome::Reply(Box::new(reply), errand.limit, timer)),
         Some(Err(answer)) => {
             link.return_timer(timer);

@@ -1,7 +1,7 @@
 //! A timer that is lent from one wait to the next and armed again only when it fires too early: most waits end long
 //! before their limit, and arming costs more than looking.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::time::{Instant, Sleep};
@@ -28,21 +28,25 @@ impl Timer {
         }
     }
 
-    /// What the future gives, if it does before the moment has come.
-    pub(crate) async fn within<F: Future>(&mut self, deadline: Instant, future: F) -> Option<F::Output> {
-        let mut future = pin!(future);
-        std::future::poll_fn(|cx| {
+    /// What the future gives, if it does before the moment has come. It is pinned by the caller, for a future that is
+    /// handed over stands twice in the one that waits for it.
+    pub(crate) fn within<F: Future>(
+        &mut self,
+        deadline: Instant,
+        mut future: Pin<&mut F>,
+    ) -> impl Future<Output = Option<F::Output>> {
+        std::future::poll_fn(move |cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
             }
             self.poll(cx, deadline).map(|()| None)
         })
-        .await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
     use std::time::Duration;
 
     use super::*;
@@ -53,14 +57,14 @@ mod tests {
         let begun = Instant::now();
         for (limit_ms, expect_ms) in [(5_000, 5_000), (10, 5_010), (20_000, 25_010), (1, 25_011)] {
             let deadline = Instant::now() + Duration::from_millis(limit_ms);
-            let never = timer.within(deadline, std::future::pending::<()>()).await;
+            let never = timer.within(deadline, pin!(std::future::pending::<()>())).await;
             assert_eq!(never, None);
             assert_eq!(begun.elapsed().as_millis(), expect_ms);
         }
         let later = Instant::now() + Duration::from_secs(60);
-        assert_eq!(timer.within(later, async { 7 }).await, Some(7));
+        assert_eq!(timer.within(later, pin!(async { 7 })).await, Some(7));
         let soon = Instant::now() + Duration::from_millis(3);
-        assert_eq!(timer.within(soon, std::future::pending::<()>()).await, None);
+        assert_eq!(timer.within(soon, pin!(std::future::pending::<()>())).await, None);
         assert_eq!(begun.elapsed().as_millis(), 25_014);
     }
 }
