@@ -71,7 +71,9 @@ impl Check<'_> {
 
     fn idle(&mut self, path: &str, brick: &Brick) {
         let at = format!("{path}.idle_timeout");
-        if brick.protocol != Protocol::Tcp && self.places.has(&at) {
+        // A model that is written out says every default.
+        let is_said = brick.idle_timeout != Brick::default().idle_timeout && self.places.has(&at);
+        if brick.protocol != Protocol::Tcp && is_said {
             let message = format!("{at}: only connections to a brick with protocol = \"tcp\" have one");
             let hint = "leave it out, or say protocol = \"tcp\"";
             self.at_key("idle-timeout", &at, message, hint);
