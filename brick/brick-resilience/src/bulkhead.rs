@@ -54,10 +54,14 @@ impl Bulkhead {
 
     /// Takes a place, waiting for one as the policy allows but no longer than `most`.
     pub async fn enter(&self, policy: Concurrency, most: Duration) -> Result<(), Full> {
-        let full = match self.try_enter() {
-            Ok(()) => return Ok(()),
-            Err(full) => full,
-        };
+        match self.try_enter() {
+            Ok(()) => Ok(()),
+            // Seldom, and large with its timer: the future of every call would be.
+            Err(full) => Box::pin(self.wait(full, policy, most)).await,
+        }
+    }
+
+    async fn wait(&self, full: Full, policy: Concurrency, most: Duration) -> Result<(), Full> {
         let queued = self
             .queued
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |queued| {

@@ -114,7 +114,7 @@ pub(crate) async fn send(
     let pace = faults(errand, &parts.headers, &mut crossing, call).await?;
     let copy = crossing.is_repeatable().then(|| Copy::of(parts, &body)).flatten();
     let headers = std::mem::take(&mut parts.headers);
-    let mut request = build(parts.method.clone(), parts.uri.clone(), headers, body);
+    let mut request = Some(build(parts.method.clone(), parts.uri.clone(), headers, body));
     let mut tried = Tried::default();
     loop {
         let Connected {
@@ -124,9 +124,11 @@ pub(crate) async fn send(
             mut lease,
             limit,
         } = connected(errand, &mut tried, &mut crossing, call).await?;
-        crossing.tell_left(errand.target, request.headers_mut());
+        if let Some(request) = &mut request {
+            crossing.tell_left(errand.target, request.headers_mut());
+        }
         let begun = Instant::now();
-        let outcome = attempt(&mut lease, request, limit).await;
+        let outcome = attempt(&mut lease, &mut request, limit).await;
         call.done(outcome.as_ref().ok().map(Response::status), addr);
         observed(load.as_ref(), &outcome, begun);
         let (came_to, last) = match outcome {
@@ -136,7 +138,7 @@ pub(crate) async fn send(
             }
             Err(Failed::Unsent(unsent)) if tried.stale < STALE_MAX => {
                 tried.stale += 1;
-                request = *unsent;
+                request = Some(*unsent);
                 errand.local.stats.retries.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
@@ -164,10 +166,10 @@ pub(crate) async fn send(
         drop(last);
         tried.avoid.extend(incarnation);
         tried.died = true;
-        request = next;
+        request = Some(next);
         errand.local.stats.retries.fetch_add(1, Ordering::Relaxed);
         if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
+            Box::pin(tokio::time::sleep(wait)).await;
         }
     }
 }
@@ -282,7 +284,7 @@ async fn faults(
         call.note("fault.injected");
         crossing.begin();
         if let Some(delay) = injection.delay {
-            tokio::time::sleep(delay).await;
+            Box::pin(tokio::time::sleep(delay)).await;
         }
         if injection.reset {
             crossing.ended(&Outcome::Reset, call);
@@ -336,28 +338,32 @@ async fn lease(pool: &Arc<Pool>, addr: SocketAddr, transport: &Transport) -> std
     }
 }
 
-/// One try, within a limit of its own where it has one.
+/// One try, within a limit of its own where it has one. The request is taken out of its place at the last moment: a
+/// future that holds it is a large one, and each around it would be as large again.
 async fn attempt(
     lease: &mut Lease,
-    request: Request<RequestBody>,
+    request: &mut Option<Request<RequestBody>>,
     limit: Option<Duration>,
 ) -> Result<Response<Incoming>, Failed> {
-    match limit {
-        None => exchange(lease, request).await,
-        Some(limit) => {
-            let within = tokio::time::timeout(limit, exchange(lease, request));
-            within.await.unwrap_or(Err(Failed::Late))
-        }
-    }
+    let Some(limit) = limit else {
+        return exchange(lease, request).await;
+    };
+    let within = tokio::time::timeout(limit, exchange(lease, request));
+    Box::pin(within).await.unwrap_or(Err(Failed::Late))
 }
 
-async fn exchange(lease: &mut Lease, request: Request<RequestBody>) -> Result<Response<Incoming>, Failed> {
+async fn exchange(
+    lease: &mut Lease,
+    request: &mut Option<Request<RequestBody>>,
+) -> Result<Response<Incoming>, Failed> {
     let is_tls = lease.is_tls();
+    let request = request.take().unwrap_or_default();
     let sent = match &mut lease.sender {
         Sender::Http1(sender) => sender.try_send_request(request).await,
         Sender::Http2(sender, _) => {
             let scheme = if is_tls { Scheme::HTTPS } else { Scheme::HTTP };
-            sender.try_send_request(http2(request, scheme)).await
+            let sent = sender.try_send_request(http2(request, scheme));
+            Box::pin(sent).await
         }
     };
     match sent {

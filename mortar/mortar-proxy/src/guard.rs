@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep};
 use crate::answer;
 use crate::framing::{Framing, Phase, Refusal};
 use crate::link::{Fault, Link};
+use crate::merge;
 use crate::settings::Settings;
 use crate::timer::Timer;
 
@@ -326,7 +327,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.socket).poll_write_vectored(cx, pieces);
+        let written = merge::write(Pin::new(&mut this.socket), cx, pieces);
         this.stall.look(cx, written, this.settings.send_timeout)
     }
 

@@ -33,6 +33,7 @@ mod forwarded;
 mod guard;
 mod headers;
 mod link;
+mod merge;
 mod opening;
 mod pool;
 mod proxy;

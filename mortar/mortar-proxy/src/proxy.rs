@@ -460,7 +460,7 @@ async fn wait(
             Verdict::Answer(response) => return Ok(Some(response)),
             Verdict::Later(later) => {
                 let left = route.timeout.saturating_sub(exchange.begun().elapsed());
-                match tokio::time::timeout(left, later).await {
+                match Box::pin(tokio::time::timeout(left, later)).await {
                     Ok(verdict) => verdict?,
                     Err(_) => return Err(forward::late(Some(link), &route.target, route.timeout)),
                 }

@@ -10,6 +10,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use crate::merge::Merging;
+
 use super::{Sender, Transport};
 
 /// An instance that does not answer a ping for this long is gone.
@@ -26,7 +28,7 @@ pub(super) async fn open(addr: SocketAddr, transport: &Transport) -> io::Result<
     let stream = TcpStream::connect(addr).await?;
     stream.set_nodelay(true)?;
     match transport {
-        Transport::Http1 => http1(stream, addr).await,
+        Transport::Http1 => http1(Merging(stream), addr).await,
         Transport::H2c => http2(stream, addr).await,
         Transport::Tls(upstream) => {
             let (stream, is_http2) = upstream.connect(stream).await?;
