@@ -1,6 +1,7 @@
 //! Keeping answers and using them again: a cache that many share, by RFC 9111, with stale answers while a fresh one is
 //! fetched or none can be had (RFC 5861). What it did stands in `Cache-Status` (RFC 9211).
 
+mod flight;
 mod rules;
 mod store;
 
@@ -17,7 +18,9 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use mortar_proxy::{Answer, Body, Caller, Filter, Target};
+use tokio::sync::watch;
 
+use flight::{Flight, Joined};
 use rules::{Directives, Lifetime};
 pub(crate) use store::{Store, Stored};
 
@@ -25,6 +28,9 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const HIT: HeaderValue = HeaderValue::from_static("brickwork; hit");
 const STALE: HeaderValue = HeaderValue::from_static("brickwork; hit; detail=stale");
 const MISS: HeaderValue = HeaderValue::from_static("brickwork; fwd=uri-miss");
+const COLLAPSED: HeaderValue = HeaderValue::from_static("brickwork; fwd=uri-miss; collapsed");
+/// Longest wait for an answer that another request fetches.
+const WAIT_MAX: Duration = Duration::from_secs(2);
 const REVALIDATED: HeaderValue = HeaderValue::from_static("brickwork; hit; fwd=stale; fwd-status=304");
 
 /// How the answers of a route are kept.
@@ -52,6 +58,19 @@ pub(crate) struct Keep {
     stale: Option<Arc<Stored>>,
     /// The request asks whether that still holds, where the client's own did not.
     revalidates: bool,
+    /// Others wait for what comes.
+    flight: Option<Flight>,
+    /// Set where what somebody else fetched was used after all.
+    served: Option<Arc<AtomicBool>>,
+}
+
+/// A wait for an answer that another request fetches.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    over: watch::Receiver<()>,
+    key: Arc<str>,
+    asked: HeaderMap,
+    served: Arc<AtomicBool>,
 }
 
 /// What becomes of a request to a route with a cache.
@@ -61,6 +80,8 @@ pub(crate) enum Step {
     Pass,
     /// It goes on; its answer is of interest.
     Fetch(Pending),
+    /// It waits for an answer that another request fetches, and goes on where that is of no use to it.
+    Wait(Pending, Waiting),
     /// This is its answer.
     Answer(Box<Response<Body>>),
     /// This is its answer; meanwhile a fresh one is to be fetched.
@@ -98,10 +119,15 @@ impl Policy {
             } = stored.lifetime;
             let young = wish.max_age.is_none_or(|max| age <= max);
             if young && age + wish.min_fresh.unwrap_or_default() < fresh {
-                return Ok(Step::Answer(Box::new(stored.answer(head, age, HIT))));
+                return Ok(Step::Answer(Box::new(stored.answer(
+                    &head.method,
+                    &head.headers,
+                    age,
+                    HIT,
+                ))));
             }
             if young && wish.min_fresh.is_none() && age < fresh + while_revalidate {
-                let answer = Box::new(stored.answer(head, age, STALE));
+                let answer = Box::new(stored.answer(&head.method, &head.headers, age, STALE));
                 if stored.refreshing.swap(true, Ordering::AcqRel) {
                     return Ok(Step::Answer(answer));
                 }
@@ -116,15 +142,40 @@ impl Policy {
         if head.method == Method::HEAD {
             return Ok(Step::Pass);
         }
+        if found.is_none() {
+            return Ok(self.fetch(store, key, head));
+        }
         let revalidates = found
             .as_ref()
             .is_some_and(|stored| ask_whether_it_holds(&stored.headers, head));
-        Ok(Step::Fetch(Pending::Keep(Box::new(self.keep(
-            key,
-            head,
-            found,
-            revalidates,
-        )))))
+        let keep = self.keep(key, head, found, revalidates);
+        Ok(Step::Fetch(Pending::Keep(Box::new(keep))))
+    }
+
+    /// Nothing is kept: one of those who want it fetches it for all. What is shown to one user alone is not waited for.
+    fn fetch(&self, store: &Store, key: Arc<str>, head: &Parts) -> Step {
+        let mut keep = Box::new(self.keep(Arc::clone(&key), head, None, false));
+        if keep.authorized {
+            return Step::Fetch(Pending::Keep(keep));
+        }
+        match store.flights.join(&key, Instant::now()) {
+            Joined::Alone => Step::Fetch(Pending::Keep(keep)),
+            Joined::First(flight) => {
+                keep.flight = Some(flight);
+                Step::Fetch(Pending::Keep(keep))
+            }
+            Joined::Wait(over) => {
+                let served = Arc::<AtomicBool>::default();
+                let waiting = Waiting {
+                    over,
+                    key,
+                    asked: head.headers.clone(),
+                    served: Arc::clone(&served),
+                };
+                keep.served = Some(served);
+                Step::Wait(Pending::Keep(keep), waiting)
+            }
+        }
     }
 
     fn keep(&self, key: Arc<str>, head: &Parts, stale: Option<Arc<Stored>>, revalidates: bool) -> Keep {
@@ -135,7 +186,23 @@ impl Policy {
             asked: head.headers.clone(),
             stale,
             revalidates,
+            flight: None,
+            served: None,
         }
+    }
+}
+
+impl Waiting {
+    /// The answer, once who fetches it has it; none where it is of no use here, or does not come in time.
+    pub(crate) async fn answer(mut self, store: &Store, limit: Duration) -> Option<Response<Body>> {
+        // It is over when the sender is gone.
+        let over = tokio::time::timeout(limit.min(WAIT_MAX), self.over.changed()).await;
+        over.is_ok().then_some(())?;
+        let stored = store.get(&self.key, &self.asked)?;
+        let age = stored.age(Instant::now());
+        (age < stored.lifetime.fresh).then_some(())?;
+        self.served.store(true, Ordering::Release);
+        Some(stored.answer(&Method::GET, &self.asked, age, COLLAPSED))
     }
 }
 
@@ -156,7 +223,14 @@ impl Pending {
 }
 
 impl Keep {
-    fn respond(self, store: &Arc<Store>, mut response: Response<Body>) -> Response<Body> {
+    fn respond(mut self, store: &Arc<Store>, mut response: Response<Body>) -> Response<Body> {
+        if self
+            .served
+            .as_ref()
+            .is_some_and(|served| served.load(Ordering::Acquire))
+        {
+            return response;
+        }
         let status = response.status();
         if let Some(stale) = &self.stale {
             let age = stale.age(Instant::now());
@@ -169,7 +243,12 @@ impl Keep {
         }
         let lifetime = self.lifetime(status, response.headers());
         response.headers_mut().insert(CACHE_STATUS, MISS);
-        let Some(lifetime) = lifetime else { return response };
+        let Some(lifetime) = lifetime else {
+            if let Some(flight) = self.flight.filter(|_| !status.is_server_error()) {
+                flight.in_vain(Instant::now());
+            }
+            return response;
+        };
         let bytes_max = usize::try_from(self.policy.0.bytes_max).unwrap_or(usize::MAX);
         let declared = response
             .headers()
@@ -185,6 +264,7 @@ impl Keep {
             body: BytesMut::new(),
             bytes_max,
             declared,
+            flight: self.flight.take(),
         };
         response.map(|body| body.filtered(Box::new(collect)))
     }
@@ -272,13 +352,19 @@ impl Keep {
 
 impl Stored {
     /// The answer to a request, or that the client has it already.
-    fn answer(&self, head: &Parts, age: Duration, status: HeaderValue) -> Response<Body> {
+    fn answer(
+        &self,
+        method: &Method,
+        asked: &HeaderMap,
+        age: Duration,
+        status: HeaderValue,
+    ) -> Response<Body> {
         let mut response = self.whole(age, status);
-        if self.status == StatusCode::OK && rules::is_known(&head.headers, &self.headers) {
+        if self.status == StatusCode::OK && rules::is_known(asked, &self.headers) {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response.headers_mut().remove(CONTENT_LENGTH);
             *response.body_mut() = Body::empty();
-        } else if head.method == Method::HEAD {
+        } else if *method == Method::HEAD {
             response
                 .headers_mut()
                 .insert(CONTENT_LENGTH, HeaderValue::from(self.body.len()));
@@ -331,6 +417,8 @@ struct Collect {
     body: BytesMut,
     bytes_max: usize,
     declared: Option<usize>,
+    /// Over once the answer is kept, or will not be.
+    flight: Option<Flight>,
 }
 
 impl Collect {
@@ -339,6 +427,7 @@ impl Collect {
             stored.body = std::mem::take(&mut self.body).freeze();
             self.store.put(&self.key, Arc::new(stored));
         }
+        self.flight = None;
     }
 }
 
@@ -347,6 +436,9 @@ impl Filter for Collect {
         if self.body.len() + piece.len() > self.bytes_max {
             self.stored = None;
             self.body = BytesMut::new();
+            if let Some(flight) = self.flight.take() {
+                flight.in_vain(Instant::now());
+            }
         }
         if self.stored.is_some() {
             self.body.extend_from_slice(&piece);

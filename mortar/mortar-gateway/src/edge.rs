@@ -13,7 +13,7 @@ use http::header::{HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use mortar_proxy::{Access, Answer, Body, Gate, Passing, Route, Verdict};
 
-use crate::cache::{Pending, Step, Store};
+use crate::cache::{Pending, Step, Store, Waiting};
 use crate::figures::Figures;
 use crate::function::rate::Who;
 use crate::function::{Functions, compress, mirror};
@@ -185,6 +185,11 @@ impl EdgeGate {
                 count("miss");
                 note.pending = Some(pending);
             }
+            Step::Wait(pending, waiting) => {
+                count("collapsed");
+                note.pending = Some(pending);
+                return Ok(self.collapsed(waiting, passing.route.timeout));
+            }
             Step::Answer(response) => {
                 count("hit");
                 return Ok(Verdict::Answer(response));
@@ -210,6 +215,17 @@ impl EdgeGate {
             }
         }
         Ok(Verdict::Forward)
+    }
+
+    /// What another request fetches, or the way on. Half of the time is left to whoever has to ask after all.
+    fn collapsed(&self, waiting: Waiting, limit: Duration) -> Verdict {
+        let store = Arc::clone(&self.parts.store);
+        Verdict::Later(Box::pin(async move {
+            Ok(match waiting.answer(&store, limit / 2).await {
+                Some(response) => Verdict::Answer(Box::new(response)),
+                None => Verdict::Forward,
+            })
+        }))
     }
 
     /// The verdict, once the store that gateways share has let the request pass.

@@ -10,6 +10,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 
+use super::flight::Flights;
 use super::rules::Lifetime;
 
 /// Answers to one target that differ by the fields of its requests.
@@ -37,6 +38,7 @@ pub(crate) struct Store {
     kept: Mutex<Kept>,
     bytes_max: AtomicU64,
     evicted: AtomicU64,
+    pub(super) flights: Arc<Flights>,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +82,7 @@ impl Store {
             kept: Mutex::default(),
             bytes_max: AtomicU64::new(bytes_max),
             evicted: AtomicU64::new(0),
+            flights: Arc::default(),
         }
     }
 

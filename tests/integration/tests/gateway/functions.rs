@@ -166,6 +166,9 @@ async fn too_many_requests_are_told_when_to_come_back_and_others_are_not_touched
     );
 }
 
+/// So many calls, and what waits is answered.
+const OPEN: usize = 1_000;
+
 /// A brick that counts its calls and answers by path.
 async fn origin() -> (std::net::SocketAddr, Arc<AtomicUsize>) {
     let calls = Arc::new(AtomicUsize::new(0));
@@ -198,6 +201,13 @@ async fn answer(State(calls): State<Arc<AtomicUsize>>, request: Request) -> Resp
         },
         "/error" if n > 1 => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         "/error" => ([("cache-control", "max-age=0, stale-if-error=60")], body).into_response(),
+        // Answers once the test lets it.
+        "/slow" => {
+            while calls.load(Ordering::SeqCst) < OPEN {
+                tokio::task::yield_now().await;
+            }
+            ([("cache-control", "max-age=60")], body).into_response()
+        }
         "/stale" => ([("cache-control", "max-age=0, stale-while-revalidate=60")], body).into_response(),
         _ => body.into_response(),
     }
@@ -251,6 +261,46 @@ async fn answers_are_kept_as_they_say() {
     let only = get("/never-seen", "Cache-Control: only-if-cached\r\n").await;
     assert_eq!((only.status, &*only.code()), (504, "not_cached"));
     assert_eq!(calls.load(Ordering::SeqCst), 13);
+}
+
+#[tokio::test]
+async fn of_many_who_miss_the_same_answer_one_fetches_it() {
+    let (addr, calls) = origin().await;
+    let cache = json!({ "cache": { "bytes_max": 1000, "default_ttl_ms": 0, "stale_while_revalidate_ms": 0, "stale_if_error_ms": 0 } });
+    let resources = vec![
+        routes(vec![with("/**", "origin", cache)]),
+        endpoints("origin", &[addr]),
+    ];
+    let gateway = Gateway::start(addr, resources).await;
+    let all = async |path: &str, fields: &str| {
+        let request = get_with(path, fields);
+        let asked = (0..20).map(|_| gateway.edge(&request));
+        futures_util::future::join_all(asked).await
+    };
+    let waiting = "gateway_cache_requests_total{route=\"/**\",outcome=\"collapsed\"} 19";
+    let opened = async {
+        until(|| gateway.telemetry.metrics().encode().contains(waiting)).await;
+        until(|| calls.load(Ordering::SeqCst) > 0).await;
+        assert_eq!(calls.fetch_add(OPEN, Ordering::SeqCst), 1);
+    };
+    let (answers, ()) = tokio::join!(all("/slow", ""), opened);
+    assert!(
+        answers.iter().all(|answer| answer.body == "answer 1"),
+        "{answers:?}"
+    );
+    let collapsed = |answer: &&Answer| field(answer, "cache-status") == Some("brickwork; fwd=uri-miss; collapsed");
+    assert_eq!(answers.iter().filter(collapsed).count(), 19);
+    // What one user alone may see is not waited for, and what turns out to be such is fetched by each.
+    for (path, fields) in [
+        ("/fresh", "Authorization: Bearer x\r\n"),
+        ("/private", ""),
+        ("/private", ""),
+    ] {
+        let before = calls.load(Ordering::SeqCst);
+        let answers = all(path, fields).await;
+        assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+        assert_eq!(calls.load(Ordering::SeqCst), before + 20, "{path}");
+    }
 }
 
 #[tokio::test]
