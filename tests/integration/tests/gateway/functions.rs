@@ -288,7 +288,8 @@ async fn of_many_who_miss_the_same_answer_one_fetches_it() {
         answers.iter().all(|answer| answer.body == "answer 1"),
         "{answers:?}"
     );
-    let collapsed = |answer: &&Answer| field(answer, "cache-status") == Some("brickwork; fwd=uri-miss; collapsed");
+    let collapsed =
+        |answer: &&Answer| field(answer, "cache-status") == Some("brickwork; fwd=uri-miss; collapsed");
     assert_eq!(answers.iter().filter(collapsed).count(), 19);
     // What one user alone may see is not waited for, and what turns out to be such is fetched by each.
     for (path, fields) in [
