@@ -44,19 +44,16 @@ export async function post(url, body) {
 }
 
 /**
- * Puts JSON in the place of what is there.
+ * Puts JSON in the place of what is there, or takes it away where there is none to put; only where it still has this
+ * entity tag (412 otherwise).
  * @param {string} url
  * @param {unknown} body
- * @returns {Promise<any>}
+ * @param {string} tag
  */
-export async function put(url, body) {
-  const answer = await ask(url, { method: 'PUT', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } });
-  return answer.json();
-}
-
-/** Takes something away. @param {string} url */
-export async function remove(url) {
-  await ask(url, { method: 'DELETE' });
+export async function change(url, body, tag) {
+  const condition = { 'if-match': tag };
+  if (body) await ask(url, { method: 'PUT', body: JSON.stringify(body), headers: { 'content-type': 'application/json', ...condition } });
+  else await ask(url, { method: 'DELETE', headers: condition });
 }
 
 /** @param {string} url @param {RequestInit & { signal?: AbortSignal }} init */

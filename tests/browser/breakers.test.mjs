@@ -91,6 +91,18 @@ test('a breaker is held open, closed and let go, each with what it means and the
   ]);
 });
 
+test('what another operator changes at the same moment is kept, too', async () => {
+  mock.world.edges.meanwhile = { timeout_ms: 700 };
+  await visit(`${PAYMENT}&do=open`, async (page) => {
+    await dialog(page).getByRole('button', { name: 'Hold open', exact: true }).click();
+    await cell(page, 'order → payment').getByText('Held open').waitFor();
+  }, { quiet: /412/ });
+  assert.deepEqual(mock.world.edges.asked.map(([method, , body]) => [method, body]), [
+    ['PUT', { breaker: { forced: 'open' } }],
+    ['PUT', { timeout_ms: 700, breaker: { forced: 'open' } }],
+  ]);
+});
+
 test('a refusal stays in the dialog with its reason, and is tried again', () =>
   visit(`${PAYMENT}&do=open`, async (page) => {
     mock.world.edges.refuse = [503, { title: 'Service Unavailable', status: 503, code: 'store_failed', detail: 'the change could not be stored and was not made; the log says why' }];

@@ -1,5 +1,5 @@
 // Opening and closing a breaker by hand: what it means, the command that does the same, the request.
-import { get, put, remove } from '../api.js';
+import { Problem, change, get } from '../api.js';
 import { patched } from './model.js';
 
 /** @typedef {'open' | 'close' | 'auto'} Kind */
@@ -21,11 +21,18 @@ export function limitsUrl(edge) {
   return `/api/limits/v1/${encodeURIComponent(edge.caller)}/${encodeURIComponent(edge.callee)}`;
 }
 
-/** Keeps what else operators want of the edge. @param {Kind} kind @param {import('./model.js').Edge} edge */
+/** How often a change is made anew because another operator made one meanwhile. */
+const ATTEMPTS = 5;
+
+/** Keeps what else operators want of the edge, also what another wants by now. @param {Kind} kind @param {import('./model.js').Edge} edge */
 export async function act(kind, edge) {
   const url = limitsUrl(edge);
-  const { override } = await get(url);
-  const patch = patched(override, KINDS[kind].forced);
-  if (patch) await put(url, patch);
-  else await remove(url);
+  for (let attempt = 1; ; attempt += 1) {
+    const { override, tag } = await get(url);
+    try {
+      return await change(url, patched(override, KINDS[kind].forced), tag ?? '*');
+    } catch (error) {
+      if (attempt === ATTEMPTS || !(error instanceof Problem) || error.status !== 412) throw error;
+    }
+  }
 }

@@ -30,6 +30,12 @@ pub enum Error {
         /// The bound.
         max: usize,
     },
+    /// Somebody else changed the setting meanwhile.
+    #[error("{name} was changed since it was read; read it again")]
+    Changed {
+        /// The setting.
+        name: String,
+    },
     /// A manifest of another system.
     #[error("this is control of system \"{expected}\", the manifest is of \"{found}\"")]
     OtherSystem {
@@ -53,6 +59,9 @@ impl From<Error> for Problem {
             Error::Fenced { .. } => Self::conflict("fenced", text),
             Error::TooManyInstances { .. } => Self::conflict("too_many_instances", text),
             Error::TooManySettings { .. } => Self::conflict("too_many_settings", text),
+            Error::Changed { .. } => {
+                Self::new(http::StatusCode::PRECONDITION_FAILED, "changed_meanwhile", text)
+            }
             Error::OtherSystem { .. } => Self::conflict("other_system", text),
             Error::Stopping => Self::unavailable("stopping", text),
             Error::Store(_) => {

@@ -176,6 +176,7 @@ fn limits(document: Document) -> Document {
                 .body::<Value>()
                 .answer::<LimitsView>(200, "what is in force now")
                 .problem(404, "no such edge")
+                .problem(412, "`If-Match` names another override than the one there is")
                 .problem(422, "no caller could follow these limits"),
         )
         .operation(
@@ -183,7 +184,8 @@ fn limits(document: Document) -> Document {
                 .summary("Goes back to what the manifest says")
                 .access("admin")
                 .empty(204, "there is no override")
-                .problem(404, "no such edge"),
+                .problem(404, "no such edge")
+                .problem(412, "`If-Match` names another override than the one there is"),
         )
 }
 

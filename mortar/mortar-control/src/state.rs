@@ -1,6 +1,7 @@
 //! Everything that control knows and keeps, and how it changes: no I/O, no clock.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,6 +90,18 @@ pub(crate) enum Action {
     ApiKeys(Arc<ApiKeys>),
     /// Sets what an operator wants of a resource, or takes it back.
     Set(String, Option<Value>),
+    /// The same, where what was set before still has this tag ([`tag`]).
+    SetWhere(String, Option<Value>, String),
+}
+
+/// Tells one value of a setting from another: an entity tag (RFC 9110 §8.8.3). `"none"` where nothing is set.
+pub(crate) fn tag(value: Option<&Value>) -> String {
+    let Some(value) = value else {
+        return "\"none\"".to_owned();
+    };
+    let mut hasher = std::hash::DefaultHasher::new();
+    value.to_string().hash(&mut hasher);
+    format!("\"{:016x}\"", hasher.finish())
 }
 
 /// What a batch of actions changed among the published resources, in order of revision.
@@ -157,6 +170,12 @@ impl State {
                 self.touched = Touched::All;
             }
             Action::Set(name, value) => self.set(name, value)?,
+            Action::SetWhere(name, value, expected) => {
+                if tag(self.settings.get(&name).map(|held| &**held)) != expected {
+                    return Err(Error::Changed { name });
+                }
+                self.set(name, value)?;
+            }
         }
         Ok(())
     }

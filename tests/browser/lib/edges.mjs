@@ -20,7 +20,7 @@ export function startEdges(world) {
   const rows = world.many
     ? Array.from({ length: 300 }, (_, i) => [`brick-${String(i % 100).padStart(3, '0')}->brick-${String((i * 7 + 3) % 100).padStart(3, '0')}x${i}`, i % 41 ? 'closed' : 'open', 100 + i, i % 9 ? 0 : 3, 1 + (i % 7), 9 + (i % 31), i % 41 ? 0 : 12, 3])
     : SHOP.map((row) => (world.nasty && row[0] === 'order->payment' ? [`order->${WEIRD}`, ...row.slice(1)] : row));
-  return { rows, overrides: new Map(), faults: new Map([['order->payment', [{ share: 0.2, delay_ms: 300, until: new Date(Date.now() + 290_000).toISOString() }]], [`order->${WEIRD}`, [{ abort: 503, header: { name: 'x', value: NASTY } }]]]), asked: [], refuse: null, beat: 0 };
+  return { rows, overrides: new Map(), faults: new Map([['order->payment', [{ share: 0.2, delay_ms: 300, until: new Date(Date.now() + 290_000).toISOString() }]], [`order->${WEIRD}`, [{ abort: 503, header: { name: 'x', value: NASTY } }]]]), asked: [], refuse: null, meanwhile: null, beat: 0 };
 }
 
 /** `GET /api/limits/v1/edges`. */
@@ -51,10 +51,15 @@ export function answerEdges({ edges: held }, method, pathname, body) {
   if (method !== 'GET') {
     held.asked.push([method, edge, ...(body === undefined ? [] : [body])]);
     if (held.refuse) return held.refuse;
+    if (held.meanwhile) {
+      held.overrides.set(edge, held.meanwhile);
+      held.meanwhile = null;
+      return [412, { title: 'Precondition Failed', status: 412, code: 'changed_meanwhile', detail: 'it was changed since it was read; read it again' }];
+    }
     if (method === 'PUT') held.overrides.set(edge, body);
     else held.overrides.delete(edge);
   }
   const patch = held.overrides.get(edge);
   const effective = { ...MANIFEST, ...patch, breaker: { ...MANIFEST.breaker, ...patch?.breaker } };
-  return method === 'DELETE' ? [204, ''] : [200, { edge, revision: 7, manifest: MANIFEST, ...(patch && { override: patch }), effective }];
+  return method === 'DELETE' ? [204, ''] : [200, { edge, revision: 7, manifest: MANIFEST, ...(patch && { override: patch }), effective, tag: JSON.stringify(String(JSON.stringify(patch ?? null).length)) }];
 }

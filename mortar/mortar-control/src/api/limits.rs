@@ -5,14 +5,15 @@ use brick_bus::Limits;
 use brick_http::{Json, Path, Problem};
 use brick_model::{Link, Model};
 use brick_resilience::Policy;
-use http::StatusCode;
+use http::header::{ETAG, HeaderName, IF_MATCH};
+use http::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 
 use crate::derive;
 use crate::service::Handle;
-use crate::state::{Action, State as Known};
+use crate::state::{Action, State as Known, tag};
 
 /// The limits of one edge.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -28,22 +29,48 @@ pub(crate) struct LimitsView {
     patch: Option<Value>,
     /// What is in force, every default spelled out.
     effective: Value,
+    /// Entity tag of the override, as the field `ETag` has it: sent as `If-Match`, a change is made only where nobody
+    /// else made one meanwhile.
+    tag: String,
+}
+
+type Shown = ([(HeaderName, String); 1], Json<LimitsView>);
+
+/// With its tag as a field, too.
+fn tagged(view: LimitsView) -> Shown {
+    ([(ETAG, view.tag.clone())], Json(view))
+}
+
+/// The change, on the condition that the request names.
+fn action(name: String, value: Option<Value>, headers: &HeaderMap) -> Result<Action, Problem> {
+    let Some(expected) = headers.get(IF_MATCH) else {
+        return Ok(Action::Set(name, value));
+    };
+    match expected.to_str() {
+        Ok("*") => Ok(Action::Set(name, value)),
+        Ok(expected) => Ok(Action::SetWhere(name, value, expected.to_owned())),
+        Err(_) => Err(Problem::bad_request(
+            "invalid_header",
+            "If-Match: expected the tag that a GET answered",
+        )),
+    }
 }
 
 pub(crate) async fn show(
     State(handle): State<Handle>,
     path: Result<Path<(String, String)>, Problem>,
-) -> Result<Json<LimitsView>, Problem> {
+) -> Result<Shown, Problem> {
     let Path((caller, callee)) = path?;
     let state = handle.state();
-    view(&state, &link(&state, &caller, &callee)?).map(Json)
+    view(&state, &link(&state, &caller, &callee)?).map(tagged)
 }
 
 pub(crate) async fn set(
     State(handle): State<Handle>,
     path: Result<Path<(String, String)>, Problem>,
+    headers: HeaderMap,
     body: Result<Json<Value>, Problem>,
-) -> Result<Json<LimitsView>, Problem> {
+) -> Result<Shown, Problem> {
     let Path((caller, callee)) = path?;
     let Json(patch) = body?;
     let state = handle.state();
@@ -63,22 +90,23 @@ pub(crate) async fn set(
         )));
     }
     let name = derive::limits_name(&link);
-    let state = handle.wish(Action::Set(name, Some(patch))).await?;
-    view(&state, &link).map(Json)
+    let state = handle.wish(action(name, Some(patch), &headers)?).await?;
+    view(&state, &link).map(tagged)
 }
 
 pub(crate) async fn take_back(
     State(handle): State<Handle>,
     path: Result<Path<(String, String)>, Problem>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let Path((caller, callee)) = path?;
     let name = format!("limits/{caller}->{callee}");
     // What an edge had that is no more is taken back, too.
-    if !handle.state().settings.contains_key(&name) {
+    if !headers.contains_key(IF_MATCH) && !handle.state().settings.contains_key(&name) {
         link(&handle.state(), &caller, &callee)?;
         return Ok(StatusCode::NO_CONTENT);
     }
-    handle.wish(Action::Set(name, None)).await?;
+    handle.wish(action(name, None, &headers)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -109,6 +137,7 @@ fn view(state: &Known, link: &Link) -> Result<LimitsView, Problem> {
         edge: format!("{}->{}", link.caller, link.callee),
         revision: state.resources.get(&name).map_or(0, |resource| resource.revision),
         manifest: derive::limits(model, link, None),
+        tag: tag(patch.as_ref()),
         patch,
         effective: filled.ok().and_then(Result::ok).unwrap_or(effective),
     })

@@ -187,3 +187,55 @@ async fn reports_of_callers_become_one_edge_and_go_with_their_leases() {
     eventually("the other alone", async || edges().await[0]["state"] == "closed").await;
     control.stop().await;
 }
+
+#[tokio::test]
+async fn operators_who_change_one_edge_at_the_same_moment_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let control = control(folder.path()).await;
+    control.manifest().await;
+    let admin = control.agent().await;
+    let client = brick_wire::Client::new();
+    let url = format!("{}{LIMITS}", control.url);
+    let read = async || -> Value { client.get(&*url).bearer(&admin).json().await.unwrap() };
+    let change = async |method: Method, tag: &str, body: Option<&Value>| {
+        let call = client.call(method, &*url).bearer(&admin);
+        let call = call.header(http::header::IF_MATCH, tag);
+        let call = match body {
+            Some(body) => call.json_body(body),
+            None => call,
+        };
+        call.send().await.unwrap().status.as_u16()
+    };
+    // Each counts up a field of its own, over whatever the other wants by then.
+    let operator = async |field: &str| {
+        let mut refused = 0;
+        for value in 1..=20 {
+            loop {
+                let held = read().await;
+                let mut patch = held["override"].as_object().cloned().unwrap_or_default();
+                patch.insert(field.to_owned(), value.into());
+                let tag = held["tag"].as_str().unwrap();
+                match change(Method::PUT, tag, Some(&patch.into())).await {
+                    200 => break,
+                    412 => refused += 1,
+                    other => panic!("{other}"),
+                }
+            }
+        }
+        refused
+    };
+    let (first, second) = tokio::join!(operator("timeout_ms"), operator("try_timeout_ms"));
+    assert!(first + second > 0, "they met");
+    let held = read().await;
+    assert_eq!(
+        held["override"],
+        json!({ "timeout_ms": 20, "try_timeout_ms": 20 })
+    );
+    let stale = "\"0000000000000000\"";
+    assert_eq!(change(Method::DELETE, stale, None).await, 412);
+    assert_eq!(change(Method::DELETE, "\"none\"", None).await, 412);
+    let tag = held["tag"].as_str().unwrap();
+    assert_eq!(change(Method::DELETE, tag, None).await, 204);
+    assert_eq!(read().await["tag"], "\"none\"");
+    control.stop().await;
+}
