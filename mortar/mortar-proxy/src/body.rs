@@ -77,33 +77,32 @@ pub(crate) struct Stream {
     pub(crate) pace: Option<Box<Pace>>,
 }
 
-/// So many bytes a second.
+/// So many bytes a second: each piece is held back for as long as it takes.
 #[derive(Debug)]
 pub(crate) struct Pace {
     bytes_per_second: u64,
-    /// Until the last piece would have been through.
-    wait: Option<Pin<Box<tokio::time::Sleep>>>,
+    held: Option<(Bytes, Pin<Box<tokio::time::Sleep>>)>,
 }
 
 impl Pace {
     pub(crate) fn new(bytes_per_second: u64) -> Self {
         Self {
             bytes_per_second: bytes_per_second.max(1),
-            wait: None,
+            held: None,
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(wait) = &mut self.wait {
+    /// The piece that is through by now; none where none is held.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some((_, wait)) = &mut self.held {
             ready!(wait.as_mut().poll(cx));
-            self.wait = None;
         }
-        Poll::Ready(())
+        Poll::Ready(self.held.take().map(|(bytes, _)| bytes))
     }
 
-    fn passed(&mut self, bytes: usize) {
-        let takes = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
-        self.wait = Some(Box::pin(tokio::time::sleep(takes)));
+    fn hold(&mut self, bytes: Bytes) {
+        let takes = Duration::from_secs_f64(bytes.len() as f64 / self.bytes_per_second as f64);
+        self.held = Some((bytes, Box::pin(tokio::time::sleep(takes))));
     }
 }
 
@@ -263,25 +262,32 @@ impl Body {
 
 impl Stream {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let paced = self.pace.as_mut().is_some_and(|pace| pace.poll(cx).is_pending());
-        let polled = match paced {
-            true => Poll::Pending,
-            false => Pin::new(&mut self.incoming).poll_frame(cx),
+        let polled = match self.pace.as_mut().map(|pace| pace.poll(cx)) {
+            Some(Poll::Ready(Some(data))) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+            Some(Poll::Pending) => Poll::Pending,
+            _ => Pin::new(&mut self.incoming).poll_frame(cx),
         };
         match polled {
             Poll::Ready(None) => Poll::Ready(None),
-            Poll::Ready(Some(Ok(frame))) => {
-                if let (Some(pace), Some(data)) = (&mut self.pace, frame.data_ref()) {
-                    pace.passed(data.len());
+            Poll::Ready(Some(Ok(frame))) => match (&mut self.pace, frame.into_data()) {
+                (Some(pace), Ok(data)) => {
+                    pace.hold(data);
+                    self.poll(cx)
                 }
-                Poll::Ready(Some(Ok(frame)))
-            }
+                (None, Ok(data)) => Poll::Ready(Some(Ok(Frame::data(data)))),
+                (_, Err(frame)) => Poll::Ready(Some(Ok(frame))),
+            },
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(Error::Broken(error)))),
             Poll::Pending => {
                 let error = ready!(self.limit.poll(cx));
                 Poll::Ready(Some(Err(error)))
             }
         }
+    }
+
+    fn is_end(&self) -> bool {
+        let holds = self.pace.as_ref().is_some_and(|pace| pace.held.is_some());
+        !holds && self.incoming.is_end_stream()
     }
 
     /// The body is complete: connection and load are free.
@@ -323,7 +329,7 @@ impl http_body::Body for Body {
             && match &self.kind {
                 Kind::Empty => true,
                 Kind::Whole(_) => false,
-                Kind::Stream(stream) => stream.incoming.is_end_stream(),
+                Kind::Stream(stream) => stream.is_end(),
             }
     }
 

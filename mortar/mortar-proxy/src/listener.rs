@@ -23,6 +23,9 @@ use crate::tls;
 const REFUSALS_MAX: usize = 64;
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+/// How long a connection that waits for its next request stays open while the listener drains. A request may be on its
+/// way when the drain begins; it is answered, and the answer says that it was the last.
+const FAREWELL: Duration = Duration::from_millis(300);
 
 /// A listening socket, and how its connections begin.
 #[derive(Debug)]
@@ -111,8 +114,14 @@ pub async fn serve<G: Gate>(door: Door, proxy: Proxy<G>, drain_timeout: Duration
         }
     }
     drop(listener);
+    let farewell = FAREWELL.min(drain_timeout);
+    // Answers say `Connection: close` by now, so whoever uses a connection lets go of it.
+    let _ = tokio::time::timeout(farewell, own.empty()).await;
     crowd.enter(Stage::Finish);
-    if tokio::time::timeout(drain_timeout, own.empty()).await.is_err() {
+    if tokio::time::timeout(drain_timeout - farewell, own.empty())
+        .await
+        .is_err()
+    {
         let open = own.open.load(Ordering::Relaxed);
         tracing::warn!(
             listener = proxy.local.shared.name,

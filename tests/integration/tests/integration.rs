@@ -10,6 +10,7 @@ mod gateway {
     pub(crate) mod harness;
     mod outside;
     mod protocols;
+    mod resilience;
     mod smuggling;
     mod survival;
     mod traffic;
