@@ -12,7 +12,8 @@ const MARGIN = 12;
  * @returns {[number, number]} first row, and the one after the last
  */
 export function useVisible(frame, count, height, margin = MARGIN) {
-  const [range, setRange] = useState(/** @type {[number, number]} */ ([0, 60]));
+  // Until it is measured: no frame is taller than the window.
+  const [range, setRange] = useState(() => /** @type {[number, number]} */ ([0, Math.ceil(innerHeight / height) + margin]));
   useEffect(() => {
     const element = frame.current;
     if (!element) return undefined;
