@@ -35,6 +35,8 @@ enum Name {
     Startup,
     /// Gateway against nginx, haproxy and Envoy: CPU per request, memory, p99; wants `--profile dist` built
     Dataplane,
+    /// Twenty reloads and a new gateway process under load: no request may fail; wants the release profile built
+    Reload,
     /// What a match costs among 10, 1,000 and 10,000 routes
     Routes,
     /// The SDK's client over bare hyper: processor time per call
@@ -110,6 +112,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
     let rows = match options.name {
         Name::Startup => startup::measure(root, options.quick)?,
         Name::Dataplane => dataplane::measure(root, options.quick)?,
+        Name::Reload => dataplane::reload::measure(root, options.quick)?,
         Name::Routes => routes::measure(root, options.quick)?,
         Name::Client => client::measure(root, options.quick)?,
     };

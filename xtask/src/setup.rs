@@ -12,7 +12,7 @@ struct Need {
     what_for: &'static str,
 }
 
-const NEEDS: [Need; 9] = [
+const NEEDS: [Need; 10] = [
     Need {
         program: "python3",
         package: "python3",
@@ -42,6 +42,11 @@ const NEEDS: [Need; 9] = [
         program: "redis-server",
         package: "redis-server",
         what_for: "the test of rate limits that gateways share",
+    },
+    Need {
+        program: "slowhttptest",
+        package: "slowhttptest",
+        what_for: "the test of clients that are slow on purpose",
     },
     Need {
         program: "node",

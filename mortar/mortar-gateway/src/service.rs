@@ -3,7 +3,9 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use brick_auth::{OwnToken, Verifier};
@@ -159,6 +161,22 @@ impl Service {
         let base = self.settings(true);
         let plain = std::mem::take(&mut self.edge);
         let secure = std::mem::take(&mut self.edge_tls);
+        let mut following = pin!(follow(
+            self.watch.clone(),
+            edges.clone(),
+            edge_proxy.clone(),
+            parts,
+            admin_proxy.clone(),
+            self.roots,
+        ));
+        let mut settings = pin!(settings::follow(
+            self.watch,
+            edge_proxy.clone(),
+            server.clone(),
+            base
+        ));
+        begin(following.as_mut()).await;
+        begin(settings.as_mut()).await;
         let workers = start(plain, secure, server.as_ref(), &edge_proxy, drain_timeout, &drain)?;
         let admin = Door {
             listener: runtime("admin", self.admin)?,
@@ -168,16 +186,7 @@ impl Service {
         self.telemetry.health().set_ready(true);
         let ending = unready(self.telemetry.clone(), drain.clone());
         let routes = self.telemetry.routes();
-        let following = follow(
-            self.watch.clone(),
-            edges.clone(),
-            edge_proxy.clone(),
-            parts,
-            admin_proxy.clone(),
-            self.roots,
-        );
         let reporting = report(&self.options, self.token, edges, drain.clone());
-        let settings = settings::follow(self.watch, edge_proxy, server, base);
         let serving = async {
             let own = own_routes(own, routes, drain.clone());
             let admin = listener::serve(admin, admin_proxy, drain_timeout, drain.clone());
@@ -240,6 +249,16 @@ impl Service {
             }
         })
     }
+}
+
+/// Has a task that follows the bus take over what is known already, by its snapshot: before the first connection, for
+/// a gateway that takes over from another must not answer that it has no routes.
+async fn begin(mut following: Pin<&mut impl Future<Output = ()>>) {
+    std::future::poll_fn(|cx| {
+        let _ = following.as_mut().poll(cx);
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// Tells control how the edge's edges are, where the gateway is one that control knows.

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use brick_wire::Client;
+use brick_wire::{Client, Response};
+use http::Method;
 use process::Process;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -194,14 +195,32 @@ impl System {
 
     /// A GET of JSON from a path of the admin listener, as the operator.
     pub async fn admin(&self, path: &str) -> Value {
-        let agent = Client::unix(self.folder.path().join(".brickwork/agent.sock"));
-        let call = agent.post("http://agent/v1/token").json_body(&json!({}));
-        let token: Value = call.json().await.expect("the agent issues a token");
-        let of = |key: &str| token[key].as_str().unwrap_or_default().to_owned();
-        let client = Client::new();
-        let call = client.get(format!("{}{path}", of("admin_url")));
-        let answer = call.bearer(&of("token")).bytes_max(64 * 1024 * 1024).json().await;
+        let answer = self.operator(Method::GET, path, None).await;
+        let answer = answer.success().and_then(|answer| answer.json());
         answer.unwrap_or_else(|error| panic!("{path} does not answer: {error}"))
+    }
+
+    /// A request of the operator to a path of the admin listener.
+    pub async fn operator(&self, method: Method, path: &str, body: Option<&Value>) -> Response {
+        let issued = self.agent_call("/v1/token", &json!({})).await;
+        let of = |key: &str| issued[key].as_str().unwrap_or_default().to_owned();
+        let client = Client::new();
+        let call = client.call(method, format!("{}{path}", of("admin_url")));
+        let call = call.bearer(&of("token")).bytes_max(64 * 1024 * 1024);
+        let call = match body {
+            Some(body) => call.json_body(body),
+            None => call,
+        };
+        let sent = call.send().await;
+        sent.unwrap_or_else(|error| panic!("{path} does not answer: {error}"))
+    }
+
+    /// A POST to the agent's socket.
+    pub async fn agent_call(&self, path: &str, body: &Value) -> Value {
+        let agent = Client::unix(self.folder.path().join(".brickwork/agent.sock"));
+        let call = agent.post(format!("http://agent{path}")).json_body(body);
+        let answer = call.timeout(LIMIT).json().await;
+        answer.unwrap_or_else(|error| panic!("the agent does not answer {path}: {error}"))
     }
 
     /// `brick ps`.

@@ -2,6 +2,7 @@
 
 mod changes;
 mod documents;
+mod edge;
 mod faults;
 mod logs;
 mod proxy;

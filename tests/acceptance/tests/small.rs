@@ -28,3 +28,11 @@ pub(crate) fn never_ready() -> String {
         run("unready")
     )
 }
+
+/// A system of one brick `kiln` that serves at the edge, with these lines more.
+pub(crate) fn serving(more: &str) -> String {
+    format!(
+        "brickwork = 1\n[system]\nname = \"small\"\n\n[brick.kiln]\nrun = \"{}\"\nhealth = {{ path = \"/\" }}\n\n[route.all]\nmatch = \"/**\"\nto = \"kiln\"\nauth = \"public\"\n{more}",
+        run("serve")
+    )
+}

@@ -15,6 +15,7 @@ use super::{Row, system};
 mod load;
 mod ours;
 mod peer;
+pub(super) mod reload;
 
 use load::{Load, Ran, Wire};
 use ours::Ours;

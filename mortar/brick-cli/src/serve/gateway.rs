@@ -15,6 +15,7 @@ pub(super) async fn run() -> Outcome {
     let watch = base.bus(&[
         "routes/edge",
         "edge/settings",
+        "keys/edge",
         "certs/*",
         "limits/edge->*",
         "faults/*",

@@ -2,7 +2,8 @@
 //! answers HTTP with how far it came.
 //!
 //! `acceptance-brick count EVERY_MS` writes `counted 1`, `counted 2` and so on, as long as it lives, and never stops
-//! for a full disk; `acceptance-brick unready` says that its kiln is cold and answers 503 to whoever asks.
+//! for a full disk; `acceptance-brick unready` says that its kiln is cold and answers 503 to whoever asks;
+//! `acceptance-brick serve` answers any number of requests without a body on each connection, `/large` with 1 MiB.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -32,7 +33,17 @@ fn main() -> std::io::Result<()> {
             println!("the kiln is cold");
             "503 Service Unavailable"
         }
-        _ => return Err(std::io::Error::other("say `count EVERY_MS` or `unready`")),
+        Some("serve") => {
+            for stream in listener.incoming() {
+                std::thread::spawn(move || stream.and_then(serve));
+            }
+            return Ok(());
+        }
+        _ => {
+            return Err(std::io::Error::other(
+                "say `count EVERY_MS`, `unready` or `serve`",
+            ));
+        }
     };
     for stream in listener.incoming() {
         // A caller that went away is its own affair.
@@ -66,4 +77,23 @@ fn answer(mut stream: TcpStream, status: &str, counted: u64) -> std::io::Result<
         stream,
         "HTTP/1.1 {status}\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
     )
+}
+
+/// Answers requests until the caller has no more.
+fn serve(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let large = "x".repeat(1024 * 1024);
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    while let Some(first) = lines.next().transpose()? {
+        while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+        let body = if first.contains(" /large ") {
+            &large
+        } else {
+            "served"
+        };
+        let length = body.len();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\r\n");
+        stream.write_all([head.as_bytes(), body.as_bytes()].concat().as_slice())?;
+    }
+    Ok(())
 }

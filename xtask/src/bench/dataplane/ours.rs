@@ -111,7 +111,7 @@ fn pin(pid: u64, core: &str) -> Result<()> {
     system::succeeded("taskset", &output)
 }
 
-fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
+pub(super) fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
     let path: PathBuf = folder.join(name);
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
