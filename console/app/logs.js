@@ -1,5 +1,5 @@
 // The log lines of the whole system: what comes, live, and what was. What is asked for stands in the URL.
-import { batch, classes, html, useEffect, useMemo, useRef, useState } from './html.js';
+import { batch, classes, html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { copyText } from './clipboard.js';
 import { compact, count, plural, time } from './format.js';
 import { get } from './api.js';
@@ -45,7 +45,8 @@ function Stream() {
     feed.start();
     return () => feed.stop();
   }, [feed]);
-  useEffect(() => feed.hold(held), [held]);
+  // Before the page says so: a paused view stands still from its first frame.
+  useLayoutEffect(() => feed.hold(held), [held]);
   const painted = feed.painted.value;
   const status = feed.status.value;
   const [chosen, setChosen] = useState(/** @type {Line | null} */ (null));

@@ -14,7 +14,7 @@ export function Grid({ shown, selected, onSelect }) {
   const frame = useRef(/** @type {HTMLElement | null} */ (null));
   const columns = useColumns(frame);
   const rows = Math.ceil(shown.length / columns);
-  const [first, last] = useVisible(frame, rows, ROW, MARGIN);
+  const [first, last] = useVisible(frame, rows, ROW, { margin: MARGIN });
   const at = shown.findIndex((one) => one.id === selected);
   useEffect(() => reveal(frame.current, Math.floor(at / columns), ROW), [selected, columns]);
   const press = keyboard({ shown, at, columns, onSelect });

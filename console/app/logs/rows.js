@@ -24,7 +24,7 @@ export function Rows({ lines, painted, prepended, following, chosen, marked, sou
   const frame = useRef(/** @type {HTMLElement | null} */ (null));
   const before = useRef(prepended);
   const count = lines.length;
-  const seen = useVisible(frame, count, ROW);
+  const seen = useVisible(frame, count, ROW, { asked: !following });
   const height = useHeight(frame);
   const room = Math.ceil(height / ROW);
   const [first, last] = following ? [Math.max(0, count - room - MARGIN), count] : seen;

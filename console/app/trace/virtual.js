@@ -1,5 +1,5 @@
 // Only the rows that can be seen are in the document, however many there are.
-import { useEffect, useState } from '../html.js';
+import { useLayoutEffect, useState } from '../html.js';
 
 /** Rows beyond both edges, so that fast scrolling shows no holes. */
 const MARGIN = 12;
@@ -8,34 +8,36 @@ const MARGIN = 12;
  * @param {{ current: HTMLElement | null }} frame the element that scrolls
  * @param {number} count
  * @param {number} height of a row, in pixels
- * @param {number} [margin] rows beyond both edges
+ * @param {{ margin?: number, asked?: boolean }} [how] rows beyond both edges; whether the range is asked for now: where that begins,
+ *   it is measured before the next frame
  * @returns {[number, number]} first row, and the one after the last
  */
-export function useVisible(frame, count, height, margin = MARGIN) {
+export function useVisible(frame, count, height, { margin = MARGIN, asked = true } = {}) {
   // Until it is measured: no frame is taller than the window.
   const [range, setRange] = useState(() => /** @type {[number, number]} */ ([0, Math.ceil(innerHeight / height) + margin]));
-  useEffect(() => {
+  useLayoutEffect(() => {
     const element = frame.current;
-    if (!element) return undefined;
-    let asked = 0;
+    if (!element || !asked) return undefined;
+    let scheduled = 0;
     const measure = () => {
-      asked = 0;
+      scheduled = 0;
       const first = Math.max(0, Math.floor(element.scrollTop / height) - margin);
       const last = Math.ceil((element.scrollTop + element.clientHeight) / height) + margin;
       setRange((before) => (before[0] === first && before[1] === last ? before : [first, last]));
     };
     const schedule = () => {
-      if (!asked) asked = requestAnimationFrame(measure);
+      if (!scheduled) scheduled = requestAnimationFrame(measure);
     };
+    measure();
     const observer = new ResizeObserver(schedule);
     observer.observe(element);
     element.addEventListener('scroll', schedule, { passive: true });
     return () => {
       observer.disconnect();
       element.removeEventListener('scroll', schedule);
-      if (asked) cancelAnimationFrame(asked);
+      if (scheduled) cancelAnimationFrame(scheduled);
     };
-  }, [height, margin]);
+  }, [height, margin, asked]);
   return [Math.min(range[0], Math.max(0, count - 1)), Math.min(range[1], count)];
 }
 
