@@ -7,6 +7,7 @@
 //! What always holds: no algorithm but ES256 is accepted; a token that was never verified against a key of the present
 //! bundle is never believed; secrets do not appear in `Debug`.
 
+pub mod admit;
 pub mod bearer;
 pub mod claims;
 pub mod own_token;
@@ -16,6 +17,7 @@ mod cache;
 mod error;
 mod keys;
 
+pub use admit::{Admitted, Refusal, Shown, admit};
 pub use bearer::bearer;
 pub use claims::Claims;
 pub use error::Error;

@@ -20,9 +20,8 @@ use crate::state::State;
 pub(crate) fn resources(state: &State, trust: &TrustBundle) -> Result<BTreeMap<String, Value>, Error> {
     let mut all = BTreeMap::new();
     all.insert(brick_auth::TRUST_BUNDLE.to_owned(), value(trust)?);
-    let certs = state.settings.range(CERTS.to_owned()..);
-    let certs = certs.take_while(|(name, _)| name.starts_with(CERTS));
-    all.extend(certs.map(|(name, cert)| (name.clone(), Value::clone(cert))));
+    let certs = state.settings_below(CERTS);
+    all.extend(certs.map(|(name, cert)| (format!("{CERTS}{name}"), Value::clone(cert))));
     if let Some(keys) = &state.api_keys {
         all.insert(brick_bus::routes::KEYS.to_owned(), value(keys)?);
     }

@@ -140,6 +140,15 @@ impl Registered {
 }
 
 impl State {
+    /// What operators set below a prefix, by what follows it.
+    pub(crate) fn settings_below<'s>(
+        &'s self,
+        prefix: &'s str,
+    ) -> impl Iterator<Item = (&'s str, &'s Arc<Value>)> {
+        let all = self.settings.range(prefix.to_owned()..);
+        all.map_while(move |(name, value)| Some((name.strip_prefix(prefix)?, value)))
+    }
+
     pub(crate) fn apply(&mut self, action: Action, system: &str) -> Result<(), Error> {
         match action {
             Action::Register(registered) => self.register(registered)?,

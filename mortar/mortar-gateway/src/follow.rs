@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use brick_bus::routes::{ApiKeys, KEYS, ROUTES};
-use brick_bus::{Limits, Resource, RouteTable, Watch};
+use brick_bus::{Follower, Limits, Resource, RouteTable, Watch};
 use brick_resilience::{Edges, Policy};
 use mortar_proxy::{Compiler, Proxy, Routes, SystemRoots};
 use serde::Deserialize as _;
@@ -48,7 +48,7 @@ pub(crate) async fn follow(
         None => compiler,
     };
     let mut functioning = Functioning::new(compiler, parts.figures.clone());
-    let mut keys = None;
+    let keys = Follower::new(watch.clone(), KEYS.to_owned());
     let mut limits = InForce::default();
     let mut seen = None;
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
@@ -63,7 +63,7 @@ pub(crate) async fn follow(
                 None => edge.replace(Routes::default()),
             }
         }
-        follow_keys(&watch, &mut keys, &parts);
+        keys.refresh(|resource| follow_keys(resource, &parts));
         limits.acknowledge(&watch);
         tokio::select! {
             _ = watch.changed() => {}
@@ -117,14 +117,8 @@ fn apply(
     watch.acknowledge(ROUTES, resource.revision, refused);
 }
 
-/// Takes over the API keys, where they changed. Keys that cannot be read leave the present ones in force.
-fn follow_keys(watch: &Watch, seen: &mut Option<u64>, parts: &EdgeParts) {
-    let resource = watch.get(KEYS);
-    let revision = resource.as_ref().map(|resource| resource.revision);
-    if revision == *seen {
-        return;
-    }
-    *seen = revision;
+/// Takes over the API keys. Keys that cannot be read leave the present ones in force.
+fn follow_keys(resource: Option<&Resource>, parts: &EdgeParts) {
     let keys = resource.map_or_else(
         || Ok(ApiKeys::default()),
         |resource| ApiKeys::deserialize(&resource.value),

@@ -73,6 +73,21 @@ impl Ground {
             log: LogTarget::Stdout,
         })
     }
+
+    /// How the proxy of one slot behaves.
+    pub(crate) fn proxy_options(&self, slot: &str, side: Side) -> mortar_proxy::Options {
+        mortar_proxy::Options {
+            name: slot.to_owned(),
+            settings: Settings {
+                connections_max: self.options.connections_max,
+                http2: false,
+                access_log: AccessLog::Errors,
+                ..Settings::default()
+            },
+            trace: true,
+            side,
+        }
+    }
 }
 
 impl Running {
@@ -90,17 +105,7 @@ impl Running {
             ground.telemetry_of(told.brick.as_str(), &told.slot, &told.version, &told.zone);
         let edges = ground.callers.caller(told.brick.as_str());
         let proxy = Proxy::new(
-            mortar_proxy::Options {
-                name: told.slot.clone(),
-                settings: Settings {
-                    connections_max: ground.options.connections_max,
-                    http2: false,
-                    access_log: AccessLog::Errors,
-                    ..Settings::default()
-                },
-                trace: true,
-                side: Side::Inside,
-            },
+            ground.proxy_options(&told.slot, Side::Inside),
             HostGate::new(told.brick.as_str(), told.secret.clone(), ground.watch.clone()),
             &telemetry,
             OwnToken::file(&told.token_file),

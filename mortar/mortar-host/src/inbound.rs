@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use brick_auth::{Claims, Error, IDENTITY_HEADER, Verifier};
+use brick_auth::{Claims, Error, IDENTITY_HEADER, Refusal, Shown, Verifier};
 use brick_core::host::Allow;
 use http::HeaderMap;
 use mortar_proxy::{Answer, CalledBy, Gate, Passing, Verdict, token};
@@ -20,9 +20,6 @@ pub(crate) struct InboundGate {
     verifier: Verifier,
 }
 
-/// A token that came along: none, a good one, or why it is bad.
-type Shown = Option<Result<Arc<Claims>, Error>>;
-
 impl InboundGate {
     pub(crate) fn new(brick: &str, allow: Allow, verifier: Verifier) -> Self {
         Self {
@@ -34,23 +31,15 @@ impl InboundGate {
 
     /// Lets the request pass or refuses it; gives whose identity it shows, where that is valid.
     fn check(&self, headers: &HeaderMap) -> Result<Option<Arc<Claims>>, Answer> {
-        let platform = self.identity(headers);
+        if self.allow == Allow::Public {
+            return Ok(self.identity(headers).and_then(Result::ok));
+        }
         let user = || self.user(headers);
-        match self.allow {
-            Allow::Public => Ok(platform.and_then(Result::ok)),
-            Allow::Users => {
-                required(user())?;
-                optional(platform)
-            }
-            Allow::Bricks => {
-                let caller = self.may_call(required(platform)?)?;
-                optional(user())?;
-                Ok(Some(caller))
-            }
-            Allow::UsersOrBricks => match optional(user())? {
-                Some(_) => optional(platform),
-                None => self.may_call(required(platform)?).map(Some),
-            },
+        let platform = || self.identity(headers);
+        match brick_auth::admit(self.allow, &self.call_scope, user, platform) {
+            Ok(admitted) => Ok(admitted.platform),
+            Err(Refusal::Token(error)) => Err(token::refused(&error)),
+            Err(Refusal::Scope(scope)) => Err(token::scope_missing(&scope)),
         }
     }
 
@@ -67,23 +56,6 @@ impl InboundGate {
         // A value that is no text is no token either: the empty one is refused.
         Some(self.verifier.platform(value.to_str().unwrap_or_default()))
     }
-
-    fn may_call(&self, claims: Arc<Claims>) -> Result<Arc<Claims>, Answer> {
-        match claims.has_scope(&self.call_scope) {
-            true => Ok(claims),
-            false => Err(token::scope_missing(&self.call_scope)),
-        }
-    }
-}
-
-fn required(shown: Shown) -> Result<Arc<Claims>, Answer> {
-    shown
-        .unwrap_or(Err(Error::Missing))
-        .map_err(|error| token::refused(&error))
-}
-
-fn optional(shown: Shown) -> Result<Option<Arc<Claims>>, Answer> {
-    shown.transpose().map_err(|error| token::refused(&error))
 }
 
 impl Gate for InboundGate {

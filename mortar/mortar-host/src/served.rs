@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use brick_auth::{OwnToken, Verifier};
 use brick_bus::limits::{Concurrency, Setting};
-use brick_bus::{Change, Endpoint, Endpoints, Limits, Protocol, Publisher, Resource, Serve};
+use brick_bus::{Change, Endpoint, Endpoints, Follower, Limits, Protocol, Publisher, Resource, Serve};
 use brick_core::host::Served;
 use brick_core::{Drain, Incarnation, Trigger};
 use brick_resilience::Edges;
@@ -19,8 +19,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use mortar_proxy::listener::{self, Door};
 use mortar_proxy::{
-    Access, AccessLog, Attached, Compiler, Proxy, Route, Routes, Settings, Side, Target, Transport,
-    expose_served,
+    Access, Attached, Compiler, Proxy, Route, Routes, Side, Target, Transport, expose_served,
 };
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
@@ -45,8 +44,8 @@ pub(crate) struct Serving {
     proxy: Proxy<InboundGate>,
     /// Where the process serves by now.
     to: Arc<Mutex<SocketAddr>>,
-    /// Revision of `serve/<brick>` that is in force.
-    seen: Option<Option<u64>>,
+    /// Of `serve/<brick>`.
+    follower: Follower,
     stop: Trigger,
     serving: JoinHandle<()>,
 }
@@ -70,17 +69,7 @@ impl Serving {
         let (publisher, watch) = brick_bus::watch::channel();
         let edges = Edges::new("*", watch.clone(), TIMEOUT, &registry);
         let proxy = Proxy::new(
-            mortar_proxy::Options {
-                name: told.slot.clone(),
-                settings: Settings {
-                    connections_max: ground.options.connections_max,
-                    http2: false,
-                    access_log: AccessLog::Errors,
-                    ..Settings::default()
-                },
-                trace: true,
-                side: Side::Before,
-            },
+            ground.proxy_options(&told.slot, Side::Before),
             InboundGate::new(told.brick.as_str(), told.allow, verifier.clone()),
             &telemetry,
             OwnToken::none(),
@@ -103,17 +92,19 @@ impl Serving {
             drain,
             (telemetry, exporter),
         ));
+        let follower = Follower::new(ground.watch.clone(), format!("serve/{}", told.brick));
         let mut serving = Self {
             told,
             publisher,
             proxy,
             to,
-            seen: None,
+            follower,
             stop,
             serving,
         };
         serving.lead();
-        serving.refresh(ground);
+        serving.bound(&Serve::default());
+        serving.refresh();
         Ok(serving)
     }
 
@@ -133,15 +124,19 @@ impl Serving {
     }
 
     /// Takes over what the bus says by now.
-    pub(crate) fn refresh(&mut self, ground: &Ground) {
-        let brick = &self.told.brick;
-        let resource = ground.watch.get(&format!("serve/{brick}"));
-        let revision = resource.as_ref().map(|resource| resource.revision);
-        if self.seen == Some(revision) {
-            return;
+    pub(crate) fn refresh(&mut self) {
+        let mut changed = None;
+        self.follower.refresh(|resource| {
+            let serve = resource.map(|resource| serde_json::from_value::<Serve>(resource.value.clone()));
+            changed = Some(serve.and_then(Result::ok).unwrap_or_default());
+        });
+        if let Some(serve) = changed {
+            self.bound(&serve);
         }
-        self.seen = Some(revision);
-        let serve: Serve = ground.watch.typed(&format!("serve/{brick}")).unwrap_or_default();
+    }
+
+    /// Requests are bounded this way from now on.
+    fn bound(&mut self, serve: &Serve) {
         let max = serve.concurrency.unwrap_or(CONCURRENCY);
         let limits = Limits {
             timeout_ms: u64::try_from(TIMEOUT.as_millis()).unwrap_or(u64::MAX),
@@ -159,7 +154,8 @@ impl Serving {
             rate: None,
             fallback: None,
         };
-        self.put(format!("limits/*->{brick}"), serde_json::to_value(limits));
+        let name = format!("limits/*->{}", self.told.brick);
+        self.put(name, serde_json::to_value(limits));
     }
 
     /// Closes idle connections that are too old.

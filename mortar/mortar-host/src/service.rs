@@ -161,7 +161,7 @@ impl Everybody {
                 }
                 _ = watch.changed() => {
                     self.running.values_mut().for_each(Running::refresh);
-                    self.serving.values_mut().for_each(|one| one.refresh(&self.ground));
+                    self.serving.values_mut().for_each(|one| one.refresh());
                 }
             }
             while self.ending.try_join_next().is_some() {}

@@ -117,7 +117,7 @@ impl Passage {
         let edge = followed.get();
         let limit = edge.policy().timeout;
         let begun = Instant::now();
-        let mut span = SpanRecord::start(SpanContext::root(), None, "connect");
+        let span = SpanRecord::start(SpanContext::root(), None, "connect");
         let permit = match edge.enter(begun.into_std(), limit).await {
             Ok(permit) => permit,
             Err(rejected) => {
@@ -127,7 +127,6 @@ impl Passage {
             }
         };
         let joined = self.connect(&permit, begun + limit).await;
-        span.end_unix_ns = unix_ns_now();
         match joined {
             Some((upstream, guard)) => {
                 self.figures.opened.inc();
@@ -177,7 +176,7 @@ impl Passage {
     /// The span of a connection is the time until it is there: how long it lasts says nothing of the callee.
     fn tell(&self, mut span: SpanRecord, error: Option<&'static str>) {
         span.kind = Kind::Client;
-        span.end_unix_ns = span.end_unix_ns.max(unix_ns_now());
+        span.end_unix_ns = unix_ns_now();
         let mut text = |key: &'static str, value: &str| {
             span.attributes.push((key.into(), value.to_owned().into()));
         };

@@ -274,6 +274,20 @@ impl Exchange {
         }
     }
 
+    /// Whether spans are written: what is worth telling is recorded although its trace was passed over.
+    fn is_recorded(&mut self, took: Duration) -> bool {
+        if !self.is_traced() {
+            return false;
+        }
+        if !self.context.sampled && self.is_notable(took) && self.local.notable.take(self.begun) {
+            self.context.sampled = true;
+            if let Some(call) = &mut self.call {
+                call.record();
+            }
+        }
+        self.context.sampled
+    }
+
     fn is_traced(&self) -> bool {
         let path = self.uri.path();
         let own =
@@ -285,7 +299,8 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let took = self.begun.elapsed();
-        let local = Arc::clone(&self.local);
+        let is_recorded = self.is_recorded(took);
+        let local = &self.local;
         let stats = &local.stats;
         let pattern = self
             .route
@@ -296,25 +311,16 @@ impl Drop for Exchange {
             .server
             .add(&self.method, self.status, pattern, synthetic, took);
         stats.bytes_out.fetch_add(self.bytes_out, Ordering::Relaxed);
-        let is_traced = self.is_traced();
-        if is_traced && !self.context.sampled && self.is_notable(took) && self.local.notable.take(self.begun)
-        {
-            self.context.sampled = true;
-            if let Some(call) = &mut self.call {
-                call.record();
-            }
-        }
-        let is_traced = is_traced && self.context.sampled;
         if let (Some(call), Some(target)) = (&self.call, self.target_name()) {
             stats
                 .client
                 .add(&self.method, call.status(), target, synthetic, call.took());
-            if is_traced && local.shared.side != Side::Before {
+            if is_recorded && local.shared.side != Side::Before {
                 let span = call.span(&self.method, target, self.error, self.synthetic.as_ref());
                 local.shared.spans.record(span);
             }
         }
-        if is_traced && local.shared.side != Side::Inside {
+        if is_recorded && local.shared.side != Side::Inside {
             local.shared.spans.record(self.server_span(took));
         }
         self.log(took);

@@ -95,7 +95,7 @@ pub(crate) fn remove_hop(headers: &mut HeaderMap) {
 }
 
 /// Removes what is meant. Most often nothing is, so looking at each name is cheaper than asking for each.
-fn strip(headers: &mut HeaderMap, is_meant: fn(&HeaderName) -> bool) {
+pub(crate) fn strip(headers: &mut HeaderMap, is_meant: fn(&HeaderName) -> bool) {
     while let Some(name) = headers.keys().find(|name| is_meant(name)).cloned() {
         headers.remove(name);
     }

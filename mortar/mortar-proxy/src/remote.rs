@@ -138,10 +138,7 @@ impl Remote {
     /// platform's alone.
     pub(crate) fn address(&self, parts: &mut Parts) {
         let headers = &mut parts.headers;
-        let is_ours = |name: &&HeaderName| name.as_str().starts_with(OURS);
-        while let Some(name) = headers.keys().find(is_ours).cloned() {
-            headers.remove(name);
-        }
+        headers::strip(headers, |name| name.as_str().starts_with(OURS));
         headers::baggage(headers, None);
         headers.insert(HOST, self.0.authority.clone());
         let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);

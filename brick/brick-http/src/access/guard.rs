@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use brick_auth::{Claims, Error, IDENTITY_HEADER, Verifier};
+use brick_auth::admit::required;
+use brick_auth::{Admitted, Error, IDENTITY_HEADER, Refusal, Shown, Verifier};
+use brick_core::host::Allow;
 use brick_telemetry::context::{Baggage, SYNTHETIC, TraceState};
 use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -26,16 +28,6 @@ pub(crate) struct Guard {
     call_scope: Arc<str>,
     rule: Rule,
 }
-
-/// Why a request does not pass.
-#[derive(Debug)]
-enum Refusal {
-    Token(Error),
-    Scope(String),
-}
-
-/// A token that came along: none, a good one, or why it is bad.
-type Shown = Option<Result<Arc<Claims>, Error>>;
 
 impl Guard {
     pub(crate) fn new(verifier: Verifier, brick: &str) -> Self {
@@ -58,37 +50,21 @@ impl Guard {
     fn admit(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
         let user = || -> Shown { bearer(headers).map(|token| self.verifier.user(token?)) };
         let platform = || -> Shown { identity(headers).map(|token| self.verifier.platform(token)) };
-        let caller = match &self.rule {
-            Rule::Public => Caller {
-                user: user().and_then(Result::ok),
-                platform: platform().and_then(Result::ok),
-            },
+        let admit = |allow| -> Result<Caller, Refusal> {
+            let Admitted { user, platform } = brick_auth::admit(allow, &self.call_scope, user, platform)?;
+            Ok(Caller { user, platform })
+        };
+        match &self.rule {
+            Rule::Public => admit(Allow::Public),
             Rule::Users(scope) => {
-                let caller = Caller {
-                    user: Some(required(user())?),
-                    platform: optional(platform())?,
-                };
-                if let (Some(scope), Some(user)) = (scope, caller.user())
-                    && !user.has_scope(scope)
-                {
-                    return Err(Refusal::Scope(scope.clone()));
+                let caller = admit(Allow::Users)?;
+                match (scope, caller.user()) {
+                    (Some(scope), Some(user)) if !user.has_scope(scope) => Err(Refusal::Scope(scope.clone())),
+                    _ => Ok(caller),
                 }
-                caller
             }
-            Rule::Bricks => Caller {
-                platform: Some(self.may_call(required(platform())?)?),
-                user: optional(user())?,
-            },
-            Rule::UsersOrBricks => match optional(user())? {
-                Some(user) => Caller {
-                    user: Some(user),
-                    platform: optional(platform())?,
-                },
-                None => Caller {
-                    platform: Some(self.may_call(required(platform())?)?),
-                    user: None,
-                },
-            },
+            Rule::Bricks => admit(Allow::Bricks),
+            Rule::UsersOrBricks => admit(Allow::UsersOrBricks),
             Rule::Admin => {
                 let shown = match bearer(headers) {
                     Some(token) => Some(token.and_then(|token| self.verifier.platform(token))),
@@ -98,20 +74,11 @@ impl Guard {
                 if !claims.has_scope("admin") {
                     return Err(Refusal::Scope("admin".to_owned()));
                 }
-                Caller {
+                Ok(Caller {
                     platform: Some(claims),
                     user: None,
-                }
+                })
             }
-        };
-        Ok(caller)
-    }
-
-    fn may_call(&self, claims: Arc<Claims>) -> Result<Arc<Claims>, Refusal> {
-        if claims.has_scope(&self.call_scope) {
-            Ok(claims)
-        } else {
-            Err(Refusal::Scope(self.call_scope.to_string()))
         }
     }
 }
@@ -120,7 +87,7 @@ impl Guard {
 pub(crate) async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     let caller = match guard.admit(request.headers()) {
         Ok(caller) => caller,
-        Err(refusal) => return refusal.into_response(),
+        Err(refusal) => return refused(&refusal),
     };
     let token = match (&caller.user, bearer(request.headers())) {
         (Some(_), Some(Ok(token))) => Some(Arc::from(token)),
@@ -148,14 +115,6 @@ pub(crate) async fn check(State(guard): State<Guard>, mut request: Request, next
         .with_trace_state(trace_state(request.headers()));
     request.extensions_mut().insert(caller);
     context::scope(context, next.run(request)).await
-}
-
-fn required(shown: Shown) -> Result<Arc<Claims>, Refusal> {
-    shown.unwrap_or(Err(Error::Missing)).map_err(Refusal::Token)
-}
-
-fn optional(shown: Shown) -> Result<Option<Arc<Claims>>, Refusal> {
-    shown.transpose().map_err(Refusal::Token)
 }
 
 /// The token of `Authorization: Bearer …` (RFC 6750 §2.1); bad where the header holds something else.
@@ -201,46 +160,44 @@ fn trace_state(headers: &HeaderMap) -> Option<TraceState> {
     TraceState::parse(values.filter_map(|value| value.to_str().ok()))
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let (problem, challenge) = match &self {
-            Self::Token(error) if error.is_unavailable() => {
-                let mut response = Problem::unavailable(error.code(), error.to_string()).into_response();
-                response
-                    .headers_mut()
-                    .insert(RETRY_AFTER, HeaderValue::from_static("1"));
-                return response;
-            }
-            // RFC 6750 §3.1: no error code where no token came.
-            Self::Token(error @ Error::Missing) => (
-                Problem::unauthorized(error.code(), error.to_string()),
-                "Bearer".to_owned(),
-            ),
-            Self::Token(error) => (
-                Problem::unauthorized(error.code(), error.to_string()),
-                format!(
-                    "Bearer error=\"invalid_token\", error_description=\"{}\"",
-                    quotable(&error.to_string())
-                ),
-            ),
-            Self::Scope(scope) => (
-                Problem::new(
-                    StatusCode::FORBIDDEN,
-                    "scope_missing",
-                    format!("the token lacks the scope \"{scope}\""),
-                ),
-                format!(
-                    "Bearer error=\"insufficient_scope\", scope=\"{}\"",
-                    quotable(scope)
-                ),
-            ),
-        };
-        let mut response = problem.into_response();
-        if let Ok(challenge) = HeaderValue::from_str(&challenge) {
-            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+fn refused(refusal: &Refusal) -> Response {
+    let (problem, challenge) = match refusal {
+        Refusal::Token(error) if error.is_unavailable() => {
+            let mut response = Problem::unavailable(error.code(), error.to_string()).into_response();
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            return response;
         }
-        response
+        // RFC 6750 §3.1: no error code where no token came.
+        Refusal::Token(error @ Error::Missing) => (
+            Problem::unauthorized(error.code(), error.to_string()),
+            "Bearer".to_owned(),
+        ),
+        Refusal::Token(error) => (
+            Problem::unauthorized(error.code(), error.to_string()),
+            format!(
+                "Bearer error=\"invalid_token\", error_description=\"{}\"",
+                quotable(&error.to_string())
+            ),
+        ),
+        Refusal::Scope(scope) => (
+            Problem::new(
+                StatusCode::FORBIDDEN,
+                "scope_missing",
+                format!("the token lacks the scope \"{scope}\""),
+            ),
+            format!(
+                "Bearer error=\"insufficient_scope\", scope=\"{}\"",
+                quotable(scope)
+            ),
+        ),
+    };
+    let mut response = problem.into_response();
+    if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
+    response
 }
 
 /// Without what a quoted string of RFC 6750 §3 may not hold.

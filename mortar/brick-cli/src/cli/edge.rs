@@ -59,7 +59,7 @@ pub(crate) enum Fault {
     /// End the faults of an edge or a route, or all of them
     Clear {
         /// The edge, quoted, or `route->NAME`; all unless said
-        #[arg(value_name = "CALLER->CALLEE", value_parser = place)]
+        #[arg(value_name = "CALLER->CALLEE")]
         place: Option<Place>,
     },
 }
@@ -68,7 +68,7 @@ pub(crate) enum Fault {
 #[derive(Debug, Args)]
 pub(crate) struct FaultSet {
     /// The edge, quoted (`"order->payment"`, `"edge->order"`), or a route: `"route->orders"`
-    #[arg(value_name = "CALLER->CALLEE", value_parser = place)]
+    #[arg(value_name = "CALLER->CALLEE")]
     pub(crate) place: Place,
     /// Wait this long first
     #[arg(long, value_name = "DURATION")]
@@ -135,12 +135,16 @@ fn link(text: &str) -> Result<Link, String> {
     }
 }
 
-fn place(text: &str) -> Result<Place, String> {
-    let link = link(text)?;
-    Ok(match link.caller.as_str() {
-        "route" => Place::Route(link.callee),
-        _ => Place::Edge(link),
-    })
+impl std::str::FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let link = link(text)?;
+        Ok(match link.caller.as_str() {
+            "route" => Self::Route(link.callee),
+            _ => Self::Edge(link),
+        })
+    }
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
@@ -166,8 +170,8 @@ mod tests {
         for wrong in ["order", "order->", "->payment", "order-payment", ""] {
             assert!(link(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(place("route->orders"), Ok(Place::Route("orders".to_owned())));
-        assert_eq!(place("a->b"), Ok(Place::Edge(edge("a", "b"))));
+        assert_eq!("route->orders".parse(), Ok(Place::Route("orders".to_owned())));
+        assert_eq!("a->b".parse(), Ok(Place::Edge(edge("a", "b"))));
         assert_eq!(
             header("x-chaos: yes"),
             Ok(("x-chaos".to_owned(), "yes".to_owned()))

@@ -71,17 +71,7 @@ async fn clear_all(admin: &Admin, output: Output) -> Outcome {
     let mut cleared = Vec::new();
     for item in &items {
         let edge = text(&item["edge"]);
-        let Some((caller, callee)) = edge.split_once("->") else {
-            continue;
-        };
-        let link = cli::Link {
-            caller: caller.to_owned(),
-            callee: callee.to_owned(),
-        };
-        let place = match caller {
-            "route" => Place::Route(link.callee),
-            _ => Place::Edge(link),
-        };
+        let Ok(place) = edge.parse() else { continue };
         admin.delete(&path(&place)).await?;
         cleared.push(edge);
     }

@@ -54,8 +54,7 @@ pub(crate) struct CertList {
 
 pub(crate) async fn list(State(handle): State<Handle>) -> Json<CertList> {
     let state = handle.state();
-    let all = state.settings.range(CERTS.to_owned()..);
-    let all = all.map_while(|(name, value)| Some((name.strip_prefix(CERTS)?, value)));
+    let all = state.settings_below(CERTS);
     Json(CertList {
         items: all.filter_map(|(name, value)| view(name, value)).collect(),
     })
@@ -84,9 +83,7 @@ pub(crate) async fn put(
     check(&body).map_err(|hint| Problem::unprocessable("cert_invalid", hint))?;
     let setting = format!("{CERTS}{name}");
     let state = handle.state();
-    let others = state.settings.range(CERTS.to_owned()..);
-    let others = others.take_while(|(held, _)| held.starts_with(CERTS));
-    let others = others.filter(|(held, _)| **held != setting);
+    let others = state.settings_below(CERTS).filter(|(held, _)| *held != name);
     if others.count() >= CERTS_MAX {
         let hint = format!("{CERTS_MAX} certificates are put already; remove one that is no longer shown");
         return Err(Problem::unprocessable("too_many", hint));

@@ -46,8 +46,8 @@ type Body = Result<Json<FaultsBody>, Problem>;
 
 pub(crate) async fn list(State(handle): State<Handle>) -> Json<FaultsList> {
     let state = handle.state();
-    let all = state.settings.range("faults/".to_owned()..);
-    let all = all.map_while(|(name, value)| Some(view(name.strip_prefix("faults/")?, Some(&**value))));
+    let all = state.settings_below("faults/");
+    let all = all.map(|(name, value)| view(name, Some(&**value)));
     Json(FaultsList { items: all.collect() })
 }
 

@@ -71,16 +71,18 @@ impl Identities {
     }
 }
 
+impl Files {
+    fn paths(&self) -> impl Iterator<Item = &str> {
+        let named = [&self.ca, &self.cert, &self.key].into_iter().flatten();
+        named.map(String::as_str)
+    }
+}
+
 impl Identity {
     /// What is in force now, with its generation; the files are read again where they changed. `of` says for whom.
     pub(crate) fn current(&self, of: &str) -> Option<(u64, Client)> {
         let mut state = self.state.lock();
-        let paths = [&self.files.ca, &self.files.cert, &self.files.key];
-        let seen: Vec<file::Stamp> = paths
-            .into_iter()
-            .flatten()
-            .map(|path| file::stamp(path))
-            .collect();
+        let seen: Vec<file::Stamp> = self.files.paths().map(file::stamp).collect();
         if state.seen.as_ref() != Some(&seen) {
             let is_first = state.seen.replace(seen).is_none();
             match self.read() {
@@ -117,8 +119,7 @@ impl Identity {
         let roots = ca.as_deref().map_or(Roots::Known(&known), Roots::Pem);
         let shown = cert.as_deref().zip(key.as_deref());
         Client::new(roots, shown).map_err(|error| {
-            let paths = [&self.files.ca, &self.files.cert, &self.files.key];
-            let paths: Vec<&str> = paths.into_iter().flatten().map(String::as_str).collect();
+            let paths: Vec<&str> = self.files.paths().collect();
             format!("{}: {}", paths.join(", "), brick_core::chain(&error))
         })
     }

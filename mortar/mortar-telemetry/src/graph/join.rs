@@ -29,13 +29,40 @@ pub(super) struct Join {
     calls: HashMap<Key, Waiting>,
     call_order: VecDeque<(u64, Key)>,
     /// Server spans, and whether their caller is known.
-    servers: HashMap<Key, (Served, bool)>,
-    server_order: VecDeque<Key>,
+    servers: Recent<(Served, bool)>,
     /// Who made a call of which the callee will not say it.
-    callers: HashMap<Key, Service>,
-    caller_order: VecDeque<Key>,
+    callers: Recent<Service>,
     /// Services whose spans do not say who called.
     mute: HashSet<Service>,
+}
+
+/// The latest ones; the oldest goes where there are too many.
+#[derive(Debug)]
+struct Recent<V> {
+    all: HashMap<Key, V>,
+    order: VecDeque<Key>,
+}
+
+impl<V> Default for Recent<V> {
+    fn default() -> Self {
+        Self {
+            all: HashMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+}
+
+impl<V> Recent<V> {
+    fn insert(&mut self, key: Key, value: V) {
+        if self.all.insert(key, value).is_none() {
+            self.order.push_back(key);
+        }
+        if self.order.len() > WAITING_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.all.remove(&oldest);
+        }
+    }
 }
 
 impl Join {
@@ -44,40 +71,25 @@ impl Join {
         if let Some(waiting) = self.calls.remove(&parent) {
             return Some(waiting);
         }
-        if self.servers.insert(parent, (served, told)).is_none() {
-            self.server_order.push_back(parent);
-        }
-        if self.server_order.len() > WAITING_MAX
-            && let Some(oldest) = self.server_order.pop_front()
-        {
-            self.servers.remove(&oldest);
-        }
+        self.servers.insert(parent, (served, told));
         None
     }
 
     /// Who made the call that a span without a caller serves, where that came first.
     pub(super) fn caller(&mut self, parent: Key, served: Served) -> Option<Service> {
         self.mute.insert(served.by);
-        self.callers.get(&parent).copied()
+        self.callers.all.get(&parent).copied()
     }
 
     /// A client span that says whom it called: the span that served it, where that does not know who called and came
     /// first.
     pub(super) fn answered(&mut self, own: Key, from: Service, to: Service) -> Option<Served> {
-        if !self.mute.contains(&to) && !self.servers.contains_key(&own) {
-            return None;
-        }
-        if let Some((served, told)) = self.servers.get_mut(&own) {
+        if let Some((served, told)) = self.servers.all.get_mut(&own) {
             let known = std::mem::replace(told, true);
             return (!known && served.by == to).then_some(*served);
         }
-        if self.callers.insert(own, from).is_none() {
-            self.caller_order.push_back(own);
-        }
-        if self.caller_order.len() > WAITING_MAX
-            && let Some(oldest) = self.caller_order.pop_front()
-        {
-            self.callers.remove(&oldest);
+        if self.mute.contains(&to) {
+            self.callers.insert(own, from);
         }
         None
     }
@@ -85,7 +97,7 @@ impl Join {
     /// A client span that does not say whom it called: the span that served it, and whether the caller of that is known
     /// already, where it came first; else the call waits.
     pub(super) fn client(&mut self, own: Key, waiting: Waiting) -> Option<(Served, bool, Waiting)> {
-        if let Some((served, told)) = self.servers.get_mut(&own) {
+        if let Some((served, told)) = self.servers.all.get_mut(&own) {
             let known = std::mem::replace(told, true);
             return Some((*served, known, waiting));
         }

@@ -33,12 +33,7 @@ impl Ours {
         let tls = super::peer::free_port()?;
         let edge_tls = super::peer::free_port()?;
         write(folder, "64k", &"x".repeat(64 * 1024))?;
-        write(folder, "origin.conf.in", &origin_conf(folder, tls))?;
-        write(
-            folder,
-            "origin.sh",
-            "sed \"s/@PORT@/$PORT/\" origin.conf.in > origin.conf\nexec nginx -p . -c origin.conf -e stderr\n",
-        )?;
+        write_origin(folder, &servers(folder, tls))?;
         write(folder, "brick.toml", &manifest(edge_tls, tls))?;
         system.up()?;
         for instance in system.instances()? {
@@ -155,22 +150,12 @@ rate = {{ per_second = 1000000, burst = 1000000, by = "token" }}
     )
 }
 
-fn origin_conf(folder: &Path, tls: u16) -> String {
+fn servers(folder: &Path, tls: u16) -> String {
     let (dir, kib) = (folder.display(), "x".repeat(1024));
     format!(
-        r#"daemon off;
-master_process off;
-error_log stderr;
-pid {dir}/origin.pid;
-events {{ worker_connections 8192; }}
-http {{
-  access_log off;
-  keepalive_requests 1000000000;
-  open_file_cache max=10;
-  default_type text/plain;
+        r#"open_file_cache max=10;
   sendfile on;
   tcp_nopush on;
-  client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3; uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
   server {{
     listen 127.0.0.1:@PORT@ backlog=4096;
     location = /health {{ return 200 "up"; }}
@@ -185,8 +170,32 @@ http {{
     location = /1k {{ return 200 "{kib}"; }}
     location = /mtls/1k {{ return 200 "{kib}"; }}
   }}
-}}
 "#
+    )
+}
+
+/// nginx as a brick of the system: `sh origin.sh`, with these servers, of which one listens on `@PORT@`.
+pub(super) fn write_origin(folder: &Path, servers: &str) -> Result<()> {
+    let dir = folder.display();
+    let conf = format!(
+        r#"daemon off;
+master_process off;
+error_log stderr;
+pid {dir}/origin.pid;
+events {{ worker_connections 8192; }}
+http {{
+  access_log off;
+  keepalive_requests 1000000000;
+  default_type text/plain;
+  client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3; uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
+  {servers}}}
+"#
+    );
+    write(folder, "origin.conf.in", &conf)?;
+    write(
+        folder,
+        "origin.sh",
+        "sed \"s/@PORT@/$PORT/\" origin.conf.in > origin.conf\nexec nginx -p . -c origin.conf -e stderr\n",
     )
 }
 

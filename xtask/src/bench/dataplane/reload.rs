@@ -24,12 +24,16 @@ pub(in crate::bench) fn measure(root: &Path, quick: bool) -> Result<Vec<Row>> {
     let system = System::new(root, "release", system::scratch("reload"))?;
     fs::create_dir_all(&system.folder)
         .with_context(|| format!("cannot create {}", system.folder.display()))?;
-    ours::write(
-        &system.folder,
-        "origin.sh",
-        "sed \"s/@PORT@/$PORT/\" origin.conf.in > origin.conf\nexec nginx -p . -c origin.conf -e stderr\n",
-    )?;
-    ours::write(&system.folder, "origin.conf.in", &origin(&system.folder))?;
+    let kib = "x".repeat(1024);
+    let server = format!(
+        r#"server {{
+    listen 127.0.0.1:@PORT@ backlog=4096;
+    location = /health {{ return 200 "up"; }}
+    location = /1k {{ return 200 "{kib}"; }}
+  }}
+"#
+    );
+    ours::write_origin(&system.folder, &server)?;
     ours::write(&system.folder, "brick.toml", &manifest(0))?;
     system.up()?;
     let status = system.json(&["status"])?;
@@ -133,29 +137,6 @@ to = "origin"
 [route.changing]
 match = "/round/{round}/**"
 to = "origin"
-"#
-    )
-}
-
-fn origin(folder: &Path) -> String {
-    let (dir, kib) = (folder.display(), "x".repeat(1024));
-    format!(
-        r#"daemon off;
-master_process off;
-error_log stderr;
-pid {dir}/origin.pid;
-events {{ worker_connections 8192; }}
-http {{
-  access_log off;
-  keepalive_requests 1000000000;
-  default_type text/plain;
-  client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3; uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
-  server {{
-    listen 127.0.0.1:@PORT@ backlog=4096;
-    location = /health {{ return 200 "up"; }}
-    location = /1k {{ return 200 "{kib}"; }}
-  }}
-}}
 "#
     )
 }
