@@ -3,13 +3,13 @@
 
 mod request;
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
+use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 
 use crate::connection::Active;
@@ -35,7 +35,7 @@ pub enum Error {
     Stopping,
     /// The connection failed.
     #[error("the connection failed")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] io::Error),
 }
 
 /// Sees a body pass, piece by piece, and may change it. One that is dropped without [`Filter::end`] saw a part only.
@@ -68,7 +68,7 @@ enum Kind {
 /// What comes from an instance.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    pub(crate) incoming: Incoming,
+    /// Where it comes from; none once it is complete.
     pub(crate) lease: Option<Lease>,
     /// Counts as in flight.
     pub(crate) load: Load,
@@ -265,7 +265,10 @@ impl Stream {
         let polled = match self.pace.as_mut().map(|pace| pace.poll(cx)) {
             Some(Poll::Ready(Some(data))) => return Poll::Ready(Some(Ok(Frame::data(data)))),
             Some(Poll::Pending) => Poll::Pending,
-            _ => Pin::new(&mut self.incoming).poll_frame(cx),
+            _ => match &mut self.lease {
+                Some(lease) => lease.poll_frame(cx),
+                None => Poll::Ready(None),
+            },
         };
         match polled {
             Poll::Ready(None) => Poll::Ready(None),
@@ -285,9 +288,9 @@ impl Stream {
         }
     }
 
-    fn is_end(&self) -> bool {
+    pub(crate) fn is_end(&self) -> bool {
         let holds = self.pace.as_ref().is_some_and(|pace| pace.held.is_some());
-        !holds && self.incoming.is_end_stream()
+        !holds && self.lease.as_ref().is_none_or(Lease::is_end)
     }
 
     /// The body is complete: connection and load are free.
@@ -338,7 +341,10 @@ impl http_body::Body for Body {
             _ if self.filter.is_some() => SizeHint::default(),
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Stream(stream) => stream.incoming.size_hint(),
+            Kind::Stream(stream) => match &stream.lease {
+                Some(lease) => lease.size_hint(),
+                None => SizeHint::with_exact(0),
+            },
         }
     }
 }
@@ -346,7 +352,7 @@ impl http_body::Body for Body {
 impl Drop for Body {
     fn drop(&mut self) {
         match &mut self.kind {
-            Kind::Stream(stream) if stream.incoming.is_end_stream() => stream.give_back(),
+            Kind::Stream(stream) if stream.is_end() => stream.give_back(),
             Kind::Stream(_) => {
                 if let Some(exchange) = &mut self.exchange {
                     exchange.cut("client_gone");

@@ -1,12 +1,12 @@
 //! Calls that a gate makes itself: the parts of a view, a revalidation, a mirror.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use brick_telemetry::context::SpanContext;
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response, StatusCode};
-use http_body_util::BodyExt as _;
 
 use crate::answer::Answer;
 use crate::body::RequestBody;
@@ -93,10 +93,11 @@ async fn collect(
     target: &Target,
     bytes_max: usize,
 ) -> Result<Response<Bytes>, Answer> {
-    let (mut head, mut incoming) = reply.response.into_parts();
+    let mut lease = reply.lease;
+    let (mut head, ()) = reply.response.into_parts();
     headers::remove_hop(&mut head.headers);
     let mut whole = BytesMut::new();
-    while let Some(frame) = incoming.frame().await {
+    while let Some(frame) = poll_fn(|cx| lease.poll_frame(cx)).await {
         let frame = frame.map_err(|_| forward::reset(target))?;
         let Ok(data) = frame.into_data() else { continue };
         if whole.len() + data.len() > bytes_max {
@@ -108,7 +109,7 @@ async fn collect(
         }
         whole.extend_from_slice(&data);
     }
-    reply.lease.give_back();
+    lease.give_back();
     if let Some(rate) = reply.pace {
         tokio::time::sleep(Duration::from_secs_f64(whole.len() as f64 / rate.max(1) as f64)).await;
     }

@@ -7,6 +7,7 @@
 mod plain;
 mod request;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,22 +17,22 @@ use brick_core::Incarnation;
 use brick_discovery::balancer::Guard;
 use brick_resilience::{FaultsOf, Outcome, Permit};
 use http::request::Parts;
-use http::uri::Scheme;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 
 use crate::answer::Answer;
 use crate::body::RequestBody;
 use crate::call::Call;
 use crate::crossing::{self, Crossing};
+use crate::http1::Failed as Attempt;
 use crate::link::{Fault, Link};
-use crate::pool::{Lease, Pool, Sender, Transport};
+use crate::pool::{Lease, Pool, Transport};
 use crate::proxy::Local;
 use crate::route::{Picked, Target};
 use crate::tls;
 
 pub(crate) use plain::{Plain, connect};
-use request::{Copy, build, http2};
+pub(crate) use request::http2;
+use request::{Copy, build};
 
 /// Dead pooled connections that are passed over before the request is given up.
 const STALE_MAX: usize = 16;
@@ -39,7 +40,8 @@ const STALE_MAX: usize = 16;
 /// An instance's answer, its body still to come.
 #[derive(Debug)]
 pub(crate) struct Reply {
-    pub(crate) response: Response<Incoming>,
+    pub(crate) response: Response<()>,
+    /// Gives the body, and whose connection it is.
     pub(crate) lease: Lease,
     /// Counts as in flight until the body ended.
     pub(crate) load: Load,
@@ -73,9 +75,9 @@ pub(crate) struct Errand<'a> {
 /// Why an attempt gave no answer.
 enum Failed {
     /// The request never left.
-    Unsent(Box<Request<RequestBody>>),
+    Unsent,
     /// The connection died with the request on it.
-    Died(hyper::Error),
+    Died(io::Error),
     /// It took longer than a try may.
     Late,
 }
@@ -136,9 +138,8 @@ pub(crate) async fn send(
                 let came_to = crossing::outcome(response.status(), response.headers());
                 (came_to, Ok((response, lease, load)))
             }
-            Err(Failed::Unsent(unsent)) if tried.stale < STALE_MAX => {
+            Err(Failed::Unsent) if tried.stale < STALE_MAX => {
                 tried.stale += 1;
-                request = Some(*unsent);
                 errand.local.stats.retries.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
@@ -175,9 +176,9 @@ pub(crate) async fn send(
 }
 
 /// Lets the balancer know how the instance did.
-fn observed(load: Option<&Guard>, outcome: &Result<Response<Incoming>, Failed>, begun: Instant) {
+fn observed(load: Option<&Guard>, outcome: &Result<Response<()>, Failed>, begun: Instant) {
     if let Some(load) = load
-        && !matches!(outcome, Err(Failed::Unsent(_)))
+        && !matches!(outcome, Err(Failed::Unsent))
     {
         let good = matches!(outcome, Ok(response) if !response.status().is_server_error());
         load.observe(begun.elapsed(), good);
@@ -254,7 +255,7 @@ fn without_answer(
     addr: SocketAddr,
 ) -> Result<(Outcome, Answer), Answer> {
     Ok(match failed {
-        Failed::Unsent(_) => (Outcome::Reset, reset(errand.target)),
+        Failed::Unsent => (Outcome::Reset, reset(errand.target)),
         Failed::Late => (Outcome::TimedOut, timed_out(errand)),
         Failed::Died(error) => {
             fault(errand)?;
@@ -330,7 +331,7 @@ pub(crate) fn late(link: Option<&Link>, target: &Target, limit: Duration) -> Ans
     Answer::new(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", detail)
 }
 
-async fn lease(pool: &Arc<Pool>, addr: SocketAddr, transport: &Transport) -> std::io::Result<Lease> {
+async fn lease(pool: &Arc<Pool>, addr: SocketAddr, transport: &Transport) -> io::Result<Lease> {
     match pool.take(addr, transport) {
         Some(lease) => Ok(lease),
         // Few requests open a connection; the others need no room for it.
@@ -344,35 +345,19 @@ async fn attempt(
     lease: &mut Lease,
     request: &mut Option<Request<RequestBody>>,
     limit: Option<Duration>,
-) -> Result<Response<Incoming>, Failed> {
-    let Some(limit) = limit else {
-        return exchange(lease, request).await;
+) -> Result<Response<()>, Failed> {
+    let answered = lease.exchange(request);
+    let answered = match limit {
+        None => answered.await,
+        Some(limit) => match Box::pin(tokio::time::timeout(limit, answered)).await {
+            Ok(answered) => answered,
+            Err(_) => return Err(Failed::Late),
+        },
     };
-    let within = tokio::time::timeout(limit, exchange(lease, request));
-    Box::pin(within).await.unwrap_or(Err(Failed::Late))
-}
-
-async fn exchange(
-    lease: &mut Lease,
-    request: &mut Option<Request<RequestBody>>,
-) -> Result<Response<Incoming>, Failed> {
-    let is_tls = lease.is_tls();
-    let request = request.take().unwrap_or_default();
-    let sent = match &mut lease.sender {
-        Sender::Http1(sender) => sender.try_send_request(request).await,
-        Sender::Http2(sender, _) => {
-            let scheme = if is_tls { Scheme::HTTPS } else { Scheme::HTTP };
-            let sent = sender.try_send_request(http2(request, scheme));
-            Box::pin(sent).await
-        }
-    };
-    match sent {
-        Ok(response) => Ok(response),
-        Err(mut error) => Err(match error.take_message() {
-            Some(unsent) => Failed::Unsent(Box::new(unsent)),
-            None => Failed::Died(error.into_error()),
-        }),
-    }
+    answered.map_err(|failed| match failed {
+        Attempt::Unsent => Failed::Unsent,
+        Attempt::Died(error) => Failed::Died(error),
+    })
 }
 
 fn pick(target: &Target, tried: &mut Tried) -> Result<Picked, Answer> {

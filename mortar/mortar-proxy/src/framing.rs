@@ -202,14 +202,14 @@ impl Framing {
     }
 
     fn step_chunk_size(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
-        let Some(line) = line(bytes, CHUNK_LINE_BYTES_MAX, Refusal::CHUNK_SIZE)? else {
+        let Some((size, count)) = chunk_line(bytes)? else {
             return Ok(0);
         };
-        self.state = match chunk_size(line)? {
+        self.state = match size {
             0 => State::Trailers(0),
             size => State::ChunkData(size),
         };
-        Ok(line.len() + 2)
+        Ok(count)
     }
 
     fn step_chunk_end(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
@@ -241,6 +241,14 @@ impl Framing {
         }
         Ok(line.len() + 2)
     }
+}
+
+/// The line before a chunk: the chunk's size, and how many bytes the line takes; none while it is incomplete.
+pub(crate) fn chunk_line(bytes: &[u8]) -> Result<Option<(u64, usize)>, Refusal> {
+    let Some(line) = line(bytes, CHUNK_LINE_BYTES_MAX, Refusal::CHUNK_SIZE)? else {
+        return Ok(None);
+    };
+    Ok(Some((chunk_size(line)?, line.len() + 2)))
 }
 
 /// The first line of `bytes` without its CRLF; none while it is incomplete.

@@ -1,7 +1,8 @@
 //! The data plane: an HTTP proxy on immutable snapshots, used by the gateway and the host proxy.
 //!
 //! A connection's bytes pass the [`framing`] guard, then hyper's parser, then [`Proxy`]: route, [`Gate`], fields,
-//! an instance by power of two choices, and the answer back, streamed both ways.
+//! an instance by power of two choices, and the answer back, streamed both ways. HTTP/1.1 to instances is our own codec,
+//! driven by the exchange itself; HTTP/2 is h2's.
 //!
 //! What always holds:
 //! - routes are an immutable snapshot behind one atomic pointer; a request sees one of them, whole;
@@ -32,6 +33,7 @@ mod forward;
 mod forwarded;
 mod guard;
 mod headers;
+mod http1;
 mod link;
 mod merge;
 mod opening;
@@ -48,6 +50,7 @@ pub use body::{Body, Error as BodyError, Filter};
 pub use caller::Caller;
 pub use expose::{expose, expose_calls, expose_served};
 pub use gate::{CalledBy, Client, Gate, Later, Passing, SYNTHETIC_HEADER, Synthetic, Verdict};
+pub use http1::read_answer;
 pub use pool::Transport;
 pub use proxy::{Options, Proxy, Side};
 pub use remote::{Invalid as InvalidRemote, Remote, SystemRoots};

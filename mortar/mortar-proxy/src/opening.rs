@@ -36,9 +36,14 @@ pub(crate) enum Speaks {
 impl<S: AsyncRead + AsyncWrite + Unpin> Prefixed<S> {
     /// Nothing was read yet.
     pub(crate) fn new(socket: S) -> Self {
+        Self::with(socket, Vec::new())
+    }
+
+    /// These bytes were read already.
+    pub(crate) fn with(socket: S, bytes: Vec<u8>) -> Self {
         Self {
             socket,
-            bytes: Vec::new(),
+            bytes,
             start: 0,
         }
     }

@@ -1,23 +1,32 @@
 //! Connections to instances. One of HTTP/1 is taken for one exchange and given back when its body ended, last in first
 //! out; one of HTTP/2 is shared. A pool belongs to one worker.
 //!
-//! A connection that is given back is used again only once its task said it is ready, so neither a half-read answer
-//! nor a half-sent request can leak into the next exchange.
+//! A connection of HTTP/1 that is given back is kept only where it says that it is reusable, so neither a half-read
+//! answer nor a half-sent request can leak into the next exchange.
 
 mod open;
 
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::client::conn::{http1, http2};
+use bytes::Bytes;
+use http::uri::Scheme;
+use http::{Request, Response};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http2;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::body::RequestBody;
+use crate::forward;
+use crate::http1::{Failed, Http1};
 use crate::tls;
 
 /// Idle connections kept for each address; a further one is closed.
@@ -66,7 +75,7 @@ pub(crate) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    sender: http1::SendRequest<RequestBody>,
+    connection: Box<Http1>,
     since: Instant,
 }
 
@@ -81,17 +90,22 @@ struct Shared {
 /// A connection in use. Dropping one of HTTP/1 closes it.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    pub(crate) sender: Sender,
+    sender: Sender,
     key: Key,
     pool: Arc<Pool>,
 }
 
-/// What requests are given to.
+/// What requests are given to, and answers come from.
 #[derive(Debug)]
-pub(crate) enum Sender {
-    Http1(http1::SendRequest<RequestBody>),
-    /// With the count of users.
-    Http2(http2::SendRequest<RequestBody>, Arc<()>),
+enum Sender {
+    Http1(Box<Http1>),
+    Http2 {
+        sender: http2::SendRequest<RequestBody>,
+        /// Counts who uses the connection.
+        users: Arc<()>,
+        /// The body of the answer.
+        body: Option<Incoming>,
+    },
 }
 
 impl Transport {
@@ -145,7 +159,7 @@ impl Pool {
         match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(sender) => {
                 self.opened.fetch_add(1, Ordering::Relaxed);
-                if let Sender::Http2(sender, users) = &sender {
+                if let Sender::Http2 { sender, users, .. } = &sender {
                     self.keep_shared(key, sender, users);
                 }
                 Ok(self.lease(key, sender))
@@ -161,7 +175,7 @@ impl Pool {
     pub(crate) fn sweep(&self) {
         let now = Instant::now();
         self.idle.lock().retain(|_, connections| {
-            connections.retain(|c| !c.sender.is_closed() && now.duration_since(c.since) < IDLE_FOR);
+            connections.retain_mut(|c| now.duration_since(c.since) < IDLE_FOR && c.connection.is_open());
             !connections.is_empty()
         });
         self.shared.lock().retain(|_, connections| {
@@ -188,14 +202,12 @@ impl Pool {
         let mut idle = self.idle.lock();
         let connections = idle.get_mut(&key)?;
         let now = Instant::now();
-        let fresh = |c: &Idle| !c.sender.is_closed() && now.duration_since(c.since) < IDLE_FOR;
-        while let Some(last) = connections.pop_if(|last| !fresh(last)) {
-            drop(last);
+        while let Some(mut last) = connections.pop() {
+            if now.duration_since(last.since) < IDLE_FOR && last.connection.is_open() {
+                return Some(Sender::Http1(last.connection));
+            }
         }
-        let at = connections
-            .iter()
-            .rposition(|c| c.sender.is_ready() && fresh(c))?;
-        Some(Sender::Http1(connections.remove(at).sender))
+        None
     }
 
     /// The connection with the fewest users, while there is room on it or no further one may be opened.
@@ -209,7 +221,7 @@ impl Pool {
             return None;
         }
         least.used = Instant::now();
-        Some(Sender::Http2(least.sender.clone(), Arc::clone(&least.users)))
+        Some(Sender::http2(least.sender.clone(), Arc::clone(&least.users)))
     }
 
     /// One that is beyond the bound serves the exchange that opened it, and ends with it.
@@ -246,21 +258,100 @@ impl Lease {
         self.key.kind >= TLS
     }
 
+    /// Sends a request and waits for the head of its answer. The request stays in its place while nothing was sent.
+    pub(crate) async fn exchange(
+        &mut self,
+        request: &mut Option<Request<RequestBody>>,
+    ) -> Result<Response<()>, Failed> {
+        let scheme = if self.is_tls() {
+            Scheme::HTTPS
+        } else {
+            Scheme::HTTP
+        };
+        match &mut self.sender {
+            Sender::Http1(connection) => connection.exchange(request).await,
+            Sender::Http2 { sender, body, .. } => {
+                let whole = forward::http2(request.take().unwrap_or_default(), scheme);
+                // Apart, so that an exchange of HTTP/1 needs no room for it.
+                match Box::pin(sender.try_send_request(whole)).await {
+                    Ok(response) => {
+                        let (head, incoming) = response.into_parts();
+                        *body = Some(incoming);
+                        Ok(Response::from_parts(head, ()))
+                    }
+                    Err(mut error) => match error.take_message() {
+                        Some(unsent) => {
+                            *request = Some(unsent);
+                            Err(Failed::Unsent)
+                        }
+                        None => Err(Failed::Died(io::Error::other(error.into_error()))),
+                    },
+                }
+            }
+        }
+    }
+
+    /// The next piece of the answer's body.
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        match &mut self.sender {
+            Sender::Http1(connection) => connection.poll_frame(cx),
+            Sender::Http2 { body: None, .. } => Poll::Ready(None),
+            Sender::Http2 { body: Some(body), .. } => {
+                let polled = Pin::new(body).poll_frame(cx);
+                polled.map(|frame| frame.map(|frame| frame.map_err(io::Error::other)))
+            }
+        }
+    }
+
+    /// Whether the body of the answer is complete.
+    pub(crate) fn is_end(&self) -> bool {
+        match &self.sender {
+            Sender::Http1(connection) => connection.is_end(),
+            Sender::Http2 { body, .. } => body.as_ref().is_none_or(Incoming::is_end_stream),
+        }
+    }
+
+    /// What is known of the size of the answer's body.
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        match &self.sender {
+            Sender::Http1(connection) => connection.size_hint(),
+            Sender::Http2 { body, .. } => body.as_ref().map_or_else(SizeHint::default, Incoming::size_hint),
+        }
+    }
+
+    /// The connection itself, where it was switched to another protocol.
+    pub(crate) fn into_http1(self) -> Option<Http1> {
+        match self.sender {
+            Sender::Http1(connection) => Some(*connection),
+            Sender::Http2 { .. } => None,
+        }
+    }
+
     /// The exchange is over; the connection may serve the next.
     pub(crate) fn give_back(self) {
-        let Sender::Http1(sender) = self.sender else {
+        let Sender::Http1(connection) = self.sender else {
             return;
         };
-        if sender.is_closed() {
+        if !connection.is_reusable() {
             return;
         }
         let mut idle = self.pool.idle.lock();
         let connections = idle.entry(self.key).or_default();
         if connections.len() < IDLE_MAX {
             connections.push(Idle {
-                sender,
+                connection,
                 since: Instant::now(),
             });
+        }
+    }
+}
+
+impl Sender {
+    fn http2(sender: http2::SendRequest<RequestBody>, users: Arc<()>) -> Self {
+        Self::Http2 {
+            sender,
+            users,
+            body: None,
         }
     }
 }

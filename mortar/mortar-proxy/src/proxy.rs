@@ -373,7 +373,7 @@ impl<G: Gate> Proxy<G> {
     }
 
     fn answer(&self, reply: Reply, limit: Duration, timer: Timer, exchange: &mut Exchange) -> Response<Body> {
-        let (mut head, incoming) = reply.response.into_parts();
+        let (mut head, ()) = reply.response.into_parts();
         headers::remove_hop(&mut head.headers);
         head.version = Version::HTTP_11;
         exchange.answered(head.status, None);
@@ -388,13 +388,12 @@ impl<G: Gate> Proxy<G> {
             Limit::Deadline((exchange.begun() + limit).into(), timer)
         };
         let mut stream = Stream {
-            incoming,
             lease: Some(reply.lease),
             load: reply.load,
             pace: reply.pace.map(|rate| Box::new(Pace::new(rate))),
             limit,
         };
-        if stream.incoming.is_end_stream() {
+        if stream.is_end() {
             stream.give_back();
         }
         Response::from_parts(head, Body::stream(stream))

@@ -26,7 +26,9 @@ use crate::body::Body;
 use crate::connection::Active;
 use crate::forward::Load;
 use crate::headers;
+use crate::http1::Socket;
 use crate::link::Link;
+use crate::opening::Prefixed;
 
 /// What a request wants to become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,11 +140,10 @@ pub(crate) fn not_granted() -> Answer {
 }
 
 /// Joins the two sides of an upgrade.
-pub(crate) async fn run(client: OnUpgrade, upstream: OnUpgrade, drain: Drain, holds: Holds) {
+pub(crate) async fn run(client: OnUpgrade, mut upstream: Prefixed<Socket>, drain: Drain, holds: Holds) {
     let peer = holds.link.peer;
     let joined = async {
-        let (client, upstream) = (client.await?, upstream.await?);
-        let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
+        let mut client = TokioIo::new(client.await?);
         if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut upstream).await {
             tracing::debug!(%peer, %error, "a tunnel ended");
         }

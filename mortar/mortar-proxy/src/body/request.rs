@@ -1,5 +1,6 @@
 //! The body of a request on its way to an instance: streamed and counted.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -86,7 +87,7 @@ impl Upload {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
                 self.link.set_fault(Fault::Gone);
-                return Poll::Ready(Some(Err(Error::Broken(error))));
+                return Poll::Ready(Some(Err(Error::Broken(io::Error::other(error)))));
             }
         };
         let frame = match frame.into_data() {

@@ -49,7 +49,7 @@ pub(super) fn build(method: Method, uri: Uri, headers: HeaderMap, body: RequestB
 
 /// As HTTP/2 has it: scheme and authority belong to the target, and `TE` says that trailers are understood
 /// (RFC 9113 §8.2.2, §8.3.1).
-pub(super) fn http2(mut request: Request<RequestBody>, scheme: Scheme) -> Request<RequestBody> {
+pub(crate) fn http2(mut request: Request<RequestBody>, scheme: Scheme) -> Request<RequestBody> {
     *request.version_mut() = Version::HTTP_2;
     if request.uri().scheme().is_none() {
         let host = request.headers_mut().remove(HOST);

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use crate::merge::Merging;
+use crate::http1::{Http1, Socket};
 
 use super::{Sender, Transport};
 
@@ -21,42 +21,22 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// What all streams of a connection may send ahead.
 const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
-/// What is read of a connection at a time, at most.
-const READ_BYTES_MAX: usize = 64 * 1024;
 
 pub(super) async fn open(addr: SocketAddr, transport: &Transport) -> io::Result<Sender> {
     let stream = TcpStream::connect(addr).await?;
     stream.set_nodelay(true)?;
     match transport {
-        Transport::Http1 => http1(Merging(stream), addr).await,
+        Transport::Http1 => Ok(http1(Socket::Plain(stream))),
         Transport::H2c => http2(stream, addr).await,
         Transport::Tls(upstream) => {
             let (stream, is_http2) = upstream.connect(stream).await?;
             if is_http2 {
                 http2(stream, addr).await
             } else {
-                http1(stream, addr).await
+                Ok(http1(Socket::Tls(Box::new(stream))))
             }
         }
     }
-}
-
-async fn http1<S>(stream: S, addr: SocketAddr) -> io::Result<Sender>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(READ_BYTES_MAX);
-    let (sender, connection) = builder
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(io::Error::other)?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%addr, %error, "a connection to an instance ended");
-        }
-    });
-    Ok(Sender::Http1(sender))
 }
 
 async fn http2<S>(stream: S, addr: SocketAddr) -> io::Result<Sender>
@@ -79,5 +59,9 @@ where
             tracing::debug!(%addr, %error, "a connection to an instance ended");
         }
     });
-    Ok(Sender::Http2(sender, Arc::new(())))
+    Ok(Sender::http2(sender, Arc::new(())))
+}
+
+fn http1(socket: Socket) -> Sender {
+    Sender::Http1(Box::new(Http1::new(socket)))
 }

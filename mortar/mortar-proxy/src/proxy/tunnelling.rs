@@ -13,6 +13,7 @@ use crate::exchange::Exchange;
 use crate::forward::{self, Errand, Load, Plain, Reply};
 use crate::gate::Gate;
 use crate::link::Link;
+use crate::opening::Prefixed;
 use crate::route::{Route, Sought};
 use crate::tunnel::{self, Holds, Wish};
 
@@ -36,18 +37,19 @@ impl<G: Gate> Proxy<G> {
         reply: Reply,
         exchange: &mut Exchange,
     ) -> Response<Body> {
-        let mut response = reply.response;
-        let upstream = hyper::upgrade::on(&mut response);
         // On a connection of its own a WebSocket counts as a connection, on one of many streams as a request.
         let load = match wish {
             Wish::Stream => reply.load,
             _ => Load::default(),
         };
-        if let Some(client) = parts.extensions.remove::<OnUpgrade>() {
+        let client = parts.extensions.remove::<OnUpgrade>();
+        if let (Some(client), Some(upstream)) = (client, reply.lease.into_http1()) {
             let (holds, drain) = (Holds::new(link, parts, load), self.local.shared.drain.clone());
+            let (socket, bytes) = upstream.into_parts();
+            let upstream = Prefixed::with(socket, bytes.into());
             tokio::spawn(tunnel::run(client, upstream, drain, holds));
         }
-        let (mut head, _) = response.into_parts();
+        let (mut head, ()) = reply.response.into_parts();
         let response = tunnel::granted(wish, &mut head.headers);
         exchange.answered(response.status(), None);
         response
