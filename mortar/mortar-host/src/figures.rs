@@ -1,6 +1,7 @@
 //! What is counted of connections whose protocol the proxy does not know.
 
 use brick_telemetry::metrics::{Counter, CounterFamily, Gauge, GaugeFamily, Registry};
+use mortar_proxy::relay::Way;
 
 /// Families by caller and callee.
 #[derive(Debug, Clone)]
@@ -60,6 +61,16 @@ impl Figures {
             sent: self.bytes.with(&[caller, callee, "sent"]),
             received: self.bytes.with(&[caller, callee, "received"]),
             open: self.open.with(&[caller, callee]),
+        }
+    }
+}
+
+impl OfPassage {
+    /// Bytes went this way.
+    pub(crate) fn moved(&self, way: Way, bytes: usize) {
+        match way {
+            Way::Sent => self.sent.add(bytes as u64),
+            Way::Received => self.received.add(bytes as u64),
         }
     }
 }

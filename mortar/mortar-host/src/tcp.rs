@@ -3,9 +3,7 @@
 //! A connection is a call of its edge: the breaker learns whether an instance took it, and it holds its place in the
 //! bulkhead until it ends, so `concurrency` of the edge's limits bounds the connections.
 
-use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use brick_core::Drain;
@@ -15,14 +13,12 @@ use brick_resilience::{Edges, Outcome, Permit};
 use brick_telemetry::SpanSink;
 use brick_telemetry::context::SpanContext;
 use brick_telemetry::span::{Kind, SpanRecord, Status, unix_ns_now};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use mortar_proxy::relay::{self, End};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 use crate::figures::OfPassage;
 
-/// Bytes that wait at most in each direction.
-const BUFFER_BYTES: usize = 8 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
@@ -42,13 +38,6 @@ struct Joined {
     upstream: TcpStream,
     _permit: Permit,
     _guard: Guard,
-}
-
-/// When bytes moved last.
-#[derive(Debug)]
-struct Activity {
-    begun: Instant,
-    last_ms: AtomicU64,
 }
 
 /// Takes connections until the drain is requested; those that are open then end with it.
@@ -71,41 +60,29 @@ pub(crate) async fn serve(listener: TcpListener, passage: Arc<Passage>, drain: D
     }
 }
 
-async fn pass(mut stream: TcpStream, passage: Arc<Passage>, drain: Drain) {
+/// Joins a connection with an instance, and passes bytes on until it ends.
+pub(crate) async fn pass(mut stream: TcpStream, passage: Arc<Passage>, drain: Drain) {
     let joined = tokio::select! {
         () = drain.requested() => return,
         joined = passage.join() => joined,
     };
-    let Some(mut joined) = joined else {
+    let Some(joined) = joined else {
         return;
     };
     passage.figures.open.add(1.0);
     // Without NODELAY it works too, slower.
     let _ = stream.set_nodelay(true);
     let _ = joined.upstream.set_nodelay(true);
-    let activity = Activity::new();
-    {
-        let (from_caller, to_caller) = stream.split();
-        let (from_callee, to_callee) = joined.upstream.split();
-        let figures = &passage.figures;
-        let sent = copy(from_caller, to_callee, |count| figures.sent.add(count), &activity);
-        let received = copy(
-            from_callee,
-            to_caller,
-            |count| figures.received.add(count),
-            &activity,
-        );
-        tokio::select! {
-            ended = async { tokio::try_join!(sent, received) } => {
-                if let Err(error) = ended {
-                    tracing::debug!(callee = passage.callee, %error, "a connection broke");
-                }
-            }
-            () = activity.idle(passage.idle) => {
+    let count = |way, bytes| passage.figures.moved(way, bytes);
+    tokio::select! {
+        end = relay::join(&mut stream, joined.upstream, Some(passage.idle), count) => match end {
+            End::Over => {}
+            End::Broken(error) => tracing::debug!(callee = passage.callee, %error, "a connection broke"),
+            End::Still => {
                 tracing::info!(callee = passage.callee, "a connection was closed: nothing moved on it");
             }
-            () = drain.requested() => {}
-        }
+        },
+        () = drain.requested() => {}
     }
     passage.figures.open.add(-1.0);
 }
@@ -122,7 +99,7 @@ impl Passage {
             Ok(permit) => permit,
             Err(rejected) => {
                 self.figures.refused.inc();
-                self.tell(span, Some(rejected.code()));
+                tell(&self.spans, &self.callee, span, Some(rejected.code()));
                 return None;
             }
         };
@@ -130,7 +107,7 @@ impl Passage {
         match joined {
             Some((upstream, guard)) => {
                 self.figures.opened.inc();
-                self.tell(span, None);
+                tell(&self.spans, &self.callee, span, None);
                 Some(Joined {
                     upstream,
                     _permit: permit,
@@ -139,7 +116,7 @@ impl Passage {
             }
             None => {
                 self.figures.failed.inc();
-                self.tell(span, Some("upstream_unreachable"));
+                tell(&self.spans, &self.callee, span, Some("upstream_unreachable"));
                 None
             }
         }
@@ -172,66 +149,21 @@ impl Passage {
             tokio::time::sleep(wait).await;
         }
     }
-
-    /// The span of a connection is the time until it is there: how long it lasts says nothing of the callee.
-    fn tell(&self, mut span: SpanRecord, error: Option<&'static str>) {
-        span.kind = Kind::Client;
-        span.end_unix_ns = unix_ns_now();
-        let mut text = |key: &'static str, value: &str| {
-            span.attributes.push((key.into(), value.to_owned().into()));
-        };
-        text("server.address", &self.callee);
-        text("peer.service", &self.callee);
-        text("network.transport", "tcp");
-        if let Some(error) = error {
-            text("error.type", error);
-            span.status = Status::Error(error.into());
-        }
-        self.spans.record(span);
-    }
 }
 
-impl Activity {
-    fn new() -> Self {
-        Self {
-            begun: Instant::now(),
-            last_ms: AtomicU64::new(0),
-        }
+/// The span of a connection is the time until it is there: how long it lasts says nothing of the callee.
+pub(crate) fn tell(spans: &SpanSink, callee: &str, mut span: SpanRecord, error: Option<&'static str>) {
+    span.kind = Kind::Client;
+    span.end_unix_ns = unix_ns_now();
+    let mut text = |key: &'static str, value: &str| {
+        span.attributes.push((key.into(), value.to_owned().into()));
+    };
+    text("server.address", callee);
+    text("peer.service", callee);
+    text("network.transport", "tcp");
+    if let Some(error) = error {
+        text("error.type", error);
+        span.status = Status::Error(error.into());
     }
-
-    fn touch(&self) {
-        let ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last_ms.store(ms, Ordering::Relaxed);
-    }
-
-    /// Resolves when nothing has moved for that long.
-    async fn idle(&self, limit: Duration) {
-        loop {
-            let last = self.begun + Duration::from_millis(self.last_ms.load(Ordering::Relaxed));
-            if last.elapsed() >= limit {
-                return;
-            }
-            tokio::time::sleep_until(last + limit).await;
-        }
-    }
-}
-
-/// Passes bytes on until the input ends, then ends the output.
-async fn copy(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    count: impl Fn(u64),
-    activity: &Activity,
-) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
-        let read = from.read(&mut buffer).await?;
-        activity.touch();
-        if read == 0 {
-            return to.shutdown().await;
-        }
-        to.write_all(&buffer[..read]).await?;
-        count(read as u64);
-        activity.touch();
-    }
+    spans.record(span);
 }

@@ -34,6 +34,8 @@ const HEAD_SPARE: usize = 1024;
 /// A connection that was accepted.
 pub(crate) struct Taken {
     pub(crate) peer: SocketAddr,
+    /// Where it was headed, where the kernel led it here.
+    pub(crate) bound_for: Option<SocketAddr>,
     pub(crate) slot: Slot,
     pub(crate) settings: Arc<Settings>,
     pub(crate) tls: Option<Arc<ServerConfig>>,
@@ -52,6 +54,7 @@ pub(crate) async fn run<G: Gate>(stream: TcpStream, taken: Taken, proxy: Proxy<G
     let mut client = Client {
         ip: taken.peer.ip(),
         scheme: Scheme::HTTP,
+        bound_for: taken.bound_for,
     };
     let head_timeout = taken.settings.head_timeout;
     if taken.settings.proxy_protocol && taken.settings.trusts(client.ip) {

@@ -122,10 +122,12 @@ mod tests {
         let hop = Client {
             ip: hop.parse().unwrap(),
             scheme: Scheme::HTTP,
+            bound_for: None,
         };
         let expect = expect.map(|(ip, scheme)| Client {
             ip: ip.parse().unwrap(),
             scheme,
+            bound_for: None,
         });
         assert_eq!(client(&hop, &settings, &headers), expect, "{fields:?}");
     }

@@ -5,7 +5,7 @@
 //! [`Gate::respond`]. What the second has to know of the first travels in [`Gate::Note`], a plain value of the gate's
 //! own type. Both run on the hot path and may not wait; what has to wait is a [`Verdict::Later`].
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -40,6 +40,8 @@ pub struct Client {
     pub ip: IpAddr,
     /// `http` or `https`, likewise.
     pub scheme: Scheme,
+    /// Where the connection was headed when the kernel led it here instead; none of one that was opened to this listener.
+    pub bound_for: Option<SocketAddr>,
 }
 
 /// A request on its way to its target, as a gate sees it.

@@ -309,6 +309,7 @@ mod tests {
             &Client {
                 ip: "10.0.0.1".parse().unwrap(),
                 scheme: Scheme::HTTP,
+                bound_for: None,
             },
             Some("own".parse().unwrap()),
         );

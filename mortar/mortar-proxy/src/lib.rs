@@ -14,6 +14,7 @@ pub mod framing;
 pub mod gate;
 pub mod listener;
 pub mod net;
+pub mod relay;
 pub mod route;
 pub mod settings;
 pub mod tls;

@@ -93,11 +93,80 @@ impl Drop for Slot {
     }
 }
 
+/// Serves connections that were accepted, by whomever, and lets what is under way finish.
+#[derive(Debug)]
+pub struct Reception<G: Gate> {
+    proxy: Proxy<G>,
+    crowd: Arc<Crowd>,
+    own: Arc<Own>,
+}
+
+impl<G: Gate> Reception<G> {
+    /// Nobody is there yet.
+    pub fn new(proxy: Proxy<G>) -> Self {
+        Self {
+            proxy,
+            crowd: Arc::default(),
+            own: Arc::default(),
+        }
+    }
+
+    /// Serves a connection that the kernel led here, though it was headed elsewhere; 503 beyond the proxy's cap.
+    pub fn take(&self, stream: TcpStream, peer: SocketAddr, bound_for: SocketAddr) {
+        self.admit(stream, (peer, Some(bound_for)), None);
+    }
+
+    fn admit(
+        &self,
+        stream: TcpStream,
+        (peer, bound_for): (SocketAddr, Option<SocketAddr>),
+        tls: Option<&tls::Server>,
+    ) {
+        let shared = &self.proxy.local.shared;
+        let settings = shared.settings.load_full();
+        let Some(slot) = shared.slots.take(&self.own, settings.connections_max) else {
+            let refused = &self.proxy.local.stats.connections_refused;
+            refused.fetch_add(1, Ordering::Relaxed);
+            refuse(stream, Arc::clone(&shared.slots));
+            return;
+        };
+        // Without NODELAY it works too, slower.
+        let _ = stream.set_nodelay(true);
+        let taken = connection::Taken {
+            peer,
+            bound_for,
+            slot,
+            settings,
+            tls: tls.map(tls::Server::config),
+            crowd: Arc::clone(&self.crowd),
+        };
+        tokio::spawn(connection::run(stream, taken, self.proxy.clone()));
+    }
+
+    /// Resolves when what is under way is done, or the time for it is up. Nothing may be taken any more.
+    pub async fn close(&self, drain_timeout: Duration) {
+        let farewell = FAREWELL.min(drain_timeout);
+        // Answers say `Connection: close` by now, so whoever uses a connection lets go of it.
+        let _ = tokio::time::timeout(farewell, self.own.empty()).await;
+        self.crowd.enter(Stage::Finish);
+        let finished = tokio::time::timeout(drain_timeout - farewell, self.own.empty()).await;
+        if finished.is_err() {
+            let open = self.own.open.load(Ordering::Relaxed);
+            tracing::warn!(
+                listener = self.proxy.local.shared.name,
+                open,
+                "connections were cut: they did not finish in time"
+            );
+        }
+        self.crowd.enter(Stage::Over);
+    }
+}
+
 /// Serves the door until the drain is requested, then until what is under way is done or the time for it is up.
 /// The listening socket is closed here; whoever holds another descriptor of it keeps it listening.
 pub async fn serve<G: Gate>(door: Door, proxy: Proxy<G>, drain_timeout: Duration, drain: Drain) {
     let Door { listener, tls } = door;
-    let (crowd, own) = (Arc::<Crowd>::default(), Arc::<Own>::default());
+    let reception = Reception::new(proxy);
     let mut requested = std::pin::pin!(drain.requested());
     loop {
         let accepted = tokio::select! {
@@ -105,31 +174,16 @@ pub async fn serve<G: Gate>(door: Door, proxy: Proxy<G>, drain_timeout: Duration
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => admit(stream, peer, tls.as_ref(), &proxy, &crowd, &own),
+            Ok((stream, peer)) => reception.admit(stream, (peer, None), tls.as_ref()),
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(listener = proxy.local.shared.name, %error, "cannot accept connections; trying again");
+                tracing::warn!(listener = reception.proxy.local.shared.name, %error, "cannot accept connections; trying again");
                 tokio::time::sleep(ACCEPT_BACKOFF).await;
             }
         }
     }
     drop(listener);
-    let farewell = FAREWELL.min(drain_timeout);
-    // Answers say `Connection: close` by now, so whoever uses a connection lets go of it.
-    let _ = tokio::time::timeout(farewell, own.empty()).await;
-    crowd.enter(Stage::Finish);
-    if tokio::time::timeout(drain_timeout - farewell, own.empty())
-        .await
-        .is_err()
-    {
-        let open = own.open.load(Ordering::Relaxed);
-        tracing::warn!(
-            listener = proxy.local.shared.name,
-            open,
-            "connections were cut: they did not finish in time"
-        );
-    }
-    crowd.enter(Stage::Over);
+    reception.close(drain_timeout).await;
 }
 
 fn is_of_connection(error: &io::Error) -> bool {
@@ -138,34 +192,6 @@ fn is_of_connection(error: &io::Error) -> bool {
         error.kind(),
         ConnectionAborted | ConnectionRefused | ConnectionReset
     )
-}
-
-fn admit<G: Gate>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    tls: Option<&tls::Server>,
-    proxy: &Proxy<G>,
-    crowd: &Arc<Crowd>,
-    own: &Arc<Own>,
-) {
-    let shared = &proxy.local.shared;
-    let settings = shared.settings.load_full();
-    let Some(slot) = shared.slots.take(own, settings.connections_max) else {
-        let refused = &proxy.local.stats.connections_refused;
-        refused.fetch_add(1, Ordering::Relaxed);
-        refuse(stream, Arc::clone(&shared.slots));
-        return;
-    };
-    // Without NODELAY it works too, slower.
-    let _ = stream.set_nodelay(true);
-    let taken = connection::Taken {
-        peer,
-        slot,
-        settings,
-        tls: tls.map(tls::Server::config),
-        crowd: Arc::clone(crowd),
-    };
-    tokio::spawn(connection::run(stream, taken, proxy.clone()));
 }
 
 /// 503, as long as not too many are being told.

@@ -1,10 +1,8 @@
 //! Exchanges that become tunnels: WebSocket over HTTP/1.1 (RFC 6455) and HTTP/2 (RFC 8441), and CONNECT (RFC 9110
 //! §9.3.6). Bytes go both ways until either side ends, or the proxy drains.
 
-use std::io;
-use std::pin::Pin;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -16,10 +14,7 @@ use http::{HeaderMap, Method, Response, StatusCode, Version};
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::body::Body;
@@ -29,6 +24,7 @@ use crate::headers;
 use crate::http1::Socket;
 use crate::link::Link;
 use crate::opening::Prefixed;
+use crate::relay::{self, End};
 
 /// What a request wants to become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,23 +136,13 @@ pub(crate) fn not_granted() -> Answer {
 }
 
 /// Joins the two sides of an upgrade.
-pub(crate) async fn run(client: OnUpgrade, mut upstream: Prefixed<Socket>, drain: Drain, holds: Holds) {
+pub(crate) async fn run(client: OnUpgrade, upstream: Prefixed<Socket>, drain: Drain, holds: Holds) {
     let peer = holds.link.peer;
     let joined = async {
         let mut client = TokioIo::new(client.await?);
-        if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut upstream).await {
-            tracing::debug!(%peer, %error, "a tunnel ended");
-        }
-        Ok::<(), hyper::Error>(())
+        Ok(relay::join(&mut client, upstream, None, |_, _| {}).await)
     };
-    tokio::select! {
-        ended = joined => {
-            if let Err(error) = ended {
-                tracing::debug!(%peer, %error, "an upgrade was not completed");
-            }
-        }
-        () = drain.requested() => {}
-    }
+    attend(peer, joined, drain).await;
     drop(holds);
 }
 
@@ -169,73 +155,23 @@ pub(crate) async fn connected(
     holds: Holds,
 ) {
     let peer = holds.link.peer;
-    let moved = Arc::new(Mutex::new(Instant::now()));
     let joined = async {
-        let mut client = TokioIo::new(client.await.map_err(io::Error::other)?);
-        let mut upstream = Watched {
-            inner: upstream,
-            moved: Arc::clone(&moved),
-        };
-        tokio::io::copy_bidirectional(&mut client, &mut upstream).await
+        let mut client = TokioIo::new(client.await?);
+        Ok(relay::join(&mut client, upstream, Some(idle), |_, _| {}).await)
     };
-    tokio::select! {
-        ended = joined => {
-            if let Err(error) = ended {
-                tracing::debug!(%peer, %error, "a tunnel ended");
-            }
-        }
-        () = still(&moved, idle) => tracing::debug!(%peer, "a tunnel on which nothing moved was closed"),
-        () = drain.requested() => {}
-    }
+    attend(peer, joined, drain).await;
     drop(holds);
 }
 
-/// Ready once nothing has moved for that long.
-async fn still(moved: &Mutex<Instant>, idle: Duration) {
-    loop {
-        let deadline = *moved.lock() + idle;
-        if Instant::now() >= deadline {
-            return;
-        }
-        tokio::time::sleep_until(deadline).await;
-    }
-}
-
-/// Says when something moved.
-struct Watched {
-    inner: TcpStream,
-    moved: Arc<Mutex<Instant>>,
-}
-
-impl Watched {
-    fn seen<T>(&self, polled: Poll<T>) -> Poll<T> {
-        if polled.is_ready() {
-            *self.moved.lock() = Instant::now();
-        }
-        polled
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let polled = Pin::new(&mut this.inner).poll_read(cx, out);
-        this.seen(polled)
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let polled = Pin::new(&mut this.inner).poll_write(cx, bytes);
-        this.seen(polled)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+/// Lets a tunnel run until it ends or the proxy drains.
+async fn attend(peer: SocketAddr, joined: impl Future<Output = hyper::Result<End>>, drain: Drain) {
+    tokio::select! {
+        ended = joined => match ended {
+            Ok(End::Over) => {}
+            Ok(End::Broken(error)) => tracing::debug!(%peer, %error, "a tunnel ended"),
+            Ok(End::Still) => tracing::debug!(%peer, "a tunnel on which nothing moved was closed"),
+            Err(error) => tracing::debug!(%peer, %error, "an upgrade was not completed"),
+        },
+        () = drain.requested() => {}
     }
 }
