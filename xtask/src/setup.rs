@@ -12,7 +12,7 @@ struct Need {
     what_for: &'static str,
 }
 
-const NEEDS: [Need; 10] = [
+const NEEDS: [Need; 12] = [
     Need {
         program: "python3",
         package: "python3",
@@ -27,6 +27,16 @@ const NEEDS: [Need; 10] = [
         program: "unshare",
         package: "util-linux",
         what_for: "the full disk of the acceptance tests",
+    },
+    Need {
+        program: "ip",
+        package: "iproute2",
+        what_for: "the network of its own in which captured traffic is tested",
+    },
+    Need {
+        program: "nft",
+        package: "nftables",
+        what_for: "the same test",
     },
     Need {
         program: "nginx",

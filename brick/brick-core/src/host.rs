@@ -1,7 +1,8 @@
 //! What the agent tells a host proxy: the content of the file that `BRICK_PROXY_FILE` names.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,18 @@ pub struct Caller {
     /// Bricks that it reaches by TCP.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tcp: Vec<Passage>,
+    /// Where the kernel leads what it connects to, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<Capture>,
+}
+
+/// How connections arrive that the kernel leads to the proxy instead of to where they were opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capture {
+    /// Address of 127.0.0.1 to which they are led; those to IPv6 arrive at the same port of `::1`.
+    pub listen: SocketAddr,
+    /// The addresses that stand for bricks: what the caller finds when it looks up `NAME.brick`.
+    pub names: BTreeMap<BrickName, Ipv4Addr>,
 }
 
 /// A way through the proxy for a protocol that it does not know.

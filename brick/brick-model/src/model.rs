@@ -182,6 +182,10 @@ pub struct Brick {
     /// Whether its calls go through the host proxy: it reaches what it needs as `http://NAME.brick/`.
     #[serde(default)]
     pub proxy: bool,
+    /// Whether the kernel leads what it connects to into the host proxy, so that it need know of no proxy; it then counts
+    /// as one whose calls go through it.
+    #[serde(default)]
+    pub capture: bool,
     /// It stands behind the host proxy, which lets these through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inbound: Option<Inbound>,
@@ -308,6 +312,7 @@ impl Default for Brick {
             openapi: None,
             protocol: Protocol::default(),
             proxy: false,
+            capture: false,
             inbound: None,
             idle_timeout: default_idle_timeout(),
             tls: None,

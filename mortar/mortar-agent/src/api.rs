@@ -200,6 +200,9 @@ pub struct OneOff {
     pub dir: String,
     /// The environment contract, to be laid over the operator's own environment.
     pub env: std::collections::BTreeMap<String, String>,
+    /// Words to be put before the command: what leads its connections to the host proxy, where the kernel does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<String>,
 }
 
 /// Answer of `POST /v1/kill`.

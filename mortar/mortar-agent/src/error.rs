@@ -122,6 +122,16 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// The traffic of bricks cannot be captured on this machine, or by this user.
+    #[error(
+        "{} has `capture = true`, and its traffic cannot be captured here: {reason}. `brick doctor` tries it again; with `proxy = true` instead it needs nothing of the kernel", list(.bricks)
+    )]
+    Capture {
+        /// Bricks that ask for it.
+        bricks: Vec<BrickName>,
+        /// What is missing.
+        reason: String,
+    },
     /// A roll stopped at an instance whose new process did not become ready.
     #[error("{reason}{tail}")]
     Roll {
@@ -187,6 +197,7 @@ impl Error {
             Self::Build { .. } => "build_failed",
             Self::MissingProgram { .. } => "missing_program",
             Self::Command { .. } => "command",
+            Self::Capture { .. } => "capture",
             Self::Roll { .. } => "roll_failed",
             Self::Manifest { .. } => "invalid_manifest",
             Self::Unknown { .. } => "unknown",

@@ -120,6 +120,14 @@ impl Folder {
     pub(crate) fn proxy(&self) -> PathBuf {
         self.root.join("run/proxy.json")
     }
+    /// What a brick sees as `/etc/hosts` whose traffic is captured.
+    pub(crate) fn hosts(&self) -> PathBuf {
+        self.root.join("run/hosts")
+    }
+    /// The slots whose traffic is captured.
+    pub(crate) fn captured(&self) -> PathBuf {
+        self.root.join("run/captured.json")
+    }
     pub(crate) fn handover(&self) -> PathBuf {
         self.root.join("run/gateway.sock")
     }

@@ -10,6 +10,7 @@ use command_fds::CommandFdExt as _;
 use process_wrap::std::{CommandWrap, ProcessSession};
 
 use crate::board::{Role, Slot};
+use crate::linux::capture::Enclosure;
 use crate::linux::process::Process;
 use crate::listeners::Listeners;
 use crate::logs;
@@ -24,6 +25,8 @@ pub(crate) struct Spec {
     pub(crate) program: PathBuf,
     pub(crate) args: Vec<String>,
     pub(crate) dir: PathBuf,
+    /// What leads its connections to the host proxy, where the kernel does.
+    pub(crate) enclosure: Option<Enclosure>,
     /// The contract's variables that stay the same over starts.
     pub(crate) env: Vec<(String, String)>,
     pub(crate) port: u16,
@@ -54,6 +57,18 @@ impl Spec {
             }
         }
         spec
+    }
+
+    /// Its program with its arguments, enclosed where it is to be.
+    fn command(&self) -> Command {
+        let Some((first, words)) = self.enclosure.as_ref().and_then(|e| e.words().split_first()) else {
+            let mut command = Command::new(&self.program);
+            command.args(&self.args);
+            return command;
+        };
+        let mut command = Command::new(first);
+        command.args(words).arg(&self.program).args(&self.args);
+        command
     }
 
     /// Where callers find it.
@@ -113,9 +128,8 @@ pub(crate) fn launch(
     let (log, log_offset) = logs::open_for_append(&spec.log)?;
     begin(log_offset);
     let pairs = inherited.iter().chain(&spec.env);
-    let mut command = Command::new(&spec.program);
+    let mut command = spec.command();
     command
-        .args(&spec.args)
         .current_dir(&spec.dir)
         .env_clear()
         .envs(small_pages(spec.slot.role))

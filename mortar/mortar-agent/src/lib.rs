@@ -36,5 +36,6 @@ mod supervise;
 pub use api::{InstanceState, Ps};
 pub use error::Error;
 pub use events::{Event, EventKind, Subscription};
+pub use linux::capture::capture_works;
 pub use options::Options;
 pub use service::{Handle, Service, stop_left_behind};

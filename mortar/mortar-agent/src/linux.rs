@@ -1,5 +1,6 @@
 //! What only Linux has: pidfd, `/proc`, subreaper, holes in files. Everything else of the agent is portable over it.
 
+pub(crate) mod capture;
 pub(crate) mod claim;
 pub mod ports;
 pub(crate) mod process;

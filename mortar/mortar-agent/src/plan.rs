@@ -16,6 +16,7 @@ use crate::board::{Role, Slot};
 use crate::events::{Event, EventKind, Events};
 use crate::folder::Folder;
 use crate::launch::{Spec, find_program, install_hint};
+use crate::linux::capture::Capture;
 use crate::linux::claim::Claims;
 use crate::ports::{Assigner, OTLP, fnv};
 use crate::state::Store;
@@ -50,6 +51,7 @@ pub(crate) struct Ground {
     pub(crate) store: Store,
     /// Ports that no other agent may choose.
     pub(crate) claims: Claims,
+    pub(crate) capture: Capture,
 }
 
 /// The processes that should run, and the bricks that are left out with the reason.
@@ -160,6 +162,7 @@ impl Ground {
             }
         }
         self.tell_proxy(&plan)?;
+        self.lay_capture(&plan)?;
         Ok(plan)
     }
 
@@ -386,6 +389,7 @@ impl Ground {
             program: self.options.brick_binary.clone(),
             args,
             dir: self.options.dir.clone(),
+            enclosure: None,
             env: environment,
             port: self.port(&slot.to_string()),
             public_port: None,
@@ -457,6 +461,7 @@ impl Ground {
             program: program.to_owned(),
             args: args.to_vec(),
             dir,
+            enclosure: self.enclosure(&slot, brick),
             env: environment,
             port: self.port(&slot.to_string()),
             public_port,

@@ -25,6 +25,7 @@ use crate::events::{Event, EventKind, Events};
 use crate::fleet::Fleet;
 use crate::folder::{Folder, Lock};
 use crate::launch::inherited;
+use crate::linux::capture::Capture;
 use crate::linux::claim::Claims;
 use crate::linux::session::sweep;
 use crate::listeners::{Listeners, Wanted};
@@ -88,6 +89,7 @@ impl Service {
         let claims = Claims::default();
         let ground = Ground {
             claims: claims.clone(),
+            capture: Capture::new(&folder, &options.dir, &options.brick_binary),
             edge: listeners.edge().unwrap_or(wanted.edge),
             edge_tls: listeners.edge_tls(),
             admin: listeners.admin().unwrap_or(admin),
@@ -279,6 +281,7 @@ impl Shared {
         // What was forked outside every session carries the mark of the system.
         let spared = std::collections::HashSet::new();
         sweep(adopt::mark(&self.ground.folder), spared).await;
+        self.ground.capture.lift();
         self.context.store.update(|state| state.processes.clear());
         self.context.store.save().await;
         let _ = std::fs::remove_file(self.ground.folder.handover());

@@ -1,27 +1,30 @@
 //! One caller: its listeners, its routes, its telemetry.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use brick_auth::OwnToken;
 use brick_bus::Watch;
-use brick_core::host::Caller;
+use brick_core::host::{Caller, Capture};
 use brick_core::{Drain, Trigger, Version};
 use brick_discovery::Balancer;
 use brick_resilience::Callers;
 use brick_telemetry::{Exporter, Identity, LogTarget, Telemetry};
-use mortar_proxy::listener::{self, Door};
+use mortar_proxy::listener::{self, Door, Reception};
 use mortar_proxy::{AccessLog, Proxy, Settings, Side};
+use rustix::io::Errno;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use crate::capture::{Captured, OUTSIDE};
 use crate::figures::Figures;
 use crate::file::{Stamp, stamp};
 use crate::gate::HostGate;
 use crate::routes::Following;
-use crate::{Options, tcp};
+use crate::{Options, capture, tcp};
 
 /// How long a caller's first token may take; connections wait in the listener meanwhile.
 const TOKEN_PATIENCE: Duration = Duration::from_secs(3);
@@ -88,6 +91,28 @@ impl Ground {
             side,
         }
     }
+
+    /// What is done with what the kernel leads here.
+    fn captured(
+        &self,
+        told: &Caller,
+        capture: &Capture,
+        passages: impl Iterator<Item = Arc<tcp::Passage>>,
+        proxy: &Proxy<HostGate>,
+        telemetry: &Telemetry,
+    ) -> Captured {
+        let passages = passages.map(|passage| (passage.callee.clone(), passage));
+        let names = capture.names.iter().map(|(name, ip)| (*ip, name.to_string()));
+        Captured {
+            slot: told.slot.clone(),
+            names: names.collect(),
+            passages: passages.collect(),
+            reception: Reception::new(proxy.clone()),
+            figures: self.figures.of(&told.slot, OUTSIDE),
+            spans: telemetry.spans().clone(),
+            seats: Arc::new(Semaphore::new(self.options.connections_max)),
+        }
+    }
 }
 
 impl Running {
@@ -98,6 +123,10 @@ impl Running {
         for passage in &told.tcp {
             passages.push((bind(passage.listen).await?, passage.clone()));
         }
+        let led = match &told.capture {
+            Some(capture) => bind_both(capture.listen).await?,
+            None => Vec::new(),
+        };
         // Before it is read: what is written meanwhile is read again.
         let token = stamp(&told.token_file);
         let (stop, drain) = drain.child();
@@ -125,8 +154,13 @@ impl Running {
             (listener, Arc::new(passage))
         });
         let passages: Vec<_> = passages.collect();
+        let captured = told.capture.as_ref().map(|capture| {
+            let ways = passages.iter().map(|(_, passage)| Arc::clone(passage));
+            let captured = ground.captured(&told, capture, ways, &proxy, &telemetry);
+            (led, Arc::new(captured))
+        });
         let serving = tokio::spawn(serve(
-            (door, passages),
+            (door, passages, captured),
             proxy.clone(),
             told.token_file.clone(),
             Duration::from_millis(ground.options.drain_timeout_ms),
@@ -169,9 +203,12 @@ impl Running {
     }
 }
 
+type Passages = Vec<(TcpListener, Arc<tcp::Passage>)>;
+type Led = (Vec<TcpListener>, Arc<Captured>);
+
 /// Serves a caller until the drain is requested and what is under way is done.
 async fn serve(
-    (listener, passages): (TcpListener, Vec<(TcpListener, Arc<tcp::Passage>)>),
+    (listener, passages, captured): (TcpListener, Passages, Option<Led>),
     proxy: Proxy<HostGate>,
     token: PathBuf,
     limit: Duration,
@@ -185,7 +222,12 @@ async fn serve(
     let exporting = tokio::spawn(exporter.run(ending));
     token_is_there(&token, &drain).await;
     let door = Door { listener, tls: None };
-    listener::serve(door, proxy, limit, drain).await;
+    let led = async {
+        if let Some((listeners, captured)) = captured {
+            capture::serve(listeners, captured, limit, drain.clone()).await;
+        }
+    };
+    tokio::join!(listener::serve(door, proxy, limit, drain.clone()), led);
     telemetry.flush(LAST_WORD).await;
     end.drain();
     let _ = exporting.await;
@@ -207,4 +249,26 @@ async fn token_is_there(file: &std::path::Path, drain: &Drain) {
 pub(crate) async fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
     let listener = TcpListener::bind(addr).await;
     listener.map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}")))
+}
+
+/// The same port of 127.0.0.1 and, where the machine has IPv6, of `::1`.
+async fn bind_both(addr: SocketAddr) -> std::io::Result<Vec<TcpListener>> {
+    let mut listeners = vec![bind(addr).await?];
+    let six = SocketAddr::from((Ipv6Addr::LOCALHOST, addr.port()));
+    let none = |error: &std::io::Error| {
+        let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+        matches!(errno, Some(Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT))
+    };
+    match TcpListener::bind(six).await {
+        Ok(listener) => listeners.push(listener),
+        // Without the address there are no connections that would be led to it.
+        Err(error) if none(&error) => {}
+        Err(error) => {
+            return Err(std::io::Error::new(
+                error.kind(),
+                format!("cannot listen on {six}: {error}"),
+            ));
+        }
+    }
+    Ok(listeners)
 }

@@ -14,7 +14,7 @@ use crate::nearest;
 const SCOPES: [&str; 1] = ["identity:issue"];
 
 /// Keys that mean nothing for a brick outside the system.
-const RUN_ONLY: [&str; 16] = [
+const RUN_ONLY: [&str; 17] = [
     "run",
     "build",
     "dir",
@@ -29,6 +29,7 @@ const RUN_ONLY: [&str; 16] = [
     "env",
     "stop_grace",
     "proxy",
+    "capture",
     "inbound",
     "idle_timeout",
 ];

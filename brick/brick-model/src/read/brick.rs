@@ -15,7 +15,7 @@ use crate::pattern::Pattern;
 
 mod version;
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "run",
     "build",
     "dir",
@@ -33,6 +33,7 @@ const KEYS: [&str; 20] = [
     "openapi",
     "protocol",
     "proxy",
+    "capture",
     "inbound",
     "idle_timeout",
     "tls",
@@ -87,6 +88,10 @@ fn brick(reader: &mut Reader, item: &Item<'_>) -> Option<Brick> {
     }
     if let Some(item) = table.get("proxy") {
         brick.proxy = reader.boolean(&item).unwrap_or_default();
+    }
+    if let Some(item) = table.get("capture") {
+        brick.capture = reader.boolean(&item).unwrap_or_default();
+        brick.proxy |= brick.capture;
     }
     if let Some(item) = table.get("inbound") {
         brick.inbound = listener::inbound(reader, &item);

@@ -339,6 +339,12 @@ pub(crate) enum Serve {
         #[arg(long, value_name = "FILE")]
         openapi: Option<PathBuf>,
     },
+    /// Connect once, to see where the kernel leads it
+    #[command(hide = true)]
+    Trial {
+        /// Where to
+        to: std::net::SocketAddr,
+    },
 }
 
 /// An address without the slash at its end: `http://127.0.0.1:8080`, `https://shop.example`.

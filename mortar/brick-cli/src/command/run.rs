@@ -15,6 +15,8 @@ use crate::failure::{Failure, Outcome};
 struct Environment {
     dir: PathBuf,
     env: std::collections::BTreeMap<String, String>,
+    #[serde(default)]
+    before: Vec<String>,
 }
 
 pub(crate) async fn run(agent: &Agent, run: cli::Run) -> Outcome {
@@ -23,7 +25,14 @@ pub(crate) async fn run(agent: &Agent, run: cli::Run) -> Outcome {
     let Some((program, arguments)) = run.command.split_first() else {
         return Err(Failure::usage("expected a command after --").hint("such as: brick run order -- env"));
     };
-    let mut command = Command::new(program);
+    let mut command = match given.before.split_first() {
+        None => Command::new(program),
+        Some((first, words)) => {
+            let mut command = Command::new(first);
+            command.args(words).arg(program);
+            command
+        }
+    };
     command.args(arguments).current_dir(&given.dir).envs(given.env);
     // The process becomes the command: signals, terminal and exit code are the command's own.
     let error = command.exec();

@@ -1,10 +1,11 @@
 //! The host proxy's part of a plan: ports, secrets and environment of the bricks whose calls go through it, and the file
 //! that tells it of them.
 
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use brick_core::host::{Allow, Caller, Host, Passage, Secret, Served};
+use brick_core::host::{Allow, Caller, Capture, Host, Passage, Secret, Served};
 use brick_core::{BrickName, env};
 use brick_model::{Brick, Inbound, Model, Protocol};
 
@@ -12,7 +13,8 @@ use super::{Ground, Plan};
 use crate::Error;
 use crate::board::Slot;
 use crate::folder::write_private;
-use crate::ports::loopback;
+use crate::linux::capture::{Enclosure, NAMES, NAMES_PREFIX};
+use crate::ports::{fnv, loopback};
 
 /// The proxy's own slot.
 pub(super) const SLOT: &str = "proxy/1";
@@ -20,6 +22,8 @@ pub(super) const SLOT: &str = "proxy/1";
 const PREFIX: &str = "proxy:";
 /// The same of ports on which it takes requests for a slot: `inbound:order/1`.
 const INBOUND: &str = "inbound:";
+/// The same of ports to which the kernel leads what a slot connects to: `capture:order/1`.
+const CAPTURE: &str = "capture:";
 /// What is reached without the proxy: OTLP, control, and everything else on this machine.
 const DIRECT: &str = "127.0.0.1,localhost,::1";
 
@@ -36,12 +40,15 @@ pub(super) fn ports(model: &Model, slot: &str, brick: &Brick) -> Vec<String> {
     let calls = brick.proxy.then(|| format!("{PREFIX}{slot}"));
     let passages = tcp_needs(model, brick).map(|need| passage_port(slot, need));
     let passages = passages.filter(|_| brick.proxy);
-    inbound.into_iter().chain(calls).chain(passages).collect()
+    let captured = brick.capture.then(|| format!("{CAPTURE}{slot}"));
+    let own = inbound.into_iter().chain(calls).chain(captured);
+    own.chain(passages).collect()
 }
 
 /// The slot whose process listens on a port of this name.
 pub(super) fn holder(name: &str) -> &str {
-    match name.starts_with(PREFIX) || name.starts_with(INBOUND) {
+    let of_proxy = [PREFIX, INBOUND, CAPTURE];
+    match of_proxy.iter().any(|prefix| name.starts_with(prefix)) {
         true => SLOT,
         false => name,
     }
@@ -57,10 +64,14 @@ pub(super) fn needs(brick: &Brick) -> Vec<BrickName> {
 /// How an instance is reached and watched, as its fingerprint has it.
 pub(super) fn reached(brick: &Brick, public_port: Option<u16>) -> String {
     let path = &brick.health.path;
+    let path = match brick.capture {
+        true => format!("{path} captured"),
+        false => path.clone(),
+    };
     match (brick.protocol, public_port) {
         (Protocol::Tcp, _) => format!("{path} by connecting"),
         (_, Some(port)) => format!("{path} behind {port}"),
-        (_, None) => path.clone(),
+        (_, None) => path,
     }
 }
 
@@ -79,6 +90,23 @@ fn inbound_port(slot: &str) -> String {
 
 fn passage_port(slot: &str, to: &BrickName) -> String {
     format!("{PREFIX}{slot}:{to}")
+}
+
+/// The addresses that stand for bricks where connections are captured: by name, so that they stay when others come.
+fn names(model: &Model) -> BTreeMap<BrickName, Ipv4Addr> {
+    let room = (1_u32 << (32 - NAMES_PREFIX)) - 2;
+    let first = u32::from(Ipv4Addr::from(NAMES)) + 1;
+    let mut taken = BTreeSet::new();
+    let mut names = BTreeMap::new();
+    for name in model.bricks.keys() {
+        let hash = fnv(name.as_str().as_bytes()) % u64::from(room);
+        let mut at = u32::try_from(hash).unwrap_or(0);
+        while !taken.insert(at) {
+            at = (at + 1) % room;
+        }
+        names.insert(name.clone(), Ipv4Addr::from(first + at));
+    }
+    names
 }
 
 /// The slot whose listener a process uses: its own; that of the first for a one-off process, which has none.
@@ -117,6 +145,10 @@ impl Ground {
             secret: Secret(self.secret(&name)),
             token_file: self.folder.token(&slot.of().to_string(), slot.number),
             tcp: tcp.collect(),
+            capture: brick.capture.then(|| Capture {
+                listen: self.capture_listener(&name),
+                names: names(model),
+            }),
             slot: name,
         })
     }
@@ -158,15 +190,19 @@ impl Ground {
             self.secret(&name),
             self.listener(&name)
         );
-        let mut pairs: Vec<(String, String)> = [
+        let told = [
             (env::BRICK_PROXY_URL, url.as_str()),
             (env::HTTP_PROXY, &url),
             (env::HTTP_PROXY_LOWER, &url),
             (env::NO_PROXY, DIRECT),
             (env::NO_PROXY_LOWER, DIRECT),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
+        ];
+        // A captured process goes its own way to what is outside, so it is told of no proxy for all that is HTTP.
+        let told = &told[..if brick.capture { 1 } else { told.len() }];
+        let owned = told
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let mut pairs: Vec<(String, String)> = owned.collect();
         for need in tcp_needs(model, brick) {
             let addr = loopback(self.port(&passage_port(&name, need)));
             pairs.push((env::tcp_name(need.as_str()), addr.to_string()));
@@ -213,6 +249,37 @@ impl Ground {
         write_private(&path, &text, false).map_err(Error::file("write", &path))
     }
 
+    /// How a slot's process is started whose connections the kernel leads to the proxy.
+    pub(super) fn enclosure(&self, slot: &Slot, brick: &Brick) -> Option<Enclosure> {
+        let name = brick.capture.then(|| slot_name(slot))?;
+        self.capture.enclosure(&name)
+    }
+
+    /// Has the kernel lead to the proxy what the captured slots connect to.
+    pub(super) fn lay_capture(&self, plan: &Plan) -> Result<(), Error> {
+        let captured = plan
+            .callers
+            .iter()
+            .filter_map(|caller| Some((caller, caller.capture.as_ref()?)));
+        let captured: Vec<_> = captured.collect();
+        let ports = captured
+            .iter()
+            .map(|(caller, capture)| (caller.slot.clone(), capture.listen.port()));
+        let names = captured.first().map(|(_, capture)| capture.names.clone());
+        self.capture
+            .lay(&ports.collect(), &names.unwrap_or_default())
+            .map_err(|reason| {
+                let mut bricks: Vec<BrickName> =
+                    captured.iter().map(|(caller, _)| caller.brick.clone()).collect();
+                bricks.dedup();
+                Error::Capture { bricks, reason }
+            })
+    }
+
+    fn capture_listener(&self, slot: &str) -> SocketAddr {
+        loopback(self.port(&format!("{CAPTURE}{slot}")))
+    }
+
     fn listener(&self, slot: &str) -> SocketAddr {
         loopback(self.port(&format!("{PREFIX}{slot}")))
     }
@@ -246,6 +313,10 @@ mod tests {
         [brick.stamp]
         run = "stamp"
         inbound = "bricks"
+        [brick.clerk]
+        run = "clerk"
+        needs = ["stamp"]
+        capture = true
         [brick.vault]
         run = "vault"
         protocol = "tcp"
@@ -262,7 +333,8 @@ mod tests {
         assert_eq!(of("desk"), ["proxy:desk/1", "proxy:desk/1:vault"]);
         assert_eq!(of("stamp"), ["inbound:stamp/1"]);
         assert_eq!(of("vault"), Vec::<String>::new());
-        for name in of("desk").iter().chain(&of("stamp")) {
+        assert_eq!(of("clerk"), ["proxy:clerk/1", "capture:clerk/1"]);
+        for name in of("desk").iter().chain(&of("stamp")).chain(&of("clerk")) {
             assert_eq!(holder(name), SLOT);
         }
         assert_eq!(holder("desk/1"), "desk/1");
@@ -273,6 +345,22 @@ mod tests {
                 .any(|need| need.as_str() == "proxy")
         };
         assert!(waits("desk") && waits("stamp") && !waits("vault"));
+    }
+
+    #[test]
+    fn every_brick_has_an_address_of_loopback_that_stays_when_others_come() {
+        let model = brick_model::parse(SYSTEM, "brick.toml").unwrap();
+        let all = names(&model);
+        let distinct: BTreeSet<&Ipv4Addr> = all.values().collect();
+        assert_eq!((all.len(), distinct.len()), (4, 4));
+        assert!(
+            all.values()
+                .all(|ip| ip.is_loopback() && ip.octets()[1] >= 64 && ip.octets()[1] < 128)
+        );
+        let fewer = SYSTEM.replace("[brick.clerk]", "[brick.zoe]");
+        let others = names(&brick_model::parse(&fewer, "brick.toml").unwrap());
+        let stamp = BrickName::new("stamp").unwrap();
+        assert_eq!(all[&stamp], others[&stamp]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::board::{Role, Slot};
 use crate::events::Events;
 use crate::folder::Folder;
 use crate::launch::Spec;
+use crate::linux::capture::Capture;
 use crate::linux::process::Process;
 use crate::linux::session::{Mark, sweep};
 use crate::listeners::{Listeners, Wanted};
@@ -129,6 +130,7 @@ pub async fn stop_left_behind(dir: &Path) -> Result<usize, Error> {
         }
     }
     ended += sweep(mark(&folder), HashSet::new()).await;
+    Capture::new(&folder, dir, Path::new("")).lift();
     let store = Store::new(folder.state_file(), state, Events::new());
     store.save().await;
     for path in [folder.socket(), folder.handover()] {

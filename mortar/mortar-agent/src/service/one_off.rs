@@ -55,6 +55,9 @@ impl Handle {
         Ok(OneOff {
             dir: spec.dir.display().to_string(),
             env: variables,
+            before: spec
+                .enclosure
+                .map_or_else(Vec::new, |enclosure| enclosure.words().to_vec()),
         })
     }
 }

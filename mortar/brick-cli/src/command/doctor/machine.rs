@@ -48,6 +48,7 @@ pub(super) fn manifest(dir: &Path) -> (Option<Model>, Vec<Finding>) {
 /// All that is looked at on the machine. `running` is the agent's status where one answers.
 pub(super) fn look(dir: &Path, model: Option<&Model>, running: Option<&Value>) -> Vec<Finding> {
     let mut findings = tools(dir, model);
+    findings.extend(model.and_then(capture));
     findings.extend(ports(model, running));
     findings.extend([disk(dir), files(), memory(), clock()].into_iter().flatten());
     findings
@@ -96,6 +97,26 @@ fn tools(dir: &Path, model: Option<&Model>) -> Vec<Finding> {
             ),
         })
         .collect()
+}
+
+/// Whether the kernel leads the traffic of bricks to the host proxy, where one asks for it. It is tried.
+fn capture(model: &Model) -> Option<Finding> {
+    const CHECK: &str = "capture";
+    let (name, _) = model.running().find(|(_, brick)| brick.capture)?;
+    let tried = std::env::current_exe().map_err(|error| error.to_string());
+    Some(
+        match tried.and_then(|brick| mortar_agent::capture_works(&brick)) {
+            Ok(()) => Finding::ok(
+                CHECK,
+                format!("the kernel leads the traffic of {name} to the host proxy"),
+            ),
+            Err(reason) => Finding::wrong(
+                CHECK,
+                format!("the traffic of {name} cannot be captured: {reason}"),
+                "mend that and run as root, or write proxy = true instead of capture = true",
+            ),
+        },
+    )
 }
 
 fn find(name: &str, dir: &Path) -> Option<PathBuf> {
