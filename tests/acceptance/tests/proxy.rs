@@ -1,5 +1,7 @@
 //! The host proxy in a real system: a brick of Python's standard library alone, which knows nothing but `HTTP_PROXY`.
 
+mod capture;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
