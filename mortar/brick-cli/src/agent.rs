@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use brick_wire::lines::Lines;
 use brick_wire::{Client, sse};
-use http::Method;
+use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -162,6 +162,32 @@ impl Admin {
         let sent = async { call.send().await?.success() };
         told(self.verbose, "DELETE", path, sent).await?;
         Ok(())
+    }
+
+    /// A PUT, or without a value a DELETE, that is made only where what `tag` stands for is still in force. False where
+    /// somebody changed it meanwhile.
+    pub(crate) async fn replace(&self, path: &str, tag: &str, value: Option<&Value>) -> Outcome<bool> {
+        let client = Client::new();
+        let method = if value.is_some() {
+            Method::PUT
+        } else {
+            Method::DELETE
+        };
+        let what = method.to_string();
+        let call = client
+            .call(method, format!("{}{path}", self.admin_url))
+            .bearer(&self.token)
+            .header(http::header::IF_MATCH, tag);
+        let call = match value {
+            Some(value) => call.json_body(value),
+            None => call,
+        };
+        let sent = async { call.send().await?.success() };
+        match told(self.verbose, &what, path, sent).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.status() == Some(StatusCode::PRECONDITION_FAILED) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Streams server-sent events into `each` until the stream ends or `each` says stop by returning false.

@@ -44,7 +44,7 @@ fn agree(differences: &[String]) {
 }
 
 /// Name of the expectation and arguments of the command.
-const CASES: [(&str, &[&str]); 53] = [
+const CASES: &[(&str, &[&str])] = &[
     ("ps", &["ps"]),
     ("ps-json", &["ps", "--format", "json"]),
     ("ps-ndjson", &["ps", "--format", "ndjson"]),
@@ -86,6 +86,7 @@ const CASES: [(&str, &[&str]); 53] = [
         "breaker-auto",
         &["breaker", "auto", "edge->order", "--format", "json"],
     ),
+    ("breaker-contested", &["breaker", "open", "order->product"]),
     ("breaker-unknown", &["breaker", "close", "order->nobody"]),
     ("fault-ls", &["fault", "ls"]),
     (

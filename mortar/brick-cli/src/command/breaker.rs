@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::ps::text;
 use crate::agent::{Admin, Agent};
 use crate::cli::{self, Link};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Table, Tone};
 
 pub(crate) async fn run(agent: &Agent, breaker: cli::Breaker, output: Output) -> Outcome {
@@ -98,13 +98,26 @@ fn state(item: &Value) -> (String, Tone) {
     }
 }
 
+/// Times that a change is made again because others changed the same meanwhile.
+const AGAIN_MAX: usize = 5;
+
 /// Changes what operators want of the edge in this alone.
 async fn hold(admin: &Admin, edge: &Link, forced: Option<&str>, output: Output) -> Outcome {
     let path = super::edge_path("limits", edge);
-    let held: Value = admin.get(&path).await?;
-    match patched(&held["override"], forced) {
-        Some(patch) => drop(admin.put::<Value>(&path, &patch).await?),
-        None => admin.delete(&path).await?,
+    let mut made = false;
+    for _ in 0..AGAIN_MAX {
+        let held: Value = admin.get(&path).await?;
+        let patch = patched(&held["override"], forced);
+        made = admin.replace(&path, &text(&held["tag"]), patch.as_ref()).await?;
+        if made {
+            break;
+        }
+    }
+    if !made {
+        return Err(Failure::failed(format!(
+            "the limits of {edge} change all the time; nothing was changed"
+        ))
+        .hint("see who changes them, then say it again"));
     }
     let told = json!({ "edge": edge.to_string(), "forced": forced });
     output.value(&told, || match forced {

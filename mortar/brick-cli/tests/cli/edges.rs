@@ -1,11 +1,15 @@
 //! Breakers and faults of the canned platform.
 
 use axum::extract::Path as At;
-use axum::http::StatusCode;
+use axum::http::header::IF_MATCH;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{delete, get};
 use axum::{Json, Router};
 use brick_wire::Problem;
 use serde_json::{Value, json};
+
+/// Stands for what is in force.
+const TAG: &str = "\"7\"";
 
 type Edge = At<(String, String)>;
 
@@ -14,7 +18,7 @@ pub(super) fn router() -> Router {
         .route("/api/limits/v1/edges", get(|| async { Json(edges()) }))
         .route(
             "/api/limits/v1/{caller}/{callee}",
-            get(limits).put(set).delete(|| async { StatusCode::NO_CONTENT }),
+            get(limits).put(hold).delete(|| async { StatusCode::NO_CONTENT }),
         )
         .route("/api/faults/v1", get(|| async { Json(faults()) }))
         .route(
@@ -52,8 +56,22 @@ async fn limits(At((caller, callee)): Edge) -> Result<Json<Value>, Problem> {
     }
     let patch = json!({ "breaker": { "forced": "closed" } });
     Ok(Json(
-        json!({ "edge": format!("{caller}->{callee}"), "revision": 7, "override": patch }),
+        json!({ "edge": format!("{caller}->{callee}"), "revision": 7, "override": patch, "tag": TAG }),
     ))
+}
+
+/// Of one edge somebody else changes the limits all the time.
+async fn hold(at: Edge, headers: HeaderMap, body: Json<Value>) -> Result<Json<Value>, Problem> {
+    let expected = headers.get(IF_MATCH).is_some_and(|tag| tag == TAG);
+    if !expected || at.1 == "product" {
+        let detail = "the limits were changed meanwhile; read them again";
+        return Err(Problem::new(
+            StatusCode::PRECONDITION_FAILED,
+            "changed_meanwhile",
+            detail,
+        ));
+    }
+    Ok(set(at, body).await)
 }
 
 /// Gives back what was put, as both APIs do, but for the time, which differs each time.
