@@ -114,6 +114,11 @@ pub(crate) async fn send(
     errand.target.address(parts);
     let mut crossing = Crossing::enter(errand, &parts.method, &parts.headers, call).await?;
     let pace = faults(errand, &parts.headers, &mut crossing, call).await?;
+    let body = if crossing.is_repeatable() {
+        body.keep()
+    } else {
+        body
+    };
     let copy = crossing.is_repeatable().then(|| Copy::of(parts, &body)).flatten();
     let headers = std::mem::take(&mut parts.headers);
     let mut request = Some(build(parts.method.clone(), parts.uri.clone(), headers, body));

@@ -8,10 +8,14 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 
 use super::{Error, Filter};
 use crate::headers;
 use crate::link::{Fault, Link};
+
+/// Bytes of a body that are kept for another try; what is larger is sent once.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
 
 /// The body of a request on its way to an instance.
 #[derive(Debug, Default)]
@@ -23,6 +27,27 @@ pub(crate) enum RequestBody {
     Whole(Bytes),
     /// What the client sends.
     Stream(Upload),
+    /// The same, kept so that it can be sent again.
+    Kept(Kept),
+}
+
+/// A client's body, read once and sent as often as tries need it.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    shared: Arc<Mutex<Recording>>,
+    /// Pieces that this reader had.
+    read: usize,
+}
+
+/// What came so far, and what is still to come.
+#[derive(Debug)]
+struct Recording {
+    upload: Upload,
+    pieces: Vec<Bytes>,
+    bytes: usize,
+    ended: bool,
+    /// It grew beyond [`KEPT_BYTES_MAX`], or has trailers: the reader at its end goes on alone.
+    lost: bool,
 }
 
 /// What a client sends.
@@ -67,12 +92,91 @@ impl RequestBody {
         Self::Whole(bytes)
     }
 
-    /// The same again, where it was not consumed.
+    /// The same again, where all of it is still at hand.
     pub(crate) fn replay(&self) -> Option<Self> {
         match self {
             Self::Empty => Some(Self::Empty),
             Self::Whole(bytes) => Some(Self::Whole(bytes.clone())),
             Self::Stream(_) => None,
+            Self::Kept(kept) => kept.again().map(Self::Kept),
+        }
+    }
+
+    /// Keeps what comes, so that [`Self::replay`] has it; what is known to be larger than the bound is left as it is.
+    pub(crate) fn keep(self) -> Self {
+        match self {
+            Self::Stream(upload) if upload.incoming.size_hint().lower() <= KEPT_BYTES_MAX as u64 => {
+                Self::Kept(Kept::new(upload))
+            }
+            other => other,
+        }
+    }
+}
+
+impl Kept {
+    fn new(upload: Upload) -> Self {
+        let recording = Recording {
+            upload,
+            pieces: Vec::new(),
+            bytes: 0,
+            ended: false,
+            lost: false,
+        };
+        Self {
+            shared: Arc::new(Mutex::new(recording)),
+            read: 0,
+        }
+    }
+
+    fn again(&self) -> Option<Self> {
+        let shared = (!self.shared.lock().lost).then(|| Arc::clone(&self.shared))?;
+        Some(Self { shared, read: 0 })
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let mut recording = self.shared.lock();
+        if let Some(piece) = recording.pieces.get(self.read) {
+            self.read += 1;
+            return Poll::Ready(Some(Ok(Frame::data(piece.clone()))));
+        }
+        if recording.ended {
+            return Poll::Ready(None);
+        }
+        let polled = ready!(recording.upload.poll(cx));
+        match &polled {
+            Some(Ok(frame)) => {
+                recording.record(frame.data_ref());
+                self.read = recording.pieces.len();
+            }
+            Some(Err(_)) => recording.lost = true,
+            None => recording.ended = true,
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end(&self) -> bool {
+        let recording = self.shared.lock();
+        self.read >= recording.pieces.len() && (recording.ended || recording.upload.incoming.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let recording = self.shared.lock();
+        let kept = recording.pieces.iter().skip(self.read).map(Bytes::len);
+        let kept = kept.sum::<usize>() as u64;
+        let hint = recording.upload.incoming.size_hint();
+        hint.exact()
+            .map_or_else(SizeHint::default, |rest| SizeHint::with_exact(kept + rest))
+    }
+}
+
+impl Recording {
+    /// Keeps a piece of data; trailers are none.
+    fn record(&mut self, data: Option<&Bytes>) {
+        self.bytes += data.map_or(0, Bytes::len);
+        self.lost |= data.is_none() || self.bytes > KEPT_BYTES_MAX;
+        match data {
+            Some(data) if !self.lost => self.pieces.push(data.clone()),
+            _ => self.pieces.clear(),
         }
     }
 }
@@ -128,6 +232,7 @@ impl http_body::Body for RequestBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Stream(upload) => upload.poll(cx),
+            Self::Kept(kept) => kept.poll(cx),
             whole => match std::mem::take(whole) {
                 Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
                 _ => Poll::Ready(None),
@@ -140,6 +245,7 @@ impl http_body::Body for RequestBody {
             Self::Empty => true,
             Self::Whole(_) => false,
             Self::Stream(upload) => upload.incoming.is_end_stream(),
+            Self::Kept(kept) => kept.is_end(),
         }
     }
 
@@ -148,6 +254,7 @@ impl http_body::Body for RequestBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Stream(upload) => upload.incoming.size_hint(),
+            Self::Kept(kept) => kept.size_hint(),
         }
     }
 }

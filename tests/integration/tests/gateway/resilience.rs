@@ -1,12 +1,13 @@
 //! What the edge does about a brick that fails, and about faults on purpose.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::response::IntoResponse as _;
 use brick_bus::{Change, Resource};
+use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -15,14 +16,17 @@ use super::harness::*;
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: shop\r\n\r\n";
 const POST: &str = "POST /x HTTP/1.1\r\nHost: shop\r\nContent-Length: 2\r\n\r\nok";
-/// Without a body: one that streams through is not held to be sent again.
 const POST_WITH_KEY: &str =
-    "POST /x HTTP/1.1\r\nHost: shop\r\nIdempotency-Key: k1\r\nContent-Length: 0\r\n\r\n";
+    "POST /x HTTP/1.1\r\nHost: shop\r\nIdempotency-Key: k1\r\nContent-Length: 5\r\n\r\nthree";
+const PUT_IN_CHUNKS: &str =
+    "PUT /x HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nfou\r\n1\r\nr\r\n0\r\n\r\n";
 
 /// A brick that answers 503 as often as it was told to.
 struct Flaky {
     calls: Arc<AtomicUsize>,
     failing: Arc<AtomicUsize>,
+    /// Body of the last request.
+    body: Arc<Mutex<Bytes>>,
     gateway: Gateway,
 }
 
@@ -33,7 +37,10 @@ impl Flaky {
         let addr = listener.local_addr().unwrap();
         let (calls, failing) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let (counted, left) = (Arc::clone(&calls), Arc::clone(&failing));
-        let router = Router::new().fallback(move || {
+        let body = Arc::<Mutex<Bytes>>::default();
+        let last = Arc::clone(&body);
+        let router = Router::new().fallback(move |body: Bytes| {
+            *last.lock().unwrap() = body;
             counted.fetch_add(1, Ordering::SeqCst);
             let fails = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
             async move {
@@ -48,8 +55,10 @@ impl Flaky {
             }
         });
         tokio::spawn(async move { axum::serve(listener, router).await });
+        let mut all = route("/**", "order", "public");
+        all["body_bytes_max"] = json!(1_000_000);
         let resources = vec![
-            routes(vec![route("/**", "order", "public")]),
+            routes(vec![all]),
             endpoints("order", &[addr]),
             resource("limits/edge->order", limits),
         ];
@@ -57,6 +66,7 @@ impl Flaky {
         Self {
             calls,
             failing,
+            body,
             gateway,
         }
     }
@@ -67,6 +77,10 @@ impl Flaky {
         self.failing.store(failing, Ordering::SeqCst);
         let answer = self.gateway.edge(request).await;
         (answer.status, self.calls() - before)
+    }
+
+    fn last_body(&self) -> Bytes {
+        self.body.lock().unwrap().clone()
     }
 
     fn calls(&self) -> usize {
@@ -96,12 +110,36 @@ async fn what_may_be_repeated_is_tried_again_and_all_else_is_not() {
     assert_eq!(brick.asked(1, GET).await, (200, 2));
     assert_eq!(brick.asked(1, POST).await, (503, 1));
     assert_eq!(brick.asked(1, POST_WITH_KEY).await, (200, 2));
+    assert_eq!(brick.last_body(), "three", "the second try has the whole body");
+    assert_eq!(brick.asked(1, PUT_IN_CHUNKS).await, (200, 2));
+    assert_eq!(brick.last_body(), "four");
     assert_eq!(
         brick.asked(2, GET).await,
         (503, 2),
         "no more than one further try"
     );
-    assert!(brick.says("brick_resilience_decisions_total{edge=\"edge->order\",decision=\"retry\"} 3"));
+    assert!(brick.says("brick_resilience_decisions_total{edge=\"edge->order\",decision=\"retry\"} 4"));
+}
+
+#[tokio::test]
+async fn a_body_beyond_what_is_kept_is_sent_once_and_whole() {
+    let brick =
+        Flaky::behind(json!({ "timeout_ms": 5_000, "breaker": false, "retry": { "base_ms": 1 } })).await;
+    for (bytes, came_to) in [
+        (64 * 1024, (200, 2)),
+        (64 * 1024 + 1, (503, 1)),
+        (900_000, (503, 1)),
+    ] {
+        let chunk = "x".repeat(bytes);
+        let chunked = format!(
+            "PUT /x HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n{bytes:x}\r\n{chunk}\r\n0\r\n\r\n"
+        );
+        assert_eq!(brick.asked(1, &chunked).await, came_to, "{bytes} in a chunk");
+        assert_eq!(brick.last_body(), chunk);
+        let declared = format!("PUT /x HTTP/1.1\r\nHost: shop\r\nContent-Length: {bytes}\r\n\r\n{chunk}");
+        assert_eq!(brick.asked(1, &declared).await, came_to, "{bytes} declared");
+        assert_eq!(brick.last_body(), chunk);
+    }
 }
 
 #[tokio::test]
