@@ -17,7 +17,7 @@ use brick_core::Incarnation;
 use brick_discovery::balancer::Guard;
 use brick_resilience::{FaultsOf, Outcome, Permit};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 
 use crate::answer::Answer;
 use crate::body::RequestBody;
@@ -31,8 +31,7 @@ use crate::route::{Picked, Target};
 use crate::tls;
 
 pub(crate) use plain::{Plain, connect};
-pub(crate) use request::http2;
-use request::{Copy, build};
+pub(crate) use request::{Outgoing, http2};
 
 /// Dead pooled connections that are passed over before the request is given up.
 const STALE_MAX: usize = 16;
@@ -114,14 +113,7 @@ pub(crate) async fn send(
     errand.target.address(parts);
     let mut crossing = Crossing::enter(errand, &parts.method, &parts.headers, call).await?;
     let pace = faults(errand, &parts.headers, &mut crossing, call).await?;
-    let body = if crossing.is_repeatable() {
-        body.keep()
-    } else {
-        body
-    };
-    let copy = crossing.is_repeatable().then(|| Copy::of(parts, &body)).flatten();
-    let headers = std::mem::take(&mut parts.headers);
-    let mut request = Some(build(parts.method.clone(), parts.uri.clone(), headers, body));
+    let mut request = Outgoing::new(parts, body, crossing.is_repeatable());
     let mut tried = Tried::default();
     loop {
         let Connected {
@@ -131,9 +123,7 @@ pub(crate) async fn send(
             mut lease,
             limit,
         } = connected(errand, &mut tried, &mut crossing, call).await?;
-        if let Some(request) = &mut request {
-            crossing.tell_left(errand.target, request.headers_mut());
-        }
+        crossing.tell_left(errand.target, request.head.headers_mut());
         let begun = Instant::now();
         let outcome = attempt(&mut lease, &mut request, limit).await;
         call.done(outcome.as_ref().ok().map(Response::status), addr);
@@ -154,9 +144,11 @@ pub(crate) async fn send(
             }
         };
         crossing.ended(&came_to, call);
-        let again = copy.as_ref().filter(|_| came_to.is_failure());
-        let again = again.and_then(|copy| Some((copy.request()?, crossing.again(&came_to, call)?)));
-        let Some((next, wait)) = again else {
+        let again = match came_to.is_failure() && request.rewind() {
+            true => crossing.again(&came_to, call),
+            false => None,
+        };
+        let Some(wait) = again else {
             let (response, lease, guard) = last?;
             let load = Load {
                 _guard: guard,
@@ -172,7 +164,6 @@ pub(crate) async fn send(
         drop(last);
         tried.avoid.extend(incarnation);
         tried.died = true;
-        request = Some(next);
         errand.local.stats.retries.fetch_add(1, Ordering::Relaxed);
         if !wait.is_zero() {
             Box::pin(tokio::time::sleep(wait)).await;
@@ -344,11 +335,11 @@ async fn lease(pool: &Arc<Pool>, addr: SocketAddr, transport: &Transport) -> io:
     }
 }
 
-/// One try, within a limit of its own where it has one. The request is taken out of its place at the last moment: a
-/// future that holds it is a large one, and each around it would be as large again.
+/// One try, within a limit of its own where it has one. The request is borrowed: a future that holds it is a large one,
+/// and each around it would be as large again.
 async fn attempt(
     lease: &mut Lease,
-    request: &mut Option<Request<RequestBody>>,
+    request: &mut Outgoing,
     limit: Option<Duration>,
 ) -> Result<Response<()>, Failed> {
     let answered = lease.exchange(request);

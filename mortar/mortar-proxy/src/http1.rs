@@ -92,19 +92,14 @@ impl Http1 {
             && self.input.is_empty()
     }
 
-    /// Sends a request and waits for the head of its answer. The request stays in its place while nothing was sent.
+    /// Sends a request and waits for the head of its answer. The body stays in its place while nothing was sent.
     pub(crate) async fn exchange(
         &mut self,
-        request: &mut Option<Request<RequestBody>>,
+        head: &Request<()>,
+        body: &mut RequestBody,
     ) -> Result<Response<()>, Failed> {
-        let Some(whole) = request.as_mut() else {
-            return Err(Failed::Died(io::ErrorKind::InvalidInput.into()));
-        };
-        let method = whole.method().clone();
-        let begun = poll_fn(|cx| Poll::Ready(self.begin(cx, whole))).await;
-        begun?;
-        *request = None;
-        poll_fn(|cx| self.poll_head(cx, &method))
+        poll_fn(|cx| Poll::Ready(self.begin(cx, head, body))).await?;
+        poll_fn(|cx| self.poll_head(cx, head.method()))
             .await
             .map_err(Failed::Died)
     }
@@ -146,19 +141,24 @@ impl Http1 {
     }
 
     /// Writes the head. Before a body it waits for the first of that, so that small ones leave in one piece.
-    fn begin(&mut self, cx: &mut Context<'_>, request: &mut Request<RequestBody>) -> Result<(), Failed> {
-        let framing = Framing::of(request);
+    fn begin(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &Request<()>,
+        body: &mut RequestBody,
+    ) -> Result<(), Failed> {
+        let framing = Framing::of(body);
         self.filled = false;
         self.answer = Decoder::Head;
-        if !request.body().is_end_stream() {
-            head::written(request, framing, |bytes| {
-                self.output.push(Bytes::copy_from_slice(bytes))
+        if !body.is_end_stream() {
+            head::written(head, framing, |bytes| {
+                self.output.push(Bytes::copy_from_slice(bytes));
             });
-            self.sending = Some((std::mem::take(request.body_mut()), framing));
+            self.sending = Some((std::mem::take(body), framing));
             return Ok(());
         }
         let mut sent = false;
-        let written = head::written(request, framing, |bytes| {
+        let written = head::written(head, framing, |bytes| {
             self.output.begin(cx, &mut self.socket, bytes, &mut sent)
         });
         written.map_err(|error| match sent {

@@ -16,8 +16,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Response;
 use http::uri::Scheme;
-use http::{Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::body::RequestBody;
-use crate::forward;
+use crate::forward::{self, Outgoing};
 use crate::http1::{Failed, Http1};
 use crate::tls;
 
@@ -258,20 +258,17 @@ impl Lease {
         self.key.kind >= TLS
     }
 
-    /// Sends a request and waits for the head of its answer. The request stays in its place while nothing was sent.
-    pub(crate) async fn exchange(
-        &mut self,
-        request: &mut Option<Request<RequestBody>>,
-    ) -> Result<Response<()>, Failed> {
+    /// Sends a request and waits for the head of its answer. The body stays in its place while nothing was sent.
+    pub(crate) async fn exchange(&mut self, request: &mut Outgoing) -> Result<Response<()>, Failed> {
         let scheme = if self.is_tls() {
             Scheme::HTTPS
         } else {
             Scheme::HTTP
         };
         match &mut self.sender {
-            Sender::Http1(connection) => connection.exchange(request).await,
+            Sender::Http1(connection) => connection.exchange(&request.head, &mut request.body).await,
             Sender::Http2 { sender, body, .. } => {
-                let whole = forward::http2(request.take().unwrap_or_default(), scheme);
+                let whole = forward::http2(&request.head, std::mem::take(&mut request.body), scheme);
                 // Apart, so that an exchange of HTTP/1 needs no room for it.
                 match Box::pin(sender.try_send_request(whole)).await {
                     Ok(response) => {
@@ -281,7 +278,7 @@ impl Lease {
                     }
                     Err(mut error) => match error.take_message() {
                         Some(unsent) => {
-                            *request = Some(unsent);
+                            request.body = unsent.into_body();
                             Err(Failed::Unsent)
                         }
                         None => Err(Failed::Died(io::Error::other(error.into_error()))),

@@ -3,53 +3,53 @@
 use http::header::{CONTENT_TYPE, HOST, HeaderValue, TE};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, Method, Request, Uri, Version};
+use http::{Request, Uri, Version};
 
 use crate::body::RequestBody;
 
-/// What is needed to send the same request again.
-pub(super) struct Copy {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: RequestBody,
+/// A request on its way: its head, which every try sends, and its body.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) head: Request<()>,
+    /// What the present try sends; empty once it is taken.
+    pub(crate) body: RequestBody,
+    /// The same for the tries to come, where there may be any.
+    again: Option<RequestBody>,
 }
 
-impl Copy {
-    /// Of a request whose body can be sent again.
-    pub(super) fn of(parts: &Parts, body: &RequestBody) -> Option<Self> {
-        Some(Self {
-            body: body.replay()?,
-            method: parts.method.clone(),
-            uri: parts.uri.clone(),
-            headers: parts.headers.clone(),
-        })
-    }
-
-    /// The request once more.
-    pub(super) fn request(&self) -> Option<Request<RequestBody>> {
-        let body = self.body.replay()?;
-        Some(build(
-            self.method.clone(),
-            self.uri.clone(),
-            self.headers.clone(),
+impl Outgoing {
+    /// Takes the fields out of `parts`.
+    pub(super) fn new(parts: &mut Parts, body: RequestBody, is_repeatable: bool) -> Self {
+        let body = if is_repeatable { body.keep() } else { body };
+        let mut head = Request::new(());
+        *head.method_mut() = parts.method.clone();
+        *head.uri_mut() = origin_form(parts.uri.clone());
+        *head.headers_mut() = std::mem::take(&mut parts.headers);
+        Self {
+            head,
+            again: is_repeatable.then(|| body.replay()).flatten(),
             body,
-        ))
+        }
     }
-}
 
-pub(super) fn build(method: Method, uri: Uri, headers: HeaderMap, body: RequestBody) -> Request<RequestBody> {
-    let mut request = Request::new(body);
-    *request.method_mut() = method;
-    *request.uri_mut() = origin_form(uri);
-    *request.headers_mut() = headers;
-    *request.version_mut() = Version::HTTP_11;
-    request
+    /// Whether it can be sent again; then the next try sends it whole.
+    pub(super) fn rewind(&mut self) -> bool {
+        let body = self.again.as_ref().and_then(RequestBody::replay);
+        let whole = body.is_some();
+        if let Some(body) = body {
+            self.body = body;
+        }
+        whole
+    }
 }
 
 /// As HTTP/2 has it: scheme and authority belong to the target, and `TE` says that trailers are understood
 /// (RFC 9113 §8.2.2, §8.3.1).
-pub(crate) fn http2(mut request: Request<RequestBody>, scheme: Scheme) -> Request<RequestBody> {
+pub(crate) fn http2(head: &Request<()>, body: RequestBody, scheme: Scheme) -> Request<RequestBody> {
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method().clone();
+    *request.uri_mut() = head.uri().clone();
+    *request.headers_mut() = head.headers().clone();
     *request.version_mut() = Version::HTTP_2;
     if request.uri().scheme().is_none() {
         let host = request.headers_mut().remove(HOST);

@@ -29,8 +29,8 @@ pub(super) enum Framing {
 }
 
 impl Framing {
-    pub(super) fn of(request: &Request<RequestBody>) -> Self {
-        match request.body().size_hint().exact() {
+    pub(super) fn of(body: &RequestBody) -> Self {
+        match body.size_hint().exact() {
             Some(length) => Self::Length(length),
             None => Self::Chunked,
         }
@@ -69,11 +69,7 @@ impl Framing {
 }
 
 /// Gives the head of a request as bytes.
-pub(super) fn written<T>(
-    request: &Request<RequestBody>,
-    framing: Framing,
-    take: impl FnOnce(&[u8]) -> T,
-) -> T {
+pub(super) fn written<T>(request: &Request<()>, framing: Framing, take: impl FnOnce(&[u8]) -> T) -> T {
     SCRATCH.with_borrow_mut(|out| {
         out.clear();
         out.extend_from_slice(request.method().as_str().as_bytes());
@@ -107,7 +103,7 @@ fn field(name: &HeaderName, value: &[u8], out: &mut Vec<u8>) {
 }
 
 /// The length of the body, always said by us: what a client declared may no longer be so.
-fn length(request: &Request<RequestBody>, framing: Framing, out: &mut Vec<u8>) {
+fn length(request: &Request<()>, framing: Framing, out: &mut Vec<u8>) {
     match framing {
         Framing::Chunked => field(&TRANSFER_ENCODING, b"chunked", out),
         Framing::Length(0) => {

@@ -15,23 +15,24 @@ async fn pair() -> (Http1, TcpStream) {
     (Http1::new(Socket::Plain(near)), far)
 }
 
-fn get() -> Option<Request<RequestBody>> {
-    Some(
-        Request::get("/a?b=c")
-            .header("host", "product")
-            .body(RequestBody::Empty)
-            .unwrap(),
-    )
+fn get() -> Request<RequestBody> {
+    let request = Request::get("/a?b=c").header("host", "product");
+    request.body(RequestBody::Empty).unwrap()
 }
 
-fn post(body: &'static [u8]) -> Option<Request<RequestBody>> {
+fn post(body: &'static [u8]) -> Request<RequestBody> {
     let body = RequestBody::whole(Bytes::from_static(body));
-    Some(
-        Request::post("/orders")
-            .header("host", "order")
-            .body(body)
-            .unwrap(),
-    )
+    Request::post("/orders")
+        .header("host", "order")
+        .body(body)
+        .unwrap()
+}
+
+async fn ask(connection: &mut Http1, request: Request<RequestBody>) -> Result<Response<()>, Failed> {
+    let (head, mut body) = request.into_parts();
+    connection
+        .exchange(&Request::from_parts(head, ()), &mut body)
+        .await
 }
 
 /// Reads until the far side has seen `end`.
@@ -61,13 +62,12 @@ async fn collected(connection: &mut Http1) -> io::Result<(Vec<u8>, String)> {
 
 /// What becomes of an answer that is sent in these pieces, and whether the connection may go on.
 async fn answered(
-    request: Option<Request<RequestBody>>,
+    request: Request<RequestBody>,
     pieces: &[&[u8]],
 ) -> io::Result<(u16, Vec<u8>, String, bool)> {
     let (mut connection, mut far) = pair().await;
-    let mut request = request;
     let ask = async {
-        let response = match connection.exchange(&mut request).await {
+        let response = match ask(&mut connection, request).await {
             Ok(response) => response,
             Err(Failed::Died(error)) => return Err(error),
             Err(Failed::Unsent) => return Err(io::ErrorKind::NotConnected.into()),
@@ -111,13 +111,10 @@ async fn a_request_is_written_as_it_is_and_its_connection_serves_the_next() {
         (first, second, far)
     };
     let near_side = async {
-        assert_eq!(connection.exchange(&mut get()).await.unwrap().status(), 200);
+        assert_eq!(ask(&mut connection, get()).await.unwrap().status(), 200);
         assert_eq!(collected(&mut connection).await.unwrap().0, b"hi");
         assert!(connection.is_reusable() && connection.is_open());
-        assert_eq!(
-            connection.exchange(&mut post(b"four")).await.unwrap().status(),
-            201
-        );
+        assert_eq!(ask(&mut connection, post(b"four")).await.unwrap().status(), 201);
         let (body, trailers) = collected(&mut connection).await.unwrap();
         assert_eq!(
             (&body[..], trailers.as_str()),
@@ -170,7 +167,7 @@ async fn an_answer_to_head_has_a_length_and_no_body() {
         .header("host", "product")
         .body(RequestBody::Empty)
         .unwrap();
-    let answer = answered(Some(head), &[b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"])
+    let answer = answered(head, &[b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"])
         .await
         .unwrap();
     assert_eq!(answer, (200, Vec::new(), String::new(), true));
@@ -242,7 +239,7 @@ async fn an_answer_that_comes_before_the_request_is_sent_counts() {
     let (mut connection, mut far) = pair().await;
     // More than the sockets hold, so that the instance cannot have read it.
     let body = RequestBody::whole(vec![b'x'; 32 << 20].into());
-    let mut request = Some(Request::put("/large").header("host", "order").body(body).unwrap());
+    let request = Request::put("/large").header("host", "order").body(body).unwrap();
     let far_side = async {
         far.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno")
             .await
@@ -250,7 +247,7 @@ async fn an_answer_that_comes_before_the_request_is_sent_counts() {
         far
     };
     let near_side = async {
-        assert_eq!(connection.exchange(&mut request).await.unwrap().status(), 413);
+        assert_eq!(ask(&mut connection, request).await.unwrap().status(), 413);
         assert_eq!(collected(&mut connection).await.unwrap().0, b"no");
         assert!(
             !connection.is_reusable(),

@@ -50,7 +50,8 @@ async fn once(program: &Path, port: u16, args: &[&str]) -> Result<(), String> {
             "-p",
             &port.to_string(),
             "-P",
-            "/hop",
+            // It reads what it is sent before it answers: an answer that overtakes a fault would hide it.
+            "/read",
             "-o",
             "5",
             "--strict",

@@ -126,6 +126,7 @@ impl Brick {
             .route("/events", get(events))
             .route("/hop", any(hop))
             .route("/echo", any(|body: Bytes| async move { body }))
+            .route("/read", any(|_: Bytes| async { "all of it" }))
             .fallback(seen)
             .layer(axum::middleware::from_fn(
                 move |request: Request, next: axum::middleware::Next| {
