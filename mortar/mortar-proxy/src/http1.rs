@@ -79,6 +79,8 @@ impl Http1 {
 
     /// Whether the other side left it open. An idle connection has nothing to say: one that says something is closed.
     pub(crate) fn is_open(&mut self) -> bool {
+        // What waits between two exchanges holds no buffer.
+        self.filled = false;
         let mut none = Context::from_waker(Waker::noop());
         self.poll_fill(&mut none).is_pending()
     }

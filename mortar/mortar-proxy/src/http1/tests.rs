@@ -266,6 +266,26 @@ async fn a_large_body_arrives_whole() {
     assert!(answer.1 == body);
 }
 
+#[tokio::test]
+async fn an_idle_connection_holds_no_buffer() {
+    let (mut connection, mut far) = pair().await;
+    let body = vec![b'z'; 1 << 20];
+    let far_side = async {
+        seen(&mut far, "\r\n\r\n").await;
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        far.write_all(head.as_bytes()).await.unwrap();
+        far.write_all(&body).await.unwrap();
+        far
+    };
+    let near_side = async {
+        ask(&mut connection, get()).await.unwrap();
+        assert_eq!(collected(&mut connection).await.unwrap().0.len(), body.len());
+        assert!(connection.is_reusable() && connection.is_open());
+        assert_eq!(connection.input.capacity(), 0);
+    };
+    let (_far, ()) = tokio::join!(far_side, near_side);
+}
+
 /// A body as chunks of these sizes.
 fn chunked(body: &[u8], sizes: &[usize]) -> Vec<u8> {
     let mut out = Vec::new();
