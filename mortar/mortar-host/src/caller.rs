@@ -13,6 +13,7 @@ use brick_discovery::Balancer;
 use brick_resilience::Callers;
 use brick_telemetry::{Exporter, Identity, LogTarget, Telemetry};
 use mortar_proxy::listener::{self, Door, Reception};
+use mortar_proxy::tls::file::{Stamp, stamp};
 use mortar_proxy::{AccessLog, Proxy, Settings, Side};
 use rustix::io::Errno;
 use tokio::net::TcpListener;
@@ -21,7 +22,6 @@ use tokio::task::JoinHandle;
 
 use crate::capture::{Captured, OUTSIDE};
 use crate::figures::Figures;
-use crate::file::{Stamp, stamp};
 use crate::gate::HostGate;
 use crate::routes::Following;
 use crate::{Options, capture, tcp};
@@ -49,7 +49,7 @@ pub(crate) struct Running {
     pub(crate) proxy: Proxy<HostGate>,
     following: Following,
     /// What the token's file was when it was read last.
-    token: Option<Stamp>,
+    token: Stamp,
     stop: Trigger,
     serving: JoinHandle<()>,
 }
@@ -167,10 +167,9 @@ impl Running {
             drain,
             (telemetry, exporter),
         ));
-        let brick = told.brick.as_str();
         let body_bytes_max = ground.options.body_bytes_max;
         let mut running = Self {
-            following: Following::new(brick, ground.watch.clone(), edges, body_bytes_max),
+            following: Following::new(&told, ground.watch.clone(), edges, body_bytes_max),
             proxy,
             token,
             stop,

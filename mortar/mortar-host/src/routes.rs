@@ -1,8 +1,10 @@
 //! Where a caller's requests lead: a host for each brick that it needs, made anew when its limits change.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use brick_bus::Watch;
+use brick_core::host::Caller;
 use brick_resilience::Edges;
 use mortar_proxy::{Attached, Compiler, Conditions, Proxy, Route, Routes, Target};
 
@@ -20,14 +22,20 @@ pub(crate) struct Following {
     /// What the limits of the caller's edges are called.
     prefix: String,
     body_bytes_max: u64,
+    /// Bricks that speak no HTTP, with the time that nothing may move on a connection to them.
+    tcp: BTreeMap<String, Duration>,
     seen: Option<Vec<(String, Duration)>>,
 }
 
 impl Following {
-    pub(crate) fn new(caller: &str, watch: Watch, edges: Edges, body_bytes_max: u64) -> Self {
+    pub(crate) fn new(told: &Caller, watch: Watch, edges: Edges, body_bytes_max: u64) -> Self {
+        let tcp = told.tcp.iter();
         Self {
             compiler: Compiler::new(watch.clone()),
-            prefix: format!("limits/{caller}->"),
+            prefix: format!("limits/{}->", told.brick),
+            tcp: tcp
+                .map(|way| (way.to.to_string(), Duration::from_millis(way.idle_ms)))
+                .collect(),
             watch,
             edges,
             body_bytes_max,
@@ -77,6 +85,8 @@ impl Following {
                 ..Conditions::default()
             },
             websocket: true,
+            connect: self.tcp.contains_key(callee),
+            tunnel_idle: self.tcp.get(callee).copied(),
             ..Route::new(ANY_PATH, target, timeout, self.body_bytes_max)
         }
     }

@@ -11,13 +11,14 @@ use brick_core::Drain;
 use brick_core::host::Host;
 use brick_resilience::{Callers, report};
 use brick_telemetry::Telemetry;
+use mortar_proxy::tls::file::{Stamp, stamp};
 use mortar_proxy::{Proxy, expose_calls};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use crate::caller::{Ground, Running};
 use crate::figures::Figures;
-use crate::file::{Stamp, read, stamp};
+use crate::file::read;
 use crate::gate::HostGate;
 use crate::served::Serving;
 use crate::{Error, Options};
@@ -43,12 +44,14 @@ pub struct Handle {
     own: SocketAddr,
 }
 
+type Led = Arc<Mutex<BTreeMap<String, SocketAddr>>>;
+
 /// Everybody who calls.
 #[derive(Debug)]
 struct Everybody {
     ground: Arc<Ground>,
     drain: Drain,
-    stamp: Option<Stamp>,
+    stamp: Stamp,
     wanted: Host,
     /// Whether what runs is not what is wanted yet.
     unsettled: bool,
@@ -58,6 +61,8 @@ struct Everybody {
     /// Those that still finish what is under way.
     ending: JoinSet<()>,
     proxies: Arc<Mutex<Vec<Proxy<HostGate>>>>,
+    /// Where instances serve to which requests are led by now, for whoever waits for it.
+    led: Led,
     /// What was said last of what cannot be done.
     said: String,
 }
@@ -112,10 +117,11 @@ impl Service {
     /// The listener of its own routes is of no use.
     pub async fn run(self, drain: Drain) -> Result<(), Error> {
         let addr = self.ground.options.own;
-        let own = tokio::net::TcpListener::from_std(self.own);
-        let own = own.map_err(|source| Error::Bind { addr, source })?;
+        let listener = tokio::net::TcpListener::from_std(self.own);
+        let listener = listener.map_err(|source| Error::Bind { addr, source })?;
         let telemetry = self.ground.telemetry.clone();
-        let routes = telemetry.routes();
+        let led = Led::default();
+        let routes = own(&telemetry, &led);
         let verifier = Verifier::new(self.ground.watch.clone());
         let reporting = reports(&self.ground, self.token, drain.clone());
         let mut everybody = Everybody {
@@ -129,6 +135,7 @@ impl Service {
             verifier: verifier.clone(),
             ending: JoinSet::new(),
             proxies: self.proxies,
+            led,
             said: String::new(),
         };
         everybody.look().await;
@@ -138,7 +145,7 @@ impl Service {
             telemetry.health().set_ready(false);
             everybody.finish().await;
         };
-        let answering = own_routes(own, routes, drain.clone());
+        let answering = own_routes(listener, routes, drain.clone());
         tokio::join!(answering, reporting, verifier.follow(drain.clone()), following);
         Ok(())
     }
@@ -241,6 +248,8 @@ impl Everybody {
                 Err(error) => self.not_settled(format!("requests to {slot} are not taken: {error}")),
             }
         }
+        let led = self.serving.iter().map(|(slot, one)| (slot.clone(), one.told.to));
+        *self.led.lock() = led.collect();
     }
 
     fn not_settled(&mut self, reason: String) {
@@ -280,6 +289,18 @@ fn reports(ground: &Ground, own_token: OwnToken, drain: Drain) -> impl Future<Ou
             report::run(told, callers, drain).await;
         }
     }
+}
+
+/// What every process answers, and `/served`: where requests are led by now, by slot.
+fn own(telemetry: &Telemetry, led: &Led) -> axum::Router {
+    let led = Arc::clone(led);
+    let served = move || {
+        let now = led.lock().clone();
+        async move { axum::Json(now) }
+    };
+    axum::Router::new()
+        .route("/served", axum::routing::get(served))
+        .fallback_service(telemetry.routes())
 }
 
 async fn own_routes(listener: tokio::net::TcpListener, routes: axum::Router, drain: Drain) {

@@ -172,7 +172,10 @@ impl<G: Gate> Proxy<G> {
             Ok(Outcome::Reply(reply, ..)) if granted => {
                 self.tunnel(&link, &mut parts, kept.wish, *reply, &mut exchange)
             }
-            Ok(Outcome::Connected(plain)) => self.joined(&link, &mut parts, *plain, &mut exchange),
+            Ok(Outcome::Connected(plain)) => {
+                let idle = kept.route.as_ref().and_then(|route| route.tunnel_idle);
+                self.joined(&link, &mut parts, (*plain, idle), &mut exchange)
+            }
             Ok(Outcome::Reply(reply, limit, timer)) => {
                 let response = self.answer(*reply, limit, timer, &mut exchange);
                 self.gate.respond(kept.route.as_ref(), kept.note, response)

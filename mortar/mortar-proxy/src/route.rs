@@ -64,6 +64,8 @@ pub struct Route {
     /// Whether `CONNECT` passes, as a tunnel to an instance. A request for one has no path and is held against routes as
     /// one for `/`.
     pub connect: bool,
+    /// How long nothing may move in such a tunnel; as long as a connection of the listener may be idle unless said.
+    pub tunnel_idle: Option<Duration>,
     /// Time limit of the whole exchange; answers that are event streams are exempt once their head is there.
     pub timeout: Duration,
     /// Largest request body.
@@ -155,6 +157,7 @@ impl Route {
             access: Access::Public,
             websocket: false,
             connect: false,
+            tunnel_idle: None,
             timeout,
             body_bytes_max,
             attached: Attached::default(),

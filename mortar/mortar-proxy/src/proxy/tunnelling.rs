@@ -1,6 +1,7 @@
 //! What becomes of a request for a tunnel, once it is known what it is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::request::Parts;
 use http::{Response, StatusCode};
@@ -60,13 +61,13 @@ impl<G: Gate> Proxy<G> {
         &self,
         link: &Arc<Link>,
         parts: &mut Parts,
-        plain: Plain,
+        (plain, idle): (Plain, Option<Duration>),
         exchange: &mut Exchange,
     ) -> Response<Body> {
         let Plain { stream, load } = plain;
         if let Some(client) = parts.extensions.remove::<OnUpgrade>() {
             let (holds, drain) = (Holds::new(link, parts, load), self.local.shared.drain.clone());
-            let idle = self.local.shared.settings.load().idle_timeout;
+            let idle = idle.unwrap_or_else(|| self.local.shared.settings.load().idle_timeout);
             tokio::spawn(tunnel::connected(client, stream, idle, drain, holds));
         }
         exchange.answered(StatusCode::OK, None);

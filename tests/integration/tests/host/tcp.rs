@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::harness::{Host, endpoints, free, resource, say, until};
+use super::harness::{Host, call_as, endpoints, free, listen, resource, say, until};
 
 /// Gives back what it gets, and says which it is.
 async fn echo(name: &'static str) -> std::net::SocketAddr {
@@ -132,4 +132,43 @@ async fn where_nobody_is_up_the_connection_is_closed_and_an_idle_one_too() {
     // Nothing moves after the greeting.
     stream.read_to_string(&mut all).await.unwrap();
     assert_eq!(all, "up ");
+}
+
+#[tokio::test]
+async fn connect_leads_to_bricks_that_speak_no_http_and_to_no_others() {
+    let cache = echo("up ").await;
+    let host = Host::start(vec![
+        endpoints("cache", &[cache]),
+        endpoints("product", &[cache]),
+        resource("limits/order->cache", json!({ "timeout_ms": 1_000 })),
+        resource("limits/order->product", json!({ "timeout_ms": 1_000 })),
+    ])
+    .await;
+    let mut order = host.caller("order").await;
+    order["tcp"] = json!([{ "to": "cache", "listen": free().await, "idle_ms": 100 }]);
+    host.tell(std::slice::from_ref(&order)).await;
+    let mut stream = TcpStream::connect(listen(&order)).await.unwrap();
+    // order:secret
+    let request = "CONNECT cache.brick:6379 HTTP/1.1\r\nHost: cache.brick:6379\r\nProxy-Authorization: Basic b3JkZXI6c2VjcmV0\r\n\r\n";
+    let opened = say(&mut stream, request, "up ").await;
+    assert!(opened.starts_with("HTTP/1.1 200"), "{opened}");
+    assert_eq!(say(&mut stream, "ping", "ping").await, "ping");
+    let mut rest = String::new();
+    // Nothing moves any more, for longer than the brick's idle timeout.
+    stream.read_to_string(&mut rest).await.unwrap();
+    assert_eq!(rest, "");
+    for (credential, to, status) in [
+        ("order:secret", "product.brick:80", 405),
+        ("order:secret", "elsewhere.example:443", 405),
+        ("order:wrong", "cache.brick:6379", 407),
+    ] {
+        let answer = call_as(
+            &order,
+            credential,
+            &format!("CONNECT {to}"),
+            &format!("Host: {to}\r\n"),
+        )
+        .await;
+        assert_eq!(answer.status, status, "{to} {answer:?}");
+    }
 }
