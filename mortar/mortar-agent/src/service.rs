@@ -121,6 +121,7 @@ impl Service {
             store,
             listeners,
             proxy_file: folder.proxy(),
+            proxy_served: format!("{}/served", ground.url(plan::proxy::SLOT)),
         });
         let shipping = shipping(&ground, &context, &model);
         let shipping_full = shipping.disk_full.clone();

@@ -52,6 +52,8 @@ pub(crate) struct Context {
     pub(crate) listeners: Listeners,
     /// What the host proxy follows.
     pub(crate) proxy_file: PathBuf,
+    /// Where it says to which ports it leads requests by now.
+    pub(crate) proxy_served: String,
     pub(crate) ports: Ports,
     /// Bricks whose first slot has another port now, for those who know them by URL.
     pub(crate) moved: mpsc::Sender<BrickName>,

@@ -295,7 +295,7 @@ impl Means {
 fn make(cgroup: &Path) -> Result<(), String> {
     fs::create_dir_all(cgroup).map_err(|error| {
         format!(
-            "cannot make the cgroup {}: {error}; it takes root, or a cgroup that was delegated",
+            "cannot make the cgroup {}: {error}; it takes root",
             cgroup.display()
         )
     })

@@ -17,7 +17,7 @@ use crate::linux::capture::{Enclosure, NAMES, NAMES_PREFIX};
 use crate::ports::{fnv, loopback};
 
 /// The proxy's own slot.
-pub(super) const SLOT: &str = "proxy/1";
+pub(crate) const SLOT: &str = "proxy/1";
 /// What names of ports begin with that the proxy listens on for others: `proxy:order/1`, `proxy:order/1:cache`.
 const PREFIX: &str = "proxy:";
 /// The same of ports on which it takes requests for a slot: `inbound:order/1`.

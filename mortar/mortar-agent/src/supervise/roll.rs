@@ -1,6 +1,8 @@
 //! Replacing a process by a new one beside it, so that somebody serves at any moment: the old one goes on until the new
 //! one is ready and the callers know it. A new one that fails is taken away, and nothing has changed.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +16,14 @@ use crate::api::InstanceState;
 use crate::events::EventKind;
 use crate::launch::Spec;
 use crate::logs;
+use crate::ports::loopback;
 
 /// How long callers may take to learn of a new process while control is away.
 const TOLD_WITHIN: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(100);
-/// Time in which the host proxy has seen that a process serves elsewhere.
-const PROXY_LOOKS: Duration = Duration::from_millis(200);
+/// How long the host proxy may take to say that it leads requests to where a process serves by now.
+const PROXY_WITHIN: Duration = Duration::from_secs(2);
+const PROXY_ASK_EVERY: Duration = Duration::from_millis(5);
 
 /// Why a new process did not take over.
 #[derive(Debug)]
@@ -157,7 +161,7 @@ impl Supervisor {
         };
         if spec.public_port.is_some() {
             self.tell_proxy();
-            tokio::time::sleep(PROXY_LOOKS).await;
+            self.proxy_knows().await;
         }
         // The new start replaces the old one in its slot: callers lose the one in the same moment in which they get the
         // other.
@@ -171,6 +175,28 @@ impl Supervisor {
         let slot = &spec.slot;
         let msg = format!("control was not there to tell the callers of {slot} that its process changed");
         self.tell(EventKind::Warning, msg);
+    }
+
+    /// Returns when the host proxy leads the slot's requests to where its process serves by now.
+    async fn proxy_knows(&self) {
+        let (context, slot) = (&self.context, self.spec.slot.to_string());
+        let here = loopback(self.spec.port);
+        let says = async {
+            loop {
+                let asked = context.client.get(&context.proxy_served).timeout(PROXY_WITHIN);
+                let led: Result<BTreeMap<String, SocketAddr>, _> = asked.json().await;
+                if led.is_ok_and(|led| led.get(&slot) == Some(&here)) {
+                    return;
+                }
+                tokio::time::sleep(PROXY_ASK_EVERY).await;
+            }
+        };
+        if tokio::time::timeout(PROXY_WITHIN, says).await.is_err() {
+            let msg = format!(
+                "the host proxy did not say in time that it leads requests to the new process of {slot}"
+            );
+            self.tell(EventKind::Warning, msg);
+        }
     }
 
     /// Makes the old process what it was: its token in the file, its lines its own.
