@@ -24,6 +24,7 @@
 //! ```
 
 pub mod access;
+mod audited;
 mod caller;
 pub mod client;
 pub mod context;
@@ -35,6 +36,7 @@ pub mod server;
 mod tests;
 
 pub use access::Access;
+pub use audited::Audited;
 pub use brick_resilience::shed::Criticality;
 pub use brick_wire::Problem;
 pub use caller::Caller;

@@ -13,3 +13,6 @@ pub mod sse;
 
 pub use client::{Client, Error, Response, Streaming};
 pub use problem::Problem;
+
+/// Field of a request of control's to the agent: control writes down itself, in the audit trail, what it has the agent do.
+pub const RECORDED: http::HeaderName = http::HeaderName::from_static("x-brick-recorded");

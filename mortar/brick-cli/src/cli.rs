@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub(crate) use self::args::{
-    Down, Lang, Load, Logs, Map, MetricFn, Metrics, New, Run, Screen, Serve, Switch, Template, Test, Token,
-    Top, Trace, TraceForm, Up,
+    Audit, Down, Lang, Load, Logs, Map, MetricFn, Metrics, New, Run, Screen, Serve, Switch, Template, Test,
+    Token, Top, Trace, TraceForm, Up,
 };
 pub(crate) use self::edge::{Breaker, Fault, FaultSet, Link, Place, Tap};
 pub(crate) use self::misuse::Misuse;
@@ -164,6 +164,8 @@ pub(crate) enum Command {
     /// Look at metrics
     #[command(subcommand)]
     Metrics(Metrics),
+    /// List who changed what, newest first: `brick audit --action limits`
+    Audit(Audit),
     /// Work with tokens
     #[command(subcommand)]
     Token(Token),

@@ -1,5 +1,6 @@
 //! The commands, one module each.
 
+mod audit;
 mod breaker;
 mod check;
 mod demo;
@@ -69,6 +70,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Map(map) => map::run(&agent, &map, output).await,
         Command::Trace(trace) => trace::run(&agent, trace, output).await,
         Command::Metrics(metrics) => metrics::run(&agent, metrics, output).await,
+        Command::Audit(audit) => audit::run(&agent, audit, output).await,
         Command::Token(token) => token::run(&agent, token, output).await,
         Command::Schema => schema(),
         Command::Completions { shell } => shell::completions(shell),

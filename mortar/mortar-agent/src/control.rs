@@ -157,6 +157,12 @@ impl Control {
         Ok(acks.items.into_iter().map(|ack| ack.incarnation).collect())
     }
 
+    /// Has an entry written into the audit trail.
+    pub(crate) async fn audit(&self, entry: &serde_json::Value) -> Result<(), Error> {
+        let path = "/api/audit/v1/entries";
+        self.call(Method::POST, path, Some(entry.clone())).await.map(drop)
+    }
+
     /// Takes an instance out of the pools; with `wait` control answers when the balancers have let go of it.
     pub(crate) async fn deregister(&self, incarnation: Incarnation, wait: Duration) -> Result<(), Error> {
         let path = format!(

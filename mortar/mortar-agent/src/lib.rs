@@ -13,6 +13,7 @@
 //!   the mark in its environment.
 
 pub mod api;
+mod audit;
 mod board;
 mod builder;
 mod control;

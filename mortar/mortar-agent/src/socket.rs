@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -15,11 +15,12 @@ use brick_core::{BrickRef, Drain, chain};
 use brick_wire::Problem;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use tokio::net::UnixListener;
 use tokio::sync::broadcast;
 
-use crate::api::LogLine;
-use crate::{Error, Handle};
+use crate::api::{LogLine, Scale};
+use crate::{Error, Handle, audit};
 
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
@@ -109,18 +110,27 @@ fn router(handle: Handle) -> Router {
         .with_state(handle)
 }
 
-async fn scale(State(agent): State<Handle>, body: Bytes) -> Result<Response, Problem> {
-    let changes = agent.scale(read(&body)?).await.map_err(|e| problem(&e))?;
+async fn scale(State(agent): State<Handle>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
+    let scale: Scale = read(&body)?;
+    let mut of = scale.brick.clone();
+    of.version = of.version.or_else(|| scale.version.clone());
+    let after = json!({ "replicas": scale.replicas });
+    let changes = agent.scale(scale).await.map_err(|e| problem(&e))?;
+    audit::tell(agent.control(), &headers, "scale", of.to_string(), after);
     Ok(Json(changes).into_response())
 }
 
-async fn kill(State(agent): State<Handle>, body: Bytes) -> Result<Response, Problem> {
+async fn kill(State(agent): State<Handle>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
     let killed = agent.kill(read(&body)?).await.map_err(|e| problem(&e))?;
+    let after = json!({ "pid": killed.pid, "signal": killed.signal });
+    audit::tell(agent.control(), &headers, "kill", killed.instance.clone(), after);
     Ok(Json(killed).into_response())
 }
 
-async fn roll(State(agent): State<Handle>, body: Bytes) -> Result<Response, Problem> {
+async fn roll(State(agent): State<Handle>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
     let rolled = agent.roll(read(&body)?).await.map_err(|e| problem(&e))?;
+    let after = json!({ "replaced": rolled.replaced });
+    audit::tell(agent.control(), &headers, "roll", rolled.brick.to_string(), after);
     Ok(Json(rolled).into_response())
 }
 

@@ -64,7 +64,9 @@ impl Agent {
         limit: Duration,
     ) -> Result<Bytes, Problem> {
         let (client, _) = self.client()?;
+        // Control writes down what operators have it do; the agent tells of the rest.
         let call = client.post(url(path)).json_body(body).timeout(limit);
+        let call = call.header(brick_wire::RECORDED, "control");
         self.answer(call.bytes_max(ANSWER_BYTES_MAX).send().await)
     }
 

@@ -1,6 +1,7 @@
 //! The HTTP side: who may call what.
 
 pub(crate) mod agent;
+pub(crate) mod audit;
 pub(crate) mod bus;
 pub(crate) mod certs;
 pub(crate) mod faults;
@@ -30,6 +31,7 @@ pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
         .route("/api/system/v1", get(system::show))
         .route("/api/system/v1/instances/{brick}/{number}", get(instance::show))
         .route("/api/config/v1/{brick}", get(system::config))
+        .route("/api/audit/v1", get(audit::list))
         .route("/api/limits/v1/edges", get(reports::edges))
         .route(
             "/api/limits/v1/{caller}/{callee}",
@@ -60,6 +62,7 @@ pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
         .with_state(handle.clone());
     let checked = Router::new()
         .route("/api/system/v1/manifest", put(system::manifest))
+        .route("/api/audit/v1/entries", post(audit::add))
         .route(
             "/api/registry/v1/instances",
             post(registry::register).get(registry::list),
@@ -74,7 +77,10 @@ pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
         .route("/bus/v1/acks", post(bus::acknowledge).get(bus::acknowledged))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(handle.clone());
-    Access::new().admin(admin).public(checked).public(extra)
+    // What is mounted here keeps its own state; what it changes is written down all the same.
+    let keep = axum::middleware::from_fn_with_state(handle.clone(), crate::audit::keep);
+    let noted = extra.layer(keep);
+    Access::new().admin(admin).public(checked).public(noted)
 }
 
 /// How long the token still counts: a stream does not outlive what it was opened with.

@@ -15,6 +15,7 @@
 mod acks;
 mod agent;
 mod api;
+mod audit;
 mod bus;
 mod certificate;
 mod derive;
@@ -31,6 +32,7 @@ mod writer;
 pub mod openapi;
 pub mod store;
 
+pub use audit::{Entry, Filter, Numbered};
 pub use error::Error;
 pub use options::{OnManifest, Options};
 pub use service::{Handle, Service};

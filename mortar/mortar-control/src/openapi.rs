@@ -5,6 +5,7 @@ use brick_model::Model;
 use serde_json::Value;
 
 use crate::api::agent::{EventQuery, Kill, Roll, Scale};
+use crate::api::audit::{AuditBody, AuditList, AuditQuery};
 use crate::api::bus::{AckBatch, AckList, AckQuery, WatchQuery};
 use crate::api::certs::{CertBody, CertList, CertView};
 use crate::api::faults::{FaultsBody, FaultsList, FaultsView};
@@ -20,7 +21,7 @@ pub fn document() -> Document {
         "Registry, routes, configuration, bus and identity. Served on control's own listener and, for operators, on \
          the admin listener.",
     );
-    bus(certs(faults(limits(agent(registry(system(document)))))))
+    audit(bus(certs(faults(limits(agent(registry(system(document))))))))
 }
 
 fn system(document: Document) -> Document {
@@ -53,6 +54,25 @@ fn system(document: Document) -> Document {
                 .access("admin")
                 .answer::<InstanceView>(200, "what the instance answers now")
                 .problem(404, "no such instance is registered"),
+        )
+}
+
+fn audit(document: Document) -> Document {
+    document
+        .operation(
+            Operation::get("/api/audit/v1")
+                .summary("Changes with who made them, what was there before and after, why; newest first")
+                .access("admin")
+                .query::<AuditQuery>()
+                .answer::<AuditList>(200, "the entries")
+                .problem(400, "a parameter cannot be read"),
+        )
+        .operation(
+            Operation::post("/api/audit/v1/entries")
+                .summary("Adds what an operator had the agent do over its socket; scope agent")
+                .access("admin")
+                .body::<AuditBody>()
+                .empty(204, "it is written down"),
         )
 }
 

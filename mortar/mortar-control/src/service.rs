@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::acks::Acks;
 use crate::agent::Agent;
+use crate::audit::{Entry, Filter, Numbered};
 use crate::bus::Bus;
 use crate::lease::{self, Leases};
 use crate::reports::Reports;
@@ -31,8 +32,8 @@ pub struct Service {
 #[derive(Debug, Clone)]
 pub struct Handle(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
+    store: Arc<dyn Store>,
     options: Options,
     shared: Arc<Shared>,
     bus: Arc<Bus>,
@@ -64,7 +65,7 @@ impl Service {
         let (wishes, queue) = mpsc::channel(writer::QUEUE_MAX);
         let writer = Writer {
             shared: Arc::clone(&shared),
-            store,
+            store: Arc::clone(&store),
             bus: Arc::clone(&bus),
             leases: Arc::clone(&leases),
             queue,
@@ -76,6 +77,7 @@ impl Service {
         let handle = Handle(Arc::new(Inner {
             agent: Agent::new(options.agent_socket.clone()),
             http: Client::new(),
+            store,
             options,
             shared,
             bus,
@@ -207,10 +209,41 @@ impl Handle {
 
     /// Has the writer change something; gives the state that the change is part of.
     pub(crate) async fn wish(&self, action: Action) -> Result<Arc<State>, Error> {
+        self.granted(action, None).await
+    }
+
+    /// The same for a change that somebody makes: it is written into the audit trail in the same transaction.
+    pub(crate) async fn change(&self, action: Action, entry: Entry) -> Result<Arc<State>, Error> {
+        self.granted(action, Some(Box::new(entry))).await
+    }
+
+    /// Writes into the audit trail what was changed elsewhere.
+    pub(crate) async fn record(&self, entry: Entry) -> Result<(), Error> {
+        self.change(Action::Nothing, entry).await.map(drop)
+    }
+
+    /// Entries of the audit trail, newest first.
+    pub(crate) async fn audited(&self, filter: Filter) -> Result<Vec<Numbered>, Error> {
+        self.0.store.audited(filter).await
+    }
+
+    async fn granted(&self, action: Action, entry: Option<Box<Entry>>) -> Result<Arc<State>, Error> {
         let (answer, outcome) = oneshot::channel();
-        let wish = Wish { action, answer };
+        let wish = Wish {
+            action,
+            entry,
+            answer,
+        };
         self.0.wishes.send(wish).await.map_err(|_| Error::Stopping)?;
         outcome.await.map_err(|_| Error::Stopping)?
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 

@@ -12,6 +12,7 @@ use brick_model::Model;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::audit::Entry;
 use crate::{Error, derive};
 
 /// Instances at most.
@@ -57,6 +58,8 @@ pub struct State {
     /// What operators set, by the resource that it becomes part of: `limits/a->b` a merge patch, `faults/…` the faults,
     /// `certs/…` a certificate with its key.
     pub settings: BTreeMap<String, Arc<Value>>,
+    /// What was done since the last commit, to be written down with it.
+    pub(crate) journal: Vec<Arc<Entry>>,
     /// What changed since resources were published last.
     pub(crate) touched: Touched,
 }
@@ -82,6 +85,8 @@ impl Touched {
 /// A wish to change something.
 #[derive(Debug, Clone)]
 pub(crate) enum Action {
+    /// Changes nothing of this: what is written down happened elsewhere.
+    Nothing,
     Register(Registered),
     Ready(Vec<(Incarnation, bool)>),
     Unsupervised(Incarnation),
@@ -151,6 +156,7 @@ impl State {
 
     pub(crate) fn apply(&mut self, action: Action, system: &str) -> Result<(), Error> {
         match action {
+            Action::Nothing => {}
             Action::Register(registered) => self.register(registered)?,
             Action::Ready(changes) => {
                 for (incarnation, ready) in changes {

@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use crate::Error;
+use crate::audit::{Entry, Filter, Numbered};
 use crate::state::Published;
 
 pub use crate::state::{Registered, Slot, State};
@@ -23,6 +24,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Stores a batch.
     fn save(&self, batch: Batch) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// Entries of the audit trail, newest first.
+    fn audited(&self, filter: Filter) -> BoxFuture<'_, Result<Vec<Numbered>, Error>>;
 }
 
 /// The difference between two states.
@@ -44,6 +48,8 @@ pub struct Batch {
     pub manifest: Option<Arc<Model>>,
     /// What operators set or took back.
     pub settings: Vec<(String, Option<Arc<Value>>)>,
+    /// What was done, for the audit trail.
+    pub audit: Vec<Arc<Entry>>,
 }
 
 impl Batch {
@@ -51,6 +57,7 @@ impl Batch {
     pub(crate) fn between(old: &State, new: &State, changes: &[Published]) -> Self {
         let mut batch = Self {
             revision: new.revision,
+            audit: new.journal.clone(),
             ..Self::default()
         };
         for change in changes {
@@ -100,5 +107,6 @@ impl Batch {
             && self.fences.is_empty()
             && self.manifest.is_none()
             && self.settings.is_empty()
+            && self.audit.is_empty()
     }
 }

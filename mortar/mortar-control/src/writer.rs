@@ -9,6 +9,7 @@ use brick_core::Drain;
 use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::audit::Entry;
 use crate::bus::Bus;
 use crate::lease::Leases;
 use crate::options::OnManifest;
@@ -25,6 +26,8 @@ const BATCH_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Wish {
     pub(crate) action: Action,
+    /// What is written down of it.
+    pub(crate) entry: Option<Box<Entry>>,
     pub(crate) answer: oneshot::Sender<Result<Arc<State>, Error>>,
 }
 
@@ -109,9 +112,17 @@ impl Writer {
         let old = self.shared.state();
         let mut new = State::clone(&old);
         let mut granted = Vec::with_capacity(wishes.len());
-        for Wish { action, answer } in wishes {
+        for Wish {
+            action,
+            entry,
+            answer,
+        } in wishes
+        {
             match new.apply(action, &self.system) {
-                Ok(()) => granted.push(answer),
+                Ok(()) => {
+                    new.journal.extend(entry.map(|entry| Arc::new(*entry)));
+                    granted.push(answer);
+                }
                 Err(error) => drop(answer.send(Err(error))),
             }
         }
@@ -137,6 +148,7 @@ impl Writer {
             self.shared.store_works.store(saved.is_ok(), Ordering::Relaxed);
             saved?;
         }
+        new.journal.clear();
         let new = Arc::new(new);
         *self.shared.state.write() = Arc::clone(&new);
         self.leases.follow(old, &new);

@@ -8,12 +8,13 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use brick_core::{BrickName, Incarnation};
-use brick_http::{Json, Path, Problem};
+use brick_http::{Audited, Json, Path, Problem};
 use http::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::clients::{self, ClientInfo};
+use crate::clients::{self, AGENT, ClientInfo};
 use crate::issuer::{ADMIN, Audience, OPERATOR};
 use crate::service::Inner;
 use crate::store::Added;
@@ -122,12 +123,8 @@ async fn process_token(
     Ok(answer(&issued.map_err(internal)?))
 }
 
-async fn token(
-    State(inner): Shared,
-    headers: HeaderMap,
-    body: Body<NewToken>,
-) -> Result<Json<TokenAnswer>, Problem> {
-    inner.verifier.platform_bearer(&headers, &[ADMIN])?;
+async fn token(State(inner): Shared, headers: HeaderMap, body: Body<NewToken>) -> Result<Response, Problem> {
+    let asker = inner.verifier.platform_bearer(&headers, &[ADMIN])?;
     let Json(wanted) = body?;
     let scope = scopes(&wanted.scopes)?;
     if wanted.subject.is_empty() || wanted.subject.len() > 255 || wanted.subject.chars().any(char::is_control)
@@ -145,7 +142,8 @@ async fn token(
     } else {
         Audience::User
     };
-    let issued = match wanted.audience.unwrap_or(otherwise) {
+    let audience = wanted.audience.unwrap_or(otherwise);
+    let issued = match audience {
         Audience::User => {
             let ttl = ttl.unwrap_or_else(|| inner.issuer.token_ttl());
             inner.issuer.user(&wanted.subject, &scope, ttl)
@@ -165,7 +163,18 @@ async fn token(
             inner.issuer.platform(&wanted.subject, &scope, ttl)
         }
     };
-    Ok(answer(&issued.map_err(internal)?))
+    let issued = issued.map_err(internal)?;
+    // The agent asks for the token of every command that the operator gives: that is no change.
+    if asker.sub == AGENT {
+        return Ok(answer(&issued).into_response());
+    }
+    let audited = Audited {
+        action: "token.issue",
+        target: format!("tokens/{}", wanted.subject),
+        before: Value::Null,
+        after: json!({ "audience": audience, "scopes": wanted.scopes, "ttl_s": issued.expires_in.as_secs() }),
+    };
+    Ok((audited, answer(&issued)).into_response())
 }
 
 async fn console_code(State(inner): Shared, headers: HeaderMap) -> Result<Json<CodeAnswer>, Problem> {
@@ -212,11 +221,17 @@ async fn add_client(
         .map_err(internal)?;
     match added {
         Added::Done => {
+            let audited = Audited {
+                action: "client.add",
+                target: format!("clients/{}", wanted.id),
+                before: Value::Null,
+                after: json!({ "scopes": wanted.scopes }),
+            };
             let answer = ClientAnswer {
                 client_id: wanted.id,
                 client_secret: secret.expose().to_owned(),
             };
-            Ok((StatusCode::CREATED, Json(answer)).into_response())
+            Ok((StatusCode::CREATED, audited, Json(answer)).into_response())
         }
         Added::Exists => Err(Problem::conflict(
             "client_exists",
@@ -233,10 +248,16 @@ async fn remove_client(
     State(inner): Shared,
     headers: HeaderMap,
     Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<(Audited, StatusCode), Problem> {
     inner.verifier.platform_bearer(&headers, &[ADMIN])?;
     if inner.store.remove_client(&id).await.map_err(internal)? {
-        return Ok(StatusCode::NO_CONTENT);
+        let audited = Audited {
+            action: "client.remove",
+            target: format!("clients/{id}"),
+            before: json!({ "id": id }),
+            after: Value::Null,
+        };
+        return Ok((audited, StatusCode::NO_CONTENT));
     }
     Err(Problem::not_found(
         "client_unknown",

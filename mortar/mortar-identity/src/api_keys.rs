@@ -9,10 +9,11 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use brick_bus::routes::{ApiKey, ApiKeys};
-use brick_http::{Json, Path, Problem};
+use brick_http::{Audited, Json, Path, Problem};
 use http::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::admin::{internal, scopes};
 use crate::issuer::{self, ADMIN};
@@ -130,6 +131,12 @@ async fn add(
         expires_s: wanted.ttl_s.map(|ttl| issuer::now_s() + ttl),
     };
     let expires_s = key.expires_s;
+    let audited = Audited {
+        action: "key.add",
+        target: format!("api-keys/{}", key.id),
+        before: Value::Null,
+        after: json!({ "owner": key.owner, "scopes": key.scopes, "expires_s": expires_s }),
+    };
     match inner.store.add_api_key(key).await.map_err(internal)? {
         Added::Done => {}
         Added::Exists => {
@@ -147,20 +154,26 @@ async fn add(
         key: shown,
         expires_s,
     };
-    Ok((StatusCode::CREATED, Json(answer)).into_response())
+    Ok((StatusCode::CREATED, audited, Json(answer)).into_response())
 }
 
 async fn remove(
     State(inner): Shared,
     headers: HeaderMap,
     Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<(Audited, StatusCode), Problem> {
     inner.verifier.platform_bearer(&headers, &[ADMIN])?;
     if !inner.store.remove_api_key(&id).await.map_err(internal)? {
         return Err(Problem::not_found("key_unknown", "there is no such API key"));
     }
     inner.tell_api_keys().await.map_err(internal)?;
-    Ok(StatusCode::NO_CONTENT)
+    let audited = Audited {
+        action: "key.remove",
+        target: format!("api-keys/{id}"),
+        before: json!({ "id": id }),
+        after: Value::Null,
+    };
+    Ok((audited, StatusCode::NO_CONTENT))
 }
 
 fn hex(bytes: &[u8]) -> String {

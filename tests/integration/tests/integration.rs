@@ -24,6 +24,7 @@ mod control {
     pub(crate) mod access;
     mod agent;
     mod api;
+    mod audit;
     mod bus;
     mod certs;
     mod harness;

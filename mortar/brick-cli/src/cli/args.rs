@@ -293,6 +293,26 @@ pub(crate) struct Map {
     pub(crate) window: Span,
 }
 
+/// `brick audit`
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// Only what this one did: `operator`, `agent`, the name of a tool that holds a token
+    #[arg(long, value_name = "WHO")]
+    pub(crate) who: Option<String>,
+    /// Only this action (`limits.set`), or a group of actions (`limits`)
+    #[arg(long, value_name = "ACTION")]
+    pub(crate) action: Option<String>,
+    /// Only what was done to a target that holds this text
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) target: Option<String>,
+    /// Only what is younger than this
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) since: Option<Span>,
+    /// At most so many
+    #[arg(short = 'n', long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+}
+
 /// `brick token`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Token {

@@ -19,7 +19,7 @@ pub(crate) const GROUPS: [(&str, &[&str]); 4] = [
             "top", "tap", "map", "breaker", "fault", "trace", "metrics", "load",
         ],
     ),
-    ("Who may", &["token"]),
+    ("Who may, and who did", &["token", "audit"]),
     (
         "This program",
         &["schema", "completions", "man", "version", "help"],

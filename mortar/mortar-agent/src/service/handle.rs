@@ -13,6 +13,7 @@ use crate::api::{
     Status,
 };
 use crate::board::Role;
+use crate::control::Control;
 use crate::events::{Event, EventKind, Subscription};
 use crate::launch::Spec;
 use crate::linux::process::{signal_name, signal_names, signal_of};
@@ -30,6 +31,11 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// Control, as the agent asks it.
+    pub(crate) fn control(&self) -> &Control {
+        &self.shared.context.control
+    }
+
     /// What happened since the start, then what happens.
     pub fn events(&self) -> Subscription {
         self.shared.context.events.subscribe()

@@ -13,10 +13,12 @@ use futures_util::stream::unfold;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::life;
 use crate::agent::Follow;
+use crate::audit::{By, Entry};
 use crate::service::Handle;
 
 /// Longest line of an event, in bytes; a longer one ends the stream.
@@ -80,29 +82,54 @@ pub(crate) async fn status(State(handle): State<Handle>) -> Result<Response, Pro
 
 pub(crate) async fn scale(
     State(handle): State<Handle>,
+    by: By,
     body: Result<Json<Scale>, Problem>,
 ) -> Result<Response, Problem> {
     let Json(body) = body?;
-    let answer = handle.agent().post("/v1/scale", &body, PROMPT).await;
-    answer.map(json)
+    let target = match &body.version {
+        Some(version) => format!("{}@{version}", body.brick),
+        None => body.brick.to_string(),
+    };
+    tell(&handle, by.did("scale", target), "/v1/scale", &body, PROMPT).await
 }
 
 pub(crate) async fn roll(
     State(handle): State<Handle>,
+    by: By,
     body: Result<Json<Roll>, Problem>,
 ) -> Result<Response, Problem> {
     let Json(body) = body?;
-    let answer = handle.agent().post("/v1/roll", &body, LONG).await;
-    answer.map(json)
+    tell(&handle, by.did("roll", &*body.brick), "/v1/roll", &body, LONG).await
 }
 
 pub(crate) async fn kill(
     State(handle): State<Handle>,
+    by: By,
     body: Result<Json<Kill>, Problem>,
 ) -> Result<Response, Problem> {
     let Json(body) = body?;
-    let answer = handle.agent().post("/v1/kill", &body, PROMPT).await;
-    answer.map(json)
+    tell(
+        &handle,
+        by.did("kill", &*body.instance),
+        "/v1/kill",
+        &body,
+        PROMPT,
+    )
+    .await
+}
+
+/// Has the agent do it; what it did is written down.
+async fn tell(
+    handle: &Handle,
+    entry: Entry,
+    path: &str,
+    body: &impl Serialize,
+    limit: Duration,
+) -> Result<Response, Problem> {
+    let answer = handle.agent().post(path, body, limit).await?;
+    let after = serde_json::to_value(body).unwrap_or_default();
+    handle.record(entry.turning(Value::Null, after)).await?;
+    Ok(json(answer))
 }
 
 pub(crate) async fn events(

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::audit::By;
 use crate::certificate;
 use crate::service::Handle;
 use crate::state::Action;
@@ -75,6 +76,7 @@ pub(crate) async fn show(
 
 pub(crate) async fn put(
     State(handle): State<Handle>,
+    by: By,
     path: Result<Path<String>, Problem>,
     body: Result<Json<CertBody>, Problem>,
 ) -> Result<Json<CertView>, Problem> {
@@ -95,20 +97,36 @@ pub(crate) async fn put(
     };
     let value = serde_json::to_value(&cert).map_err(|_| Problem::internal())?;
     let shown = view(&name, &value).ok_or_else(Problem::internal)?;
-    handle.wish(Action::Set(setting, Some(value))).await?;
+    let before = state.settings.get(&setting).map(|held| told(&name, held));
+    let entry = by
+        .did("certs.put", &*setting)
+        .turning(before.unwrap_or_default(), told(&name, &value));
+    handle.change(Action::Set(setting, Some(value)), entry).await?;
     tracing::info!(name, hosts = cert.hosts.join(", "), "a certificate was put");
     Ok(Json(shown))
 }
 
 pub(crate) async fn remove(
     State(handle): State<Handle>,
+    by: By,
     path: Result<Path<String>, Problem>,
 ) -> Result<StatusCode, Problem> {
-    let name = format!("{CERTS}{}", name(path?)?);
-    if handle.state().settings.contains_key(&name) {
-        handle.wish(Action::Set(name, None)).await?;
+    let name = name(path?)?;
+    let setting = format!("{CERTS}{name}");
+    if let Some(before) = handle.state().settings.get(&setting) {
+        let entry = by
+            .did("certs.remove", &*setting)
+            .turning(told(&name, before), Value::Null);
+        handle.change(Action::Set(setting, None), entry).await?;
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What the audit trail tells of a certificate: all but the key.
+fn told(name: &str, value: &Value) -> Value {
+    view(name, value)
+        .and_then(|view| serde_json::to_value(view).ok())
+        .unwrap_or_default()
 }
 
 /// Whether it can be read. That key and certificate belong together, the gateway sees.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::api::limits::link;
+use crate::audit::By;
 use crate::service::Handle;
 use crate::state::{Action, State as Known};
 
@@ -58,16 +59,17 @@ pub(crate) async fn show(State(handle): State<Handle>, path: Edge) -> Result<Jso
 
 pub(crate) async fn set(
     State(handle): State<Handle>,
+    by: By,
     path: Edge,
     body: Body,
 ) -> Result<Json<FaultsView>, Problem> {
     let edge = edge(&handle.state(), path?)?;
-    put(&handle, &edge, body?).await
+    put(&handle, &by, &edge, body?).await
 }
 
-pub(crate) async fn clear(State(handle): State<Handle>, path: Edge) -> Result<StatusCode, Problem> {
+pub(crate) async fn clear(State(handle): State<Handle>, by: By, path: Edge) -> Result<StatusCode, Problem> {
     let Path((caller, callee)) = path?;
-    remove(&handle, format!("faults/{caller}->{callee}")).await
+    remove(&handle, &by, format!("faults/{caller}->{callee}")).await
 }
 
 pub(crate) async fn show_route(
@@ -80,16 +82,21 @@ pub(crate) async fn show_route(
 
 pub(crate) async fn set_route(
     State(handle): State<Handle>,
+    by: By,
     path: Route,
     body: Body,
 ) -> Result<Json<FaultsView>, Problem> {
     let edge = route(&handle.state(), path?)?;
-    put(&handle, &edge, body?).await
+    put(&handle, &by, &edge, body?).await
 }
 
-pub(crate) async fn clear_route(State(handle): State<Handle>, path: Route) -> Result<StatusCode, Problem> {
+pub(crate) async fn clear_route(
+    State(handle): State<Handle>,
+    by: By,
+    path: Route,
+) -> Result<StatusCode, Problem> {
     let Path(name) = path?;
-    remove(&handle, format!("faults/route->{name}")).await
+    remove(&handle, &by, format!("faults/route->{name}")).await
 }
 
 fn edge(state: &Known, Path((caller, callee)): Path<(String, String)>) -> Result<String, Problem> {
@@ -119,21 +126,33 @@ fn view(edge: &str, value: Option<&Value>) -> FaultsView {
     }
 }
 
-async fn put(handle: &Handle, edge: &str, Json(body): Json<FaultsBody>) -> Result<Json<FaultsView>, Problem> {
+async fn put(
+    handle: &Handle,
+    by: &By,
+    edge: &str,
+    Json(body): Json<FaultsBody>,
+) -> Result<Json<FaultsView>, Problem> {
     let faults =
         read(body, Timestamp::now()).map_err(|hint| Problem::unprocessable("faults_invalid", hint))?;
     let value = serde_json::to_value(&faults).map_err(|_| Problem::internal())?;
     // Without rules nothing goes wrong.
     let value = (!faults.rules.is_empty()).then_some(value);
     let name = format!("faults/{edge}");
-    let state = handle.wish(Action::Set(name, value)).await?;
+    let before = handle.state().settings.get(&name).map(|held| Value::clone(held));
+    let entry = by
+        .did("faults.set", &*name)
+        .turning(before.unwrap_or_default(), value.clone().unwrap_or_default());
+    let state = handle.change(Action::Set(name, value), entry).await?;
     tracing::warn!(edge, rules = faults.rules.len(), "faults on purpose were set");
     Ok(Json(shown(&state, edge)))
 }
 
-async fn remove(handle: &Handle, name: String) -> Result<StatusCode, Problem> {
-    if handle.state().settings.contains_key(&name) {
-        handle.wish(Action::Set(name, None)).await?;
+async fn remove(handle: &Handle, by: &By, name: String) -> Result<StatusCode, Problem> {
+    if let Some(before) = handle.state().settings.get(&name) {
+        let entry = by
+            .did("faults.clear", &*name)
+            .turning(Value::clone(before), Value::Null);
+        handle.change(Action::Set(name, None), entry).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

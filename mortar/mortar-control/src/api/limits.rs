@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 
+use crate::audit::By;
 use crate::derive;
 use crate::service::Handle;
 use crate::state::{Action, State as Known, tag};
@@ -67,6 +68,7 @@ pub(crate) async fn show(
 
 pub(crate) async fn set(
     State(handle): State<Handle>,
+    by: By,
     path: Result<Path<(String, String)>, Problem>,
     headers: HeaderMap,
     body: Result<Json<Value>, Problem>,
@@ -90,12 +92,17 @@ pub(crate) async fn set(
         )));
     }
     let name = derive::limits_name(&link);
-    let state = handle.wish(action(name, Some(patch), &headers)?).await?;
+    let before = state.settings.get(&name).map(|held| Value::clone(held));
+    let entry = by
+        .did("limits.set", &*name)
+        .turning(before.unwrap_or_default(), patch.clone());
+    let state = handle.change(action(name, Some(patch), &headers)?, entry).await?;
     view(&state, &link).map(tagged)
 }
 
 pub(crate) async fn take_back(
     State(handle): State<Handle>,
+    by: By,
     path: Result<Path<(String, String)>, Problem>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
@@ -106,7 +113,11 @@ pub(crate) async fn take_back(
         link(&handle.state(), &caller, &callee)?;
         return Ok(StatusCode::NO_CONTENT);
     }
-    handle.wish(action(name, None, &headers)?).await?;
+    let before = handle.state().settings.get(&name).map(|held| Value::clone(held));
+    let entry = by
+        .did("limits.reset", &*name)
+        .turning(before.unwrap_or_default(), Value::Null);
+    handle.change(action(name, None, &headers)?, entry).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

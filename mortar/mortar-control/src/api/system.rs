@@ -1,5 +1,6 @@
 //! The system: its manifest, and what of it the map and the configuration show.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -8,10 +9,14 @@ use brick_model::{Brick, Model};
 use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::audit::By;
 use crate::service::Handle;
 use crate::state::Action;
+
+/// Changed tables that the audit trail names.
+const CHANGES_MAX: usize = 100;
 
 /// What a manifest led to.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -92,15 +97,49 @@ pub(crate) struct ConfigView {
 
 pub(crate) async fn manifest(
     State(handle): State<Handle>,
+    by: By,
     headers: HeaderMap,
     body: Result<Json<Model>, Problem>,
 ) -> Result<Json<InForce>, Problem> {
     handle.verifier().platform_bearer(&headers, &["agent"])?;
     let Json(model) = body?;
-    let state = handle.wish(Action::Manifest(Arc::new(model))).await?;
+    let held = handle.state();
+    let changed = difference(held.manifest.as_deref(), &model);
+    let action = Action::Manifest(Arc::new(model));
+    // The agent sends the manifest whenever it meets control anew; what changes nothing is no change.
+    let state = if changed.is_empty() {
+        handle.wish(action).await?
+    } else {
+        let entry = by.did("manifest.put", "manifest");
+        handle
+            .change(action, entry.turning(Value::Null, json!({ "changed": changed })))
+            .await?
+    };
     Ok(Json(InForce {
         revision: state.revision,
     }))
+}
+
+/// The tables of the manifest that differ, by name; what is in them may be secret.
+fn difference(old: Option<&Model>, new: &Model) -> Vec<String> {
+    let value = |model: Option<&Model>| serde_json::to_value(model).unwrap_or_default();
+    let (old, new) = (value(old), value(Some(new)));
+    let keys = |value: &Value| {
+        let keys = value.as_object().into_iter().flat_map(|all| all.keys().cloned());
+        keys.collect::<BTreeSet<String>>()
+    };
+    let mut changed = Vec::new();
+    for table in keys(&old).union(&keys(&new)) {
+        let (before, after) = (&old[table], &new[table]);
+        let names: BTreeSet<String> = keys(before).union(&keys(after)).cloned().collect();
+        if names.is_empty() && before != after {
+            changed.push(table.clone());
+        }
+        let differs = |name: &&String| before.get(name.as_str()) != after.get(name.as_str());
+        changed.extend(names.iter().filter(differs).map(|name| format!("{table}.{name}")));
+    }
+    changed.truncate(CHANGES_MAX);
+    changed
 }
 
 pub(crate) async fn show(State(handle): State<Handle>) -> Json<SystemView> {

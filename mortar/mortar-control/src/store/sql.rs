@@ -1,5 +1,7 @@
 //! The store on SQL: one transaction for each batch. A component of the platform's database.
 
+mod audit;
+
 use std::sync::Arc;
 
 use brick_bus::Resource;
@@ -9,6 +11,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Batch, Store};
 use crate::Error;
+use crate::audit::{Filter, Numbered};
 use crate::state::{Registered, State};
 
 const MIGRATIONS: &[Migration] = &[
@@ -35,6 +38,11 @@ const MIGRATIONS: &[Migration] = &[
         version: 3,
         name: "what operators set",
         sql: "create table control_setting (name text primary key, value text not null);",
+    },
+    Migration {
+        version: 4,
+        name: "the audit trail",
+        sql: audit::TABLE,
     },
 ];
 
@@ -70,6 +78,10 @@ impl Store for Sql {
 
     fn save(&self, batch: Batch) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async { Ok(self.0.write(move |tx| save(tx, &batch)).await?) })
+    }
+
+    fn audited(&self, filter: Filter) -> BoxFuture<'_, Result<Vec<Numbered>, Error>> {
+        Box::pin(async { Ok(self.0.read(move |reader| audit::find(reader, &filter)).await?) })
     }
 }
 
@@ -189,6 +201,7 @@ fn save(tx: &Tx<'_>, batch: &Batch) -> Result<(), brick_state::Error> {
             None => tx.execute("delete from control_setting where name = $1", &[name.into()])?,
         };
     }
+    audit::add(tx, &batch.audit)?;
     if let Some(manifest) = &batch.manifest {
         tx.execute(SET, &["manifest".into(), json(&**manifest)?.into()])?;
     }

@@ -1,0 +1,151 @@
+//! The audit trail: what was changed, by whom, and that secrets are not in it.
+
+use http::{HeaderValue, Method};
+use serde_json::{Value, json};
+
+use super::harness::{Control, control};
+
+async fn trail(control: &Control, query: &str) -> Vec<Value> {
+    let admin = control.agent().await;
+    let path = format!("/api/audit/v1{query}");
+    let answer = control.call(Method::GET, &path, &admin, None).await;
+    let answer: Value = answer.json().unwrap();
+    answer["items"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn every_change_is_written_down_with_who_what_and_why_and_outlives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = control(folder.path()).await;
+    first.manifest().await;
+    first.manifest().await;
+    let manifests = trail(&first, "?action=manifest").await;
+    assert_eq!(
+        manifests.len(),
+        1,
+        "the same manifest again is no change: {manifests:?}"
+    );
+    let changed = manifests[0]["after"]["changed"].as_array().unwrap();
+    assert!(changed.contains(&json!("brick.order")), "{changed:?}");
+
+    let admin = first.agent().await;
+    let order = json!({ "subject": "carol", "scopes": ["admin"], "audience": "platform" });
+    let path = "/api/identity/v1/tokens";
+    let issued = first.call(Method::POST, path, &admin, Some(order)).await;
+    let carol = issued.json::<Value>().unwrap()["token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let limits = "/api/limits/v1/order/payment";
+    let put = first
+        .http
+        .call(Method::PUT, format!("{}{limits}", first.url))
+        .bearer(&carol)
+        .header(http::HeaderName::from_static("x-brick-why"), "the bank is slow")
+        .header(http::HeaderName::from_static("traceparent"), trace)
+        .json_body(&json!({ "timeout_ms": 900 }));
+    assert_eq!(put.send().await.unwrap().status, 200);
+    let taken = first.call(Method::DELETE, limits, &carol, None).await;
+    assert_eq!(taken.status, 204);
+    let client = json!({ "id": "reports", "scopes": ["call:order"] });
+    let added = first
+        .call(Method::POST, "/api/identity/v1/clients", &carol, Some(client))
+        .await;
+    let secret = added.json::<Value>().unwrap()["client_secret"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let refused = first
+        .call(Method::PUT, limits, &carol, Some(json!({ "timeout_ms": 0 })))
+        .await;
+    assert_eq!(refused.status, 422);
+    first.stop().await;
+
+    let second = control(folder.path()).await;
+    let all = trail(&second, "?who=carol").await;
+    let told: Vec<(&str, &str)> = all
+        .iter()
+        .map(|entry| {
+            (
+                entry["action"].as_str().unwrap(),
+                entry["target"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("client.add", "clients/reports"),
+            ("limits.reset", "limits/order->payment"),
+            ("limits.set", "limits/order->payment"),
+        ]
+    );
+    assert_eq!(all[2]["why"], "the bank is slow");
+    assert_eq!(all[2]["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(
+        (&all[2]["before"], &all[2]["after"]),
+        (&Value::Null, &json!({ "timeout_ms": 900 }))
+    );
+    assert_eq!(
+        (&all[1]["before"], &all[1]["after"]),
+        (&json!({ "timeout_ms": 900 }), &Value::Null)
+    );
+    let whole = Value::Array(trail(&second, "").await).to_string();
+    assert!(
+        !whole.contains(&secret) && !whole.contains(HeaderValue::from_str(&carol).unwrap().to_str().unwrap())
+    );
+    assert_eq!(trail(&second, "?action=limits&limit=1").await.len(), 1);
+    assert_eq!(trail(&second, "?target=order-%3Epay&since=1h").await.len(), 2);
+    assert!(
+        trail(&second, "?action=limit").await.is_empty(),
+        "a group is a whole word"
+    );
+}
+
+#[tokio::test]
+async fn the_trail_goes_on_by_its_cursor_and_is_for_operators_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let control = control(folder.path()).await;
+    let agent = control.agent().await;
+    for number in 0..5 {
+        let entry = json!({ "action": "scale", "target": format!("order-{number}"), "after": { "replicas": number } });
+        let path = "/api/audit/v1/entries";
+        let answer = control.call(Method::POST, path, &agent, Some(entry)).await;
+        assert_eq!(answer.status, 204);
+    }
+    let page = control
+        .call(Method::GET, "/api/audit/v1?limit=3", &agent, None)
+        .await;
+    let page: Value = page.json().unwrap();
+    let path = format!("/api/audit/v1?limit=3&cursor={}", page["next"]);
+    let rest: Value = control
+        .call(Method::GET, &path, &agent, None)
+        .await
+        .json()
+        .unwrap();
+    let targets = |page: &Value| -> Vec<String> {
+        let items = page["items"].as_array().unwrap().iter();
+        items
+            .map(|item| item["target"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(targets(&page), ["order-4", "order-3", "order-2"]);
+    assert_eq!(targets(&rest), ["order-1", "order-0"]);
+    assert_eq!(
+        (&rest["next"], &rest["items"][0]["who"]),
+        (&Value::Null, &json!("operator"))
+    );
+    let (process, _) = control.process("order", &["bus"]);
+    for (method, path) in [
+        (Method::GET, "/api/audit/v1"),
+        (Method::POST, "/api/audit/v1/entries"),
+    ] {
+        let body = (method == Method::POST).then(|| json!({ "action": "x", "target": "y" }));
+        assert_eq!(
+            control.call(method, path, &process, body).await.status,
+            403,
+            "{path}"
+        );
+    }
+}
