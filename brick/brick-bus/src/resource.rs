@@ -85,6 +85,9 @@ pub struct Endpoint {
     /// What it speaks.
     #[serde(default, skip_serializing_if = "Protocol::is_usual")]
     pub protocol: Protocol,
+    /// Whether it left the pool: it is called by its own name alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quarantined: bool,
 }
 
 /// What an instance speaks.
@@ -114,6 +117,11 @@ impl Endpoint {
             true => format!("{brick}@{}/{}", self.version, self.slot),
             false => format!("{brick}/{}", self.slot),
         }
+    }
+
+    /// Its own name within the brick's, given the brick: `order-1`, `payment-v2-1`.
+    pub fn own_name(&self, brick: &str) -> String {
+        self.slot_name(brick).replace(['@', '/'], "-")
     }
 }
 

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use brick_bus::{Endpoint, Endpoints, Follower, Resource, Watch};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use brick_bus::{Endpoint, Endpoints, Follower, Pool, Resource, Watch};
 use brick_core::{Incarnation, Version};
 use rand::{Rng, RngExt as _};
 use serde::Deserialize as _;
 use tokio::time::Instant;
 
+use crate::lead::Lead;
 use crate::load::{FIRST_ESTIMATE, Load};
 
 /// The second choice wins only where it costs this much less: within it the two are equal, and the toss decides.
@@ -26,6 +27,9 @@ struct Inner {
     /// Of `endpoints/<brick>`, which `snapshot` is made from.
     follower: Follower,
     snapshot: ArcSwap<Snapshot>,
+    /// Of `pools/<brick>`, which `pool` is read from.
+    rules: Follower,
+    pool: ArcSwapOption<Pool>,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +63,8 @@ impl Balancer {
     pub fn new(watch: Watch, brick: &str) -> Self {
         Self(Arc::new(Inner {
             brick: brick.to_owned(),
+            rules: Follower::new(watch.clone(), format!("pools/{brick}")),
+            pool: ArcSwapOption::empty(),
             follower: Follower::new(watch, format!("endpoints/{brick}")),
             snapshot: ArcSwap::default(),
         }))
@@ -110,6 +116,53 @@ impl Balancer {
             .map(Tracked::pick)
     }
 
+    /// An instance as the request is led that is none of `tried`: of its version where one is left, else any.
+    pub fn pick_led(&self, lead: &Lead, tried: &[Incarnation]) -> Option<Pick> {
+        match lead {
+            Lead::Any => self.pick_excluding(tried),
+            Lead::Version(version) => {
+                self.0.refresh();
+                let snapshot = self.0.snapshot.load();
+                let own = snapshot.choose(tried, Some(version), Instant::now(), &mut rand::rng());
+                own.map(Tracked::pick).or_else(|| self.pick_excluding(tried))
+            }
+            Lead::Instance(incarnation) if tried.contains(incarnation) => None,
+            Lead::Instance(incarnation) => self.pick_incarnation(*incarnation),
+            Lead::Nobody => None,
+        }
+    }
+
+    /// The instance of this name (`order-2`, `payment-v2-1`), one that is quarantined among them.
+    pub fn named(&self, name: &str) -> Lead {
+        let all = self.endpoints();
+        let found = all
+            .iter()
+            .find(|endpoint| endpoint.own_name(&self.0.brick) == name);
+        found.map_or(Lead::Nobody, |endpoint| Lead::Instance(endpoint.incarnation))
+    }
+
+    /// Whether an instance of the version is up.
+    pub fn is_up(&self, version: &Version) -> bool {
+        self.0.refresh();
+        self.0.snapshot.load().has(version, &[])
+    }
+
+    /// Whether any instance may be picked.
+    pub fn has_any(&self) -> bool {
+        self.0.refresh();
+        let snapshot = self.0.snapshot.load();
+        snapshot
+            .tracked
+            .iter()
+            .any(|tracked| !tracked.endpoint.quarantined)
+    }
+
+    /// Where requests go that nothing else leads; none where no operator says anything.
+    pub(crate) fn pool(&self) -> Option<Arc<Pool>> {
+        self.0.rules.refresh(|resource| self.0.adopt_pool(resource));
+        self.0.pool.load_full()
+    }
+
     /// This very instance, where it is in the set.
     pub fn pick_incarnation(&self, incarnation: Incarnation) -> Option<Pick> {
         self.pick_where(|endpoint| endpoint.incarnation == incarnation)
@@ -142,7 +195,7 @@ impl Balancer {
     pub async fn wait_ready(&self, limit: Duration) -> bool {
         let mut watch = self.0.follower.watch().clone();
         let some_up = async {
-            while self.endpoints().is_empty() {
+            while !self.has_any() {
                 watch.changed().await;
             }
         };
@@ -213,6 +266,7 @@ impl Snapshot {
         let open = |tracked: &&Tracked| {
             let endpoint = &tracked.endpoint;
             endpoint.weight > 0
+                && !endpoint.quarantined
                 && !tried.contains(&endpoint.incarnation)
                 && version.is_none_or(|version| endpoint.version == *version)
         };
@@ -228,7 +282,10 @@ impl Snapshot {
     fn has(&self, version: &Version, tried: &[Incarnation]) -> bool {
         self.tracked.iter().any(|tracked| {
             let endpoint = &tracked.endpoint;
-            endpoint.weight > 0 && endpoint.version == *version && !tried.contains(&endpoint.incarnation)
+            endpoint.weight > 0
+                && !endpoint.quarantined
+                && endpoint.version == *version
+                && !tried.contains(&endpoint.incarnation)
         })
     }
 
@@ -303,6 +360,20 @@ impl Inner {
     /// Builds the snapshot anew where the set changed since. One atomic load where nothing did.
     fn refresh(&self) {
         self.follower.refresh(|resource| self.adopt(resource));
+    }
+
+    fn adopt_pool(&self, resource: Option<&Resource>) {
+        let Some(resource) = resource else {
+            self.pool.store(None);
+            return;
+        };
+        match Pool::deserialize(&resource.value) {
+            Ok(pool) => self.pool.store(Some(Arc::new(pool))),
+            Err(error) => tracing::warn!(
+                resource = self.rules.name(), revision = resource.revision, %error,
+                "the rules of a pool are refused, the last good ones stay in use"
+            ),
+        }
     }
 
     fn adopt(&self, resource: Option<&Resource>) {

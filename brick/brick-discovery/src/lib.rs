@@ -5,11 +5,15 @@
 //! (peak EWMA, as Finagle and linkerd use it). Nothing asks control on the request path, so calls go on while control
 //! is down.
 //!
-//! What always holds: an endpoint that left the set is not picked after the change; what was learnt of an endpoint
+//! Where versions of a brick run beside each other, [`Balancer::lead`] says which of them a request goes to.
+//!
+//! What always holds: an endpoint that left the set is not picked after the change, nor one that is quarantined; what was learnt of an endpoint
 //! survives changes of the set, for it is kept by incarnation; a pick allocates nothing.
 
 pub mod balancer;
 
+mod lead;
 mod load;
 
 pub use balancer::{Balancer, Guard, Pick};
+pub use lead::{Lead, Pools};

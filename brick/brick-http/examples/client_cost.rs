@@ -135,6 +135,7 @@ fn client(addr: SocketAddr, telemetry: Telemetry) -> Result<Client, Failure> {
         weight: 100,
         concurrent: false,
         protocol: Default::default(),
+        quarantined: false,
     };
     let endpoints = Endpoints {
         instances: vec![endpoint],

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use brick_auth::OwnToken;
 use brick_bus::Watch;
-use brick_discovery::Balancer;
+use brick_discovery::{Balancer, Lead};
 use brick_resilience::{Edges, Followed};
 use brick_telemetry::Telemetry;
 use brick_telemetry::metrics::HistogramFamily;
@@ -84,6 +84,8 @@ struct Target {
 enum Place {
     /// A brick of this system.
     Brick(Balancer),
+    /// One instance of a brick, by its own name.
+    Instance(Balancer, String),
     /// Somewhere else.
     External(Outside),
 }
@@ -141,7 +143,8 @@ impl Clients {
         &self.shared.edges
     }
 
-    /// The client of a brick; clients of one brick share what they learn of its instances.
+    /// The client of a brick; clients of one brick share what they learn of its instances. Of one instance by its own
+    /// name, one that is quarantined among them: `order-2.order`, `payment-v2-1.payment`.
     pub fn client(&self, brick: &str) -> Client {
         Client {
             target: self.shared.target(brick),
@@ -164,8 +167,16 @@ impl Shared {
     fn target(&self, brick: &str) -> Arc<Target> {
         let mut targets = self.targets.lock();
         let target = targets.entry(brick.to_owned()).or_insert_with(|| {
-            let balancer = Balancer::new(self.options.watch.clone(), brick);
-            Arc::new(Target::new(brick, Place::Brick(balancer), self.edges.edge(brick)))
+            let (own, of) = match brick.split_once('.') {
+                Some((own, of)) => (Some(own), of),
+                None => (None, brick),
+            };
+            let balancer = Balancer::new(self.options.watch.clone(), of);
+            let place = match own {
+                Some(own) => Place::Instance(balancer, own.to_owned()),
+                None => Place::Brick(balancer),
+            };
+            Arc::new(Target::new(of, place, self.edges.edge(of)))
         });
         Arc::clone(target)
     }
@@ -256,7 +267,8 @@ impl Client {
     /// [`brick_telemetry::health::Health::dependency`].
     pub fn is_up(&self) -> bool {
         match &self.target.place {
-            Place::Brick(balancer) => !balancer.endpoints().is_empty(),
+            Place::Brick(balancer) => balancer.has_any(),
+            Place::Instance(balancer, name) => balancer.named(name) != Lead::Nobody,
             Place::External(_) => true,
         }
     }

@@ -86,6 +86,7 @@ impl System {
                 weight: 100,
                 concurrent: false,
                 protocol: brick_bus::Protocol::default(),
+                quarantined: false,
             })
             .collect();
         let value = serde_json::to_value(Endpoints { instances }).unwrap();

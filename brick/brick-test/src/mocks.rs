@@ -41,6 +41,7 @@ pub(crate) fn endpoints(brick: &str, revision: u64, addrs: &[SocketAddr]) -> Res
         weight: 100,
         concurrent: false,
         protocol: brickwork::bus::Protocol::default(),
+        quarantined: false,
     });
     Resource {
         name: format!("endpoints/{brick}"),

@@ -415,6 +415,7 @@ fn bus_options(contract: &Contract, control_url: &str, own_token: OwnToken) -> b
             format!("faults/{brick}->*"),
             format!("serve/{brick}"),
             "endpoints/*".to_owned(),
+            "pools/*".to_owned(),
             TRUST_BUNDLE.to_owned(),
         ],
         snapshot: contract.snapshot_file(),

@@ -73,6 +73,9 @@ pub struct Ps {
     pub adopted: bool,
     /// The start in the slot, while there is one.
     pub incarnation: Option<Incarnation>,
+    /// Whether it is out of its pool while it runs on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quarantined: bool,
     /// What is wrong with it, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,

@@ -38,7 +38,10 @@ pub(crate) fn tell(
         return;
     }
     let control = control.clone();
-    let entry = json!({ "action": action, "target": target, "after": after });
+    let why = headers
+        .get("x-brick-why")
+        .map(|why| String::from_utf8_lossy(why.as_bytes()).into_owned());
+    let entry = json!({ "action": action, "target": target, "after": after, "why": why });
     tokio::spawn(async move {
         let told = until_told(&control, &entry).await;
         WAITING.fetch_sub(1, Ordering::Relaxed);

@@ -81,6 +81,8 @@ pub(crate) struct Row {
     pub(crate) registered: bool,
     /// Whether dependents may stop waiting for it although it is not ready.
     pub(crate) given_up: bool,
+    /// The start that control took out of its pool.
+    pub(crate) quarantined: Option<Incarnation>,
     pub(crate) problem: Option<String>,
 }
 
@@ -100,6 +102,7 @@ impl Row {
             healthy: false,
             registered: false,
             given_up: false,
+            quarantined: None,
             problem: None,
         }
     }
@@ -137,6 +140,18 @@ impl Board {
         let done = self.0.rows.lock().get_mut(slot).map(change);
         self.changed();
         done
+    }
+
+    /// These starts are out of their pools, and no others.
+    pub(crate) fn quarantined(&self, starts: &[Incarnation]) {
+        let mut changed = false;
+        for row in self.0.rows.lock().values_mut() {
+            let now = row.incarnation.filter(|start| starts.contains(start));
+            changed |= std::mem::replace(&mut row.quarantined, now) != now;
+        }
+        if changed {
+            self.changed();
+        }
     }
 
     pub(crate) fn get(&self, slot: &Slot) -> Option<Row> {
@@ -183,6 +198,7 @@ impl Board {
             revision: revision.to_owned(),
             adopted: row.adopted,
             incarnation: row.incarnation,
+            quarantined: row.quarantined.is_some() && row.quarantined == row.incarnation,
             problem: row.problem,
         });
         shown.collect()

@@ -51,10 +51,14 @@ pub(crate) struct Renewal {
     pub(crate) ready: bool,
 }
 
-#[derive(Deserialize)]
-struct Renewed {
+/// What control says to renewals.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Renewed {
     #[serde(default)]
-    unknown: Vec<Incarnation>,
+    pub(crate) unknown: Vec<Incarnation>,
+    /// Out of their pools while they run on.
+    #[serde(default)]
+    pub(crate) quarantined: Vec<Incarnation>,
 }
 
 #[derive(Deserialize)]
@@ -136,13 +140,13 @@ impl Control {
         Ok(Duration::from_millis(answer.json::<Lease>()?.lease_ms.max(100)))
     }
 
-    /// Renews leases in one call; those that control does not know.
-    pub(crate) async fn renew(&self, renew: &[Renewal]) -> Result<Vec<Incarnation>, Error> {
+    /// Renews leases in one call.
+    pub(crate) async fn renew(&self, renew: &[Renewal]) -> Result<Renewed, Error> {
         let body = serde_json::json!({ "renew": renew });
         let answer = self
             .call(Method::POST, "/api/registry/v1/leases", Some(body))
             .await?;
-        Ok(answer.json::<Renewed>()?.unknown)
+        answer.json()
     }
 
     /// Whether control is there and takes what the agent says.

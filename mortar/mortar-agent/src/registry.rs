@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::api::InstanceState;
 use crate::board::{Role, Row, Slot};
-use crate::control::Renewal;
+use crate::control::{Renewal, Renewed};
 use crate::events::{Event, EventKind, Events};
 use crate::ports::loopback;
 use crate::supervise::Context;
@@ -166,7 +166,8 @@ impl Told {
         if renewals.is_empty() {
             return Ok(());
         }
-        let unknown = self.context.control.renew(&renewals).await?;
+        let Renewed { unknown, quarantined } = self.context.control.renew(&renewals).await?;
+        self.context.board.quarantined(&quarantined);
         for incarnation in &unknown {
             self.known.remove(incarnation);
         }

@@ -3,10 +3,13 @@
 pub(crate) mod agent;
 pub(crate) mod audit;
 pub(crate) mod bus;
+pub(crate) mod canary;
 pub(crate) mod certs;
 pub(crate) mod faults;
 pub(crate) mod instance;
 pub(crate) mod limits;
+pub(crate) mod pools;
+pub(crate) mod quarantine;
 pub(crate) mod registry;
 pub(crate) mod reports;
 pub(crate) mod system;
@@ -36,6 +39,20 @@ pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
         .route(
             "/api/limits/v1/{caller}/{callee}",
             get(limits::show).put(limits::set).delete(limits::take_back),
+        )
+        .route("/api/pools/v1", get(pools::list))
+        .route(
+            "/api/pools/v1/{brick}",
+            get(pools::show).put(pools::set).delete(pools::reset),
+        )
+        .route("/api/pools/v1/{brick}/preview", post(pools::preview))
+        .route("/api/canaries/v1", get(canary::list))
+        .route("/api/canaries/v1/{brick}", get(canary::show).post(canary::start))
+        .route("/api/canaries/v1/{brick}/promote", post(canary::promote))
+        .route("/api/canaries/v1/{brick}/abort", post(canary::abort))
+        .route(
+            "/api/registry/v1/instances/{instance}/quarantine",
+            post(quarantine::set).delete(quarantine::release),
         )
         .route("/api/certs/v1", get(certs::list))
         .route(

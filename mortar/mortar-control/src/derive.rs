@@ -46,6 +46,7 @@ pub(crate) fn resources(state: &State, trust: &TrustBundle) -> Result<BTreeMap<S
         for route in model.routes.keys() {
             all.extend(faults_of(state, format!("faults/route->{route}")));
         }
+        all.extend(crate::pools::resources(state, model)?);
         for (name, serve) in &model.serves {
             all.insert(format!("serve/{name}"), serve.wire());
         }
@@ -110,6 +111,7 @@ pub(crate) fn endpoints(state: &State, of: &BTreeSet<BrickName>) -> Result<BTree
                 weight: 100,
                 concurrent: instance.concurrent,
                 protocol: protocol(state, name),
+                quarantined: registered.quarantined.is_some(),
             });
         }
     }
@@ -138,6 +140,6 @@ pub(crate) fn pool_name(brick: &BrickName) -> String {
     format!("endpoints/{brick}")
 }
 
-fn value(of: &impl Serialize) -> Result<Value, Error> {
+pub(crate) fn value(of: &impl Serialize) -> Result<Value, Error> {
     serde_json::to_value(of).map_err(|error| Error::Encode(error.to_string()))
 }

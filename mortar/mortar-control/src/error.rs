@@ -36,6 +36,14 @@ pub enum Error {
         /// The setting.
         name: String,
     },
+    /// The share of the brick belongs to a canary.
+    #[error(
+        "a canary of {brick} is under way and moves its shares; `brick canary abort {brick}` or `brick canary promote {brick}` ends it"
+    )]
+    Canary {
+        /// The brick.
+        brick: String,
+    },
     /// A manifest of another system.
     #[error("this is control of system \"{expected}\", the manifest is of \"{found}\"")]
     OtherSystem {
@@ -62,6 +70,7 @@ impl From<Error> for Problem {
             Error::Changed { .. } => {
                 Self::new(http::StatusCode::PRECONDITION_FAILED, "changed_meanwhile", text)
             }
+            Error::Canary { .. } => Self::conflict("canary_running", text),
             Error::OtherSystem { .. } => Self::conflict("other_system", text),
             Error::Stopping => Self::unavailable("stopping", text),
             Error::Store(_) => {

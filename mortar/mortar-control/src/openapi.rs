@@ -7,13 +7,17 @@ use serde_json::Value;
 use crate::api::agent::{EventQuery, Kill, Roll, Scale};
 use crate::api::audit::{AuditBody, AuditList, AuditQuery};
 use crate::api::bus::{AckBatch, AckList, AckQuery, WatchQuery};
+use crate::api::canary::{CanaryBody, CanaryList, CanaryView};
 use crate::api::certs::{CertBody, CertList, CertView};
 use crate::api::faults::{FaultsBody, FaultsList, FaultsView};
 use crate::api::instance::InstanceView;
 use crate::api::limits::LimitsView;
+use crate::api::pools::{PoolList, PoolPreview, PoolView};
+use crate::api::quarantine::{QuarantineBody, QuarantineView};
 use crate::api::registry::{Gone, Granted, Instances, ListQuery, Registration, Renewals, Renewed, Wait};
 use crate::api::reports::{EdgesView, ReportBody};
 use crate::api::system::{ConfigView, InForce, SystemView};
+use crate::pools::Wanted;
 
 /// Control's operations; identity adds its own where it is mounted.
 pub fn document() -> Document {
@@ -21,7 +25,9 @@ pub fn document() -> Document {
         "Registry, routes, configuration, bus and identity. Served on control's own listener and, for operators, on \
          the admin listener.",
     );
-    audit(bus(certs(faults(limits(agent(registry(system(document))))))))
+    versions(audit(bus(certs(faults(limits(agent(registry(system(
+        document,
+    )))))))))
 }
 
 fn system(document: Document) -> Document {
@@ -54,6 +60,104 @@ fn system(document: Document) -> Document {
                 .access("admin")
                 .answer::<InstanceView>(200, "what the instance answers now")
                 .problem(404, "no such instance is registered"),
+        )
+}
+
+fn versions(document: Document) -> Document {
+    const POOL: &str = "/api/pools/v1/{brick}";
+    const CANARY: &str = "/api/canaries/v1/{brick}";
+    const QUARANTINE: &str = "/api/registry/v1/instances/{instance}/quarantine";
+    let document = document
+        .operation(
+            Operation::get("/api/pools/v1")
+                .summary("Bricks of which several versions may run")
+                .access("admin")
+                .answer::<PoolList>(200, "by name"),
+        )
+        .operation(
+            Operation::get(POOL)
+                .summary("Versions of a brick, their shares and rules")
+                .access("admin")
+                .answer::<PoolView>(200, "the versions")
+                .problem(404, "no such brick"),
+        )
+        .operation(
+            Operation::put(POOL)
+                .summary("Says which version requests go to; kept until it is removed")
+                .access("admin")
+                .body::<Wanted>()
+                .answer::<PoolView>(200, "it is published")
+                .problem(404, "no such brick")
+                .problem(409, "a canary moves the shares")
+                .problem(422, "nobody could follow it, or no such version"),
+        )
+        .operation(
+            Operation::delete(POOL)
+                .summary("Says nothing any more: requests go to any instance")
+                .access("admin")
+                .empty(204, "nothing is said")
+                .problem(409, "a canary moves the shares"),
+        )
+        .operation(
+            Operation::post("/api/pools/v1/{brick}/preview")
+                .summary("Counts who would move, and changes nothing")
+                .access("admin")
+                .body::<Wanted>()
+                .answer::<PoolPreview>(200, "keys of 10,000")
+                .problem(422, "nobody could follow it"),
+        );
+    let document = document
+        .operation(
+            Operation::get("/api/canaries/v1")
+                .summary("Canaries, running and over")
+                .access("admin")
+                .answer::<CanaryList>(200, "by brick"),
+        )
+        .operation(
+            Operation::get(CANARY)
+                .summary("The canary of a brick")
+                .access("admin")
+                .answer::<CanaryView>(200, "where it stands")
+                .problem(404, "there is none"),
+        )
+        .operation(
+            Operation::post(CANARY)
+                .summary("Begins a canary; it goes on, is promoted and is aborted by itself")
+                .access("admin")
+                .body::<CanaryBody>()
+                .answer::<CanaryView>(200, "it has its first share")
+                .problem(409, "one runs already, or the version is not up")
+                .problem(422, "steps or limits make no sense"),
+        )
+        .operation(
+            Operation::post("/api/canaries/v1/{brick}/promote")
+                .summary("Gives the version everything now")
+                .access("admin")
+                .answer::<CanaryView>(200, "it is over")
+                .problem(409, "it was over before"),
+        )
+        .operation(
+            Operation::post("/api/canaries/v1/{brick}/abort")
+                .summary("Goes back to what was before")
+                .access("admin")
+                .answer::<CanaryView>(200, "it is over")
+                .problem(409, "it was over before"),
+        );
+    document
+        .operation(
+            Operation::post(QUARANTINE)
+                .summary("Takes an instance, by slot or incarnation, out of its pool while it runs on")
+                .access("admin")
+                .body::<QuarantineBody>()
+                .answer::<QuarantineView>(200, "it is reachable by its own name")
+                .problem(404, "no such instance"),
+        )
+        .operation(
+            Operation::delete(QUARANTINE)
+                .summary("Takes an instance back into its pool")
+                .access("admin")
+                .answer::<QuarantineView>(200, "it takes requests")
+                .problem(404, "no such instance"),
         )
 }
 

@@ -20,7 +20,7 @@ use crate::reports::Reports;
 use crate::state::{Action, State};
 use crate::store::Store;
 use crate::writer::{self, Shared, Wish, Writer};
-use crate::{Error, Options, api, expiry, metrics};
+use crate::{Error, Options, api, canary, expiry, metrics};
 
 /// Control, opened.
 pub struct Service {
@@ -120,6 +120,7 @@ impl Service {
             lease::watch(self.handle.clone(), drain.clone()),
             follow_keys(self.handle.clone(), drain.clone()),
             expiry::watch(self.handle.clone(), drain.clone()),
+            canary::watch(self.handle.clone(), drain.clone()),
             closing,
         );
     }

@@ -33,6 +33,9 @@ pub struct Registered {
     pub ready: bool,
     /// Whether somebody renews its lease.
     pub supervised: bool,
+    /// Why it left its pool while it runs on, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<String>,
 }
 
 /// Slot of a version of a brick: concurrent versions count their slots apart.
@@ -90,11 +93,15 @@ pub(crate) enum Action {
     Register(Registered),
     Ready(Vec<(Incarnation, bool)>),
     Unsupervised(Incarnation),
+    /// Takes an instance out of its pool, for this reason, or back into it.
+    Quarantine(Incarnation, Option<String>),
     Remove(Incarnation),
     Manifest(Arc<Model>),
     ApiKeys(Arc<ApiKeys>),
     /// Sets what an operator wants of a resource, or takes it back.
     Set(String, Option<Value>),
+    /// Sets several, or none where one does not fit.
+    SetAll(Vec<(String, Option<Value>)>),
     /// The same, where what was set before still has this tag ([`tag`]).
     SetWhere(String, Option<Value>, String),
 }
@@ -164,6 +171,9 @@ impl State {
                 }
             }
             Action::Unsupervised(incarnation) => self.edit(incarnation, |one| one.supervised = false),
+            Action::Quarantine(incarnation, why) => {
+                self.edit(incarnation, |one| one.quarantined = why);
+            }
             Action::Remove(incarnation) => {
                 if let Some(gone) = self.instances.remove(&incarnation) {
                     self.touched.pool(&gone.instance.brick);
@@ -185,6 +195,17 @@ impl State {
                 self.touched = Touched::All;
             }
             Action::Set(name, value) => self.set(name, value)?,
+            Action::SetAll(all) => {
+                let added = all
+                    .iter()
+                    .filter(|(name, value)| value.is_some() && !self.settings.contains_key(name));
+                if self.settings.len() + added.count() > SETTINGS_MAX {
+                    return Err(Error::TooManySettings { max: SETTINGS_MAX });
+                }
+                for (name, value) in all {
+                    self.set(name, value)?;
+                }
+            }
             Action::SetWhere(name, value, expected) => {
                 if tag(self.settings.get(&name).map(|held| &**held)) != expected {
                     return Err(Error::Changed { name });
@@ -214,6 +235,10 @@ impl State {
         }
         self.fences.insert(slot, incarnation);
         self.touched.pool(&registered.instance.brick);
+        let mut registered = registered;
+        if let Some(held) = self.instances.get(&incarnation) {
+            registered.quarantined.clone_from(&held.quarantined);
+        }
         self.instances.insert(incarnation, Arc::new(registered));
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use brick_auth::{Claims, Verifier};
 use brick_bus::routes::ApiKey;
+use brick_discovery::Pools;
 use brick_telemetry::metrics::{Kind, Registry};
 use bytes::Bytes;
 use http::header::{HeaderValue, RETRY_AFTER};
@@ -32,6 +33,7 @@ const CACHE_BYTES_MAX: u64 = 32 << 20;
 pub struct EdgeGate {
     verifier: Verifier,
     pub(crate) parts: EdgeParts,
+    pools: Pools,
 }
 
 /// What the edge's gate shares with whoever follows the bus for it.
@@ -62,7 +64,7 @@ enum Shown {
 
 impl EdgeGate {
     /// With the keys of the system's issuer.
-    pub fn new(verifier: Verifier, registry: &Registry) -> Self {
+    pub fn new(verifier: Verifier, pools: Pools, registry: &Registry) -> Self {
         let figures = Figures::new(registry);
         let store = Arc::new(Store::new(CACHE_BYTES_MAX));
         let counted = Arc::clone(&store);
@@ -78,6 +80,7 @@ impl EdgeGate {
         });
         Self {
             verifier,
+            pools,
             parts: EdgeParts {
                 shared_rate: SharedRate::new(figures.clone()),
                 figures,
@@ -320,6 +323,10 @@ impl Gate for EdgeGate {
             None => Ok(Verdict::Forward),
             Some(functions) => self.function(functions, passing, note, &shown),
         }
+    }
+
+    fn lead(&self, headers: &mut HeaderMap) {
+        self.pools.decide(headers);
     }
 
     fn respond(&self, route: Option<&Arc<Route>>, note: Note, response: Response<Body>) -> Response<Body> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use brick_auth::{OwnToken, Verifier};
 use brick_bus::Watch;
 use brick_core::Drain;
+use brick_discovery::Pools;
 use brick_resilience::{Edges, report};
 use brick_telemetry::Telemetry;
 use brick_wire::handover;
@@ -137,7 +138,11 @@ impl Service {
 
     /// Serves until the drain is requested and what is under way is done.
     pub async fn run(mut self, drain: Drain) -> Result<(), Error> {
-        let gate = EdgeGate::new(self.verifier.clone(), self.telemetry.metrics());
+        let gate = EdgeGate::new(
+            self.verifier.clone(),
+            Pools::new(self.watch.clone()),
+            self.telemetry.metrics(),
+        );
         let parts = gate.parts.clone();
         let edge_proxy = self.proxy("edge", gate, &drain);
         let port = self

@@ -52,7 +52,9 @@ impl Following {
         let mut routes = vec![self.elsewhere()];
         for (callee, timeout) in &callees {
             let target = self.compiler.target(callee, &Default::default());
-            routes.push(self.route(callee, target, *timeout));
+            // An instance by its own name: `order-2.order.brick`.
+            routes.push(self.route("*.", callee, target.clone(), *timeout));
+            routes.push(self.route("", callee, target, *timeout));
         }
         match Routes::new(routes) {
             Ok(routes) => {
@@ -77,8 +79,8 @@ impl Following {
         timed.collect()
     }
 
-    fn route(&self, callee: &str, target: Target, timeout: Duration) -> Route {
-        let host = format!("{callee}{DOMAIN}");
+    fn route(&self, before: &str, callee: &str, target: Target, timeout: Duration) -> Route {
+        let host = format!("{before}{callee}{DOMAIN}");
         Route {
             conditions: Conditions {
                 host: Some(host.into()),

@@ -180,6 +180,7 @@ impl Serving {
             weight: 100,
             concurrent: false,
             protocol: Protocol::Http1,
+            quarantined: false,
         };
         let pool = Endpoints {
             instances: vec![endpoint],

@@ -50,12 +50,14 @@ impl Caller {
             remote::forget_credentials(&mut parts.headers);
         }
         headers::baggage(&mut parts.headers, self.synthetic.as_ref());
+        let lead = target.lead(&mut parts.headers, false);
         call.propagate(&mut parts.headers);
         let method = parts.method.clone();
         let errand = Errand {
             local: &self.local,
             link: None,
             target,
+            lead,
             limit,
             deadline: Instant::now() + limit,
             faults: None,

@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use brick_core::Incarnation;
+use brick_discovery::Lead;
 use brick_discovery::balancer::Guard;
 use brick_resilience::{FaultsOf, Outcome, Permit};
 use http::request::Parts;
@@ -61,6 +62,8 @@ pub(crate) struct Errand<'a> {
     /// The client's connection; none where the gateway itself asks.
     pub(crate) link: Option<&'a Link>,
     pub(crate) target: &'a Target,
+    /// Which of its instances.
+    pub(crate) lead: Lead,
     /// Time limit of the whole exchange, and when that is.
     pub(crate) limit: Duration,
     pub(crate) deadline: Instant,
@@ -193,7 +196,7 @@ async fn connected(
             addr,
             instance,
             transport,
-        } = pick(errand.target, tried)?;
+        } = pick(errand.target, &errand.lead, tried)?;
         let (incarnation, load) = instance.unzip();
         let limit = crossing.begin();
         let transport = if errand.upgrade {
@@ -356,13 +359,13 @@ async fn attempt(
     })
 }
 
-fn pick(target: &Target, tried: &mut Tried) -> Result<Picked, Answer> {
-    if let Some(picked) = target.pick(&tried.avoid) {
+fn pick(target: &Target, lead: &Lead, tried: &mut Tried) -> Result<Picked, Answer> {
+    if let Some(picked) = target.pick(lead, &tried.avoid) {
         return Ok(picked);
     }
     if std::mem::take(&mut tried.died) {
         tried.avoid.pop();
-        if let Some(picked) = target.pick(&tried.avoid) {
+        if let Some(picked) = target.pick(lead, &tried.avoid) {
             return Ok(picked);
         }
     }

@@ -13,7 +13,7 @@ use brick_telemetry::context::SpanContext;
 use bytes::Bytes;
 use http::header::HeaderValue;
 use http::request::Parts;
-use http::{Response, uri::Scheme};
+use http::{HeaderMap, Response, uri::Scheme};
 
 use crate::answer::Answer;
 use crate::body::{Body, Filter};
@@ -105,6 +105,11 @@ pub trait Gate: Send + Sync + std::fmt::Debug + 'static {
 
     /// Lets the request pass, changed where the listener's rules say so, answers it, or refuses it.
     fn admit(&self, passing: &mut Passing<'_>, note: &mut Self::Note) -> Result<Verdict, Answer>;
+
+    /// Says in the fields, as the instance is to get them, which versions of bricks the request keeps to. Comes last.
+    fn lead(&self, headers: &mut HeaderMap) {
+        let _ = headers;
+    }
 
     /// Sees every answer before the client does: an instance's, the gate's own, and refusals. Fields of one hop are
     /// gone. There is no route where none matched.

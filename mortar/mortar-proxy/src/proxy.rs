@@ -264,10 +264,13 @@ impl<G: Gate> Proxy<G> {
         if route.access != Access::Public && to.remote().is_some() {
             remote::forget_credentials(&mut parts.headers);
         }
+        self.gate.lead(&mut parts.headers);
+        let lead = to.lead(&mut parts.headers, self.local.shared.side == Side::Inside);
         let errand = Errand {
             local: &self.local,
             link: Some(link),
             target: to,
+            lead,
             limit,
             deadline: exchange.begun() + limit,
             faults: route.faults.as_deref(),

@@ -20,6 +20,7 @@ fn endpoint(slot: u32, weight: u32) -> Endpoint {
         weight,
         concurrent: false,
         protocol: brick_bus::Protocol::default(),
+        quarantined: false,
     }
 }
 

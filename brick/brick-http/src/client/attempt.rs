@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use brick_auth::IDENTITY_HEADER;
 use brick_core::Incarnation;
-use brick_discovery::{Guard, Pick};
+use brick_discovery::{Guard, Lead, Pick};
 use brick_resilience::Outcome;
 use brick_resilience::drive::Tries;
 use brick_resilience::shed::Criticality;
@@ -28,6 +28,8 @@ pub(super) struct Attempts<'a> {
     call: &'a Call,
     headers: HeaderMap,
     uri: Uri,
+    /// Which instances it goes to.
+    lead: Lead,
     tried: Mutex<Tried>,
 }
 
@@ -41,8 +43,15 @@ struct Tried {
 
 impl<'a> Attempts<'a> {
     pub(super) fn new(call: &'a Call) -> Result<Self, Error> {
+        let mut headers = context_headers(call);
+        let lead = match &call.client.target.place {
+            Place::Brick(balancer) => balancer.lead(&mut headers),
+            Place::Instance(balancer, name) => balancer.named(name),
+            Place::External(_) => Lead::Any,
+        };
         Ok(Self {
-            headers: context_headers(call),
+            headers,
+            lead,
             uri: uri(call)?,
             tried: Mutex::default(),
             call,
@@ -62,11 +71,15 @@ impl<'a> Attempts<'a> {
     fn pick(&self) -> Result<(pool::Place, HeaderValue, Option<Guard>), Error> {
         let balancer = match &self.call.client.target.place {
             Place::External(outside) => return Ok((outside.place.clone(), outside.host.clone(), None)),
-            Place::Brick(balancer) => balancer,
+            Place::Brick(balancer) | Place::Instance(balancer, _) => balancer,
         };
         let mut tried = self.tried.lock();
-        let fresh = balancer.pick_excluding(&tried.instances);
-        let again = || (tried.unconnected.is_none()).then(|| balancer.pick()).flatten();
+        let fresh = balancer.pick_led(&self.lead, &tried.instances);
+        let again = || {
+            (tried.unconnected.is_none())
+                .then(|| balancer.pick_led(&self.lead, &[]))
+                .flatten()
+        };
         let Some(Pick { endpoint, guard }) = fresh.or_else(again) else {
             let brick = self.brick();
             return Err(match tried.unconnected.take() {
@@ -255,7 +268,7 @@ fn uri(call: &Call) -> Result<Uri, Error> {
         reason,
     };
     let prefix = match &call.client.target.place {
-        Place::Brick(_) => "",
+        Place::Brick(_) | Place::Instance(..) => "",
         Place::External(outside) => match &outside.invalid {
             Some(reason) => return Err(invalid(reason.clone())),
             None => outside.prefix.as_str(),

@@ -20,6 +20,7 @@ pub(super) async fn run() -> Outcome {
         "limits/edge->*",
         "faults/*",
         "endpoints/*",
+        "pools/*",
         "trust/bundle",
     ])?;
     let verifier = Verifier::new(watch.clone());

@@ -10,7 +10,14 @@ use crate::failure::{Failure, Outcome};
 
 pub(super) async fn run() -> Outcome {
     let mut base = Base::open("proxy", false)?;
-    let watch = base.bus(&["limits/*", "faults/*", "endpoints/*", "serve/*", "trust/bundle"])?;
+    let watch = base.bus(&[
+        "limits/*",
+        "faults/*",
+        "endpoints/*",
+        "pools/*",
+        "serve/*",
+        "trust/bundle",
+    ])?;
     let options = Options {
         own: SocketAddr::from(([127, 0, 0, 1], base.contract.port)),
         file: base.required(env::BRICK_PROXY_FILE)?.into(),

@@ -75,13 +75,15 @@ pub(crate) struct Renewal {
 pub(crate) struct Renewed {
     /// Who is not registered and has to register anew.
     unknown: Vec<Incarnation>,
+    /// Who of those that were told of is out of its pool while it runs on.
+    quarantined: Vec<Incarnation>,
 }
 
 /// How long to wait for balancers.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(crate) struct Wait {
     /// Milliseconds, at most 10,000; none does not wait.
-    wait_ms: Option<u64>,
+    pub(super) wait_ms: Option<u64>,
 }
 
 /// What became of a deregistration.
@@ -104,12 +106,15 @@ pub(crate) struct Listed {
     /// Who it is and where it listens.
     #[serde(flatten)]
     instance: Instance,
-    /// `ready`, `unready`, or `unsupervised`: it answers, but nobody renews its lease.
+    /// `ready`, `unready`, `quarantined`, or `unsupervised`: it answers, but nobody renews its lease.
     state: &'static str,
     /// Whether it takes requests.
     ready: bool,
     /// Whether somebody renews its lease.
     supervised: bool,
+    /// Why it is out of its pool while it runs on, where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quarantined: Option<String>,
     /// What is left of its lease in milliseconds, where that is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     lease_ms: Option<u64>,
@@ -168,6 +173,7 @@ pub(crate) async fn register(
         ttl_ms,
         ready: true,
         supervised: wanted.supervised,
+        quarantined: None,
     };
     let brick = registered.instance.brick.clone();
     let state = handle.wish(Action::Register(registered)).await?;
@@ -190,11 +196,15 @@ pub(crate) async fn renew(
         return Err(Problem::unprocessable("too_many_renewals", hint));
     }
     let state = handle.state();
-    let (mut unknown, mut changed) = (Vec::new(), Vec::new());
+    let (mut unknown, mut quarantined, mut changed) = (Vec::new(), Vec::new(), Vec::new());
     for Renewal { incarnation, ready } in renew {
         if !handle.leases().renew(incarnation, None) {
             unknown.push(incarnation);
             continue;
+        }
+        let held = state.instances.get(&incarnation);
+        if held.is_some_and(|one| one.quarantined.is_some()) {
+            quarantined.push(incarnation);
         }
         let same = |one: &Registered| one.ready == ready && one.supervised;
         if !state.instances.get(&incarnation).is_some_and(|one| same(one)) {
@@ -204,7 +214,7 @@ pub(crate) async fn renew(
     if !changed.is_empty() {
         handle.wish(Action::Ready(changed)).await?;
     }
-    Ok(Json(Renewed { unknown }))
+    Ok(Json(Renewed { unknown, quarantined }))
 }
 
 pub(crate) async fn deregister(
@@ -224,7 +234,7 @@ pub(crate) async fn deregister(
 }
 
 /// Waits until every connected subscriber of the brick's endpoints was sent what the state says; whether they were.
-async fn balancers_told(
+pub(super) async fn balancers_told(
     handle: &Handle,
     state: &crate::state::State,
     brick: &BrickName,
@@ -255,12 +265,14 @@ pub(crate) async fn list(
         .values()
         .map(|one| Listed {
             state: match (one.ready, one.supervised) {
+                _ if one.quarantined.is_some() => "quarantined",
                 (_, false) => "unsupervised",
                 (true, true) => "ready",
                 (false, true) => "unready",
             },
             ready: one.ready,
             supervised: one.supervised,
+            quarantined: one.quarantined.clone(),
             lease_ms: leases.then(|| left(one.instance.incarnation)),
             instance: one.instance.clone(),
         })

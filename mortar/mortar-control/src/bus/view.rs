@@ -56,7 +56,8 @@ impl Scope {
         match kind {
             "config" => own(rest),
             "serve" => own(rest) || own("proxy"),
-            "endpoints" => {
+            // Who may call a brick sees which version to call.
+            "endpoints" | "pools" => {
                 self.calls_all
                     || own("gateway")
                     || own("proxy")

@@ -29,6 +29,7 @@ pub(crate) fn registered(brick: &str, slot: u32, incarnation: Incarnation) -> Re
         ttl_ms: 1_000,
         ready: true,
         supervised: true,
+        quarantined: None,
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) async fn connect(errand: &Errand<'_>, parts: &Parts, call: &mut Call)
     faults(errand, &parts.headers, &mut crossing, call).await?;
     let mut tried = Tried::default();
     loop {
-        let Picked { addr, instance, .. } = pick(errand.target, &mut tried)?;
+        let Picked { addr, instance, .. } = pick(errand.target, &errand.lead, &mut tried)?;
         let (incarnation, guard) = instance.unzip();
         crossing.begin();
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(addr)).await;

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use brick_bus::Protocol;
 use brick_core::{Incarnation, Version};
+use brick_discovery::Lead;
 use brick_discovery::balancer::{Balancer, Guard};
+use http::HeaderMap;
+use http::header::HOST;
 use http::request::Parts;
 
 use crate::pool::Transport;
@@ -84,10 +87,24 @@ impl Target {
         }
     }
 
-    /// An instance that is none of `tried`.
-    pub(crate) fn pick(&self, tried: &[Incarnation]) -> Option<Picked> {
+    /// Which instances a request with these fields goes to; they are changed to say what was picked. Where it may be,
+    /// the host names one of them: `order-2.order.brick`.
+    pub(crate) fn lead(&self, headers: &mut HeaderMap, may_name: bool) -> Lead {
+        let (Self::Brick(balancer) | Self::Split { balancer, .. }) = self else {
+            return Lead::Any;
+        };
+        if may_name && let Some(name) = own_name(headers, balancer.brick()) {
+            return balancer.named(name);
+        }
+        balancer.lead(headers)
+    }
+
+    /// An instance as the request is led that is none of `tried`.
+    pub(crate) fn pick(&self, lead: &Lead, tried: &[Incarnation]) -> Option<Picked> {
         let pick = match self {
-            Self::Brick(balancer) => balancer.pick_excluding(tried),
+            Self::Brick(balancer) => balancer.pick_led(lead, tried),
+            // What operators say of the brick comes before what its route says.
+            Self::Split { balancer, .. } if *lead != Lead::Any => balancer.pick_led(lead, tried),
             Self::Split { balancer, weights } => balancer.pick_split(weights, tried),
             Self::Fixed { addr, transport, .. } => {
                 return Some(Picked {
@@ -116,4 +133,12 @@ impl Target {
             instance: Some((pick.endpoint.incarnation, pick.guard)),
         })
     }
+}
+
+/// The instance that the host names, `order-2` of `order-2.order.brick`.
+fn own_name<'h>(headers: &'h HeaderMap, brick: &str) -> Option<&'h str> {
+    let host = headers.get(HOST)?.to_str().ok()?;
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    let name = host.strip_suffix(".brick")?.strip_suffix(brick)?;
+    name.strip_suffix('.')
 }
