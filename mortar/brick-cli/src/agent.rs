@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use brick_wire::lines::Lines;
 use brick_wire::{Client, sse};
-use http::{Method, StatusCode};
+use http::{HeaderName, Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ pub(crate) struct Agent {
     dir: PathBuf,
     client: Client,
     verbose: bool,
+    why: Option<String>,
 }
 
 /// The admin listener with a token for it.
@@ -27,6 +28,8 @@ pub(crate) struct Admin {
     admin_url: String,
     #[serde(skip)]
     verbose: bool,
+    #[serde(skip)]
+    why: Option<String>,
 }
 
 impl Agent {
@@ -38,6 +41,7 @@ impl Agent {
             dir,
             client,
             verbose: false,
+            why: None,
         }
     }
 
@@ -46,6 +50,18 @@ impl Agent {
     pub(crate) fn verbose(mut self, verbose: bool) -> Self {
         self.verbose = verbose;
         self
+    }
+
+    /// Says why with everything that is changed, for the audit trail.
+    #[must_use]
+    pub(crate) fn because(mut self, why: Option<&str>) -> Self {
+        self.why = why.map(str::to_owned);
+        self
+    }
+
+    /// Why something is changed.
+    pub(crate) fn why(&self) -> Option<&str> {
+        self.why.as_deref()
     }
 
     /// The folder.
@@ -72,6 +88,7 @@ impl Agent {
             .call(Method::POST, url(path))
             .json_body(body)
             .timeout(limit);
+        let call = because(call, self.why.as_deref());
         let answer = told(self.verbose, "agent POST", path, call.json()).await;
         answer.map_err(|error| self.explain(error))
     }
@@ -113,6 +130,7 @@ impl Agent {
         let admin: Admin = self.post("/v1/token", &json!({}), limit).await?;
         Ok(Admin {
             verbose: self.verbose,
+            why: self.why.clone(),
             ..admin
         })
     }
@@ -150,6 +168,7 @@ impl Admin {
             .call(Method::PUT, format!("{}{path}", self.admin_url))
             .bearer(&self.token)
             .json_body(body);
+        let call = because(call, self.why.as_deref());
         Ok(told(self.verbose, "PUT", path, call.json()).await?)
     }
 
@@ -159,6 +178,7 @@ impl Admin {
         let call = client
             .call(Method::DELETE, format!("{}{path}", self.admin_url))
             .bearer(&self.token);
+        let call = because(call, self.why.as_deref());
         let sent = async { call.send().await?.success() };
         told(self.verbose, "DELETE", path, sent).await?;
         Ok(())
@@ -178,6 +198,7 @@ impl Admin {
             .call(method, format!("{}{path}", self.admin_url))
             .bearer(&self.token)
             .header(http::header::IF_MATCH, tag);
+        let call = because(call, self.why.as_deref());
         let call = match value {
             Some(value) => call.json_body(value),
             None => call,
@@ -216,7 +237,16 @@ impl Admin {
             .post(format!("{}{path}", self.admin_url))
             .bearer(&self.token)
             .json_body(body);
+        let call = because(call, self.why.as_deref());
         Ok(told(self.verbose, "POST", path, call.json()).await?)
+    }
+}
+
+/// With the reason in its field, where there is one.
+fn because<'c>(call: brick_wire::client::Call<'c>, why: Option<&str>) -> brick_wire::client::Call<'c> {
+    match why {
+        Some(why) => call.header(HeaderName::from_static("x-brick-why"), why),
+        None => call,
     }
 }
 

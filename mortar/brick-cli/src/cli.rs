@@ -6,6 +6,7 @@ mod groups;
 mod misuse;
 #[cfg(test)]
 mod reference;
+mod versions;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ pub(crate) use self::args::{
 };
 pub(crate) use self::edge::{Breaker, Fault, FaultSet, Link, Place, Tap};
 pub(crate) use self::misuse::Misuse;
+pub(crate) use self::versions::{Canary, Quarantine, Route, RouteSet};
 use crate::output::{Color, Format};
 
 /// One SDK, one small binary: runs a whole microservice system on this machine.
@@ -65,6 +67,9 @@ pub(crate) struct Global {
     /// Tell on stderr what is asked of agent and platform
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
+    /// Why something is changed, for `brick audit`
+    #[arg(long, global = true, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
     /// Do not ask, do it
     #[arg(short, long, global = true)]
     pub(crate) yes: bool,
@@ -155,6 +160,18 @@ pub(crate) enum Command {
         #[command(subcommand)]
         breaker: Option<Breaker>,
     },
+    /// Say which version of a brick requests go to: `brick route set payment v2=10`
+    Route {
+        #[command(subcommand)]
+        route: Option<Route>,
+    },
+    /// Let a version's share grow by itself while it does well: `brick canary start payment v2`
+    Canary {
+        #[command(subcommand)]
+        canary: Option<Canary>,
+    },
+    /// Take an instance out of its pool while it runs on: `brick quarantine order/2`
+    Quarantine(Quarantine),
     /// Make calls go wrong on purpose: `brick fault set "order->payment" --delay 300ms`
     #[command(subcommand)]
     Fault(Fault),

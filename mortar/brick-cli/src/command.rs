@@ -2,6 +2,7 @@
 
 mod audit;
 mod breaker;
+mod canary;
 mod check;
 mod demo;
 mod doctor;
@@ -16,7 +17,9 @@ mod metrics;
 mod new;
 mod open;
 mod ps;
+mod quarantine;
 mod roll;
+mod route;
 mod run;
 mod scale;
 mod shell;
@@ -40,7 +43,9 @@ use crate::output::{Output, line};
 pub(crate) async fn run(cli: Cli, output: Output) -> Outcome {
     let global = &cli.global;
     let folder = |own: &Option<std::path::PathBuf>| own.clone().unwrap_or_else(|| global.dir.clone());
-    let agent = Agent::of(&global.dir).verbose(output.verbose);
+    let agent = Agent::of(&global.dir)
+        .verbose(output.verbose)
+        .because(global.why.as_deref());
     match cli.command {
         Command::New(new) => new::run(&global.dir, &new, output),
         Command::Up(up) => up::run(&folder(&up.dir), up, output).await,
@@ -66,6 +71,9 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Outcome {
             let breaker = breaker.unwrap_or(cli::Breaker::Ls { text: None });
             breaker::run(&agent, breaker, output).await
         }
+        Command::Route { route } => route::run(&agent, route.unwrap_or(cli::Route::Ls), output).await,
+        Command::Canary { canary } => canary::run(&agent, canary.unwrap_or(cli::Canary::Ls), output).await,
+        Command::Quarantine(quarantine) => quarantine::run(&agent, quarantine, output).await,
         Command::Fault(fault) => fault::run(&agent, fault, output).await,
         Command::Map(map) => map::run(&agent, &map, output).await,
         Command::Trace(trace) => trace::run(&agent, trace, output).await,

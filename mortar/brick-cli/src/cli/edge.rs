@@ -147,7 +147,7 @@ impl std::str::FromStr for Place {
     }
 }
 
-fn header(text: &str) -> Result<(String, String), String> {
+pub(super) fn header(text: &str) -> Result<(String, String), String> {
     let parts = text.split_once(':').map(|(a, b)| (a.trim(), b.trim()));
     match parts {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),

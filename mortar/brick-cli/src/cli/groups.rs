@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::Command;
 
 /// What commands are for, in the order in which a newcomer meets them. Every visible command stands in one of them.
-pub(crate) const GROUPS: [(&str, &[&str]); 4] = [
+pub(crate) const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Every day",
         &[
@@ -19,6 +19,7 @@ pub(crate) const GROUPS: [(&str, &[&str]); 4] = [
             "top", "tap", "map", "breaker", "fault", "trace", "metrics", "load",
         ],
     ),
+    ("Versions side by side", &["route", "canary", "quarantine"]),
     ("Who may, and who did", &["token", "audit"]),
     (
         "This program",

@@ -67,7 +67,7 @@ async fn watch(agent: &Agent, rows: Vec<Value>, output: Output) -> Outcome {
 
 /// A row by itself: fixed widths, for what comes later is not known; with the heads before the first one.
 fn follow_row(row: &Value, head: bool, output: Output) -> String {
-    let state = text(&row["state"]);
+    let state = state(row);
     let draw = |name: &str, state: &str, tone: Tone, pid: &str, restarts: &str| {
         let state = output.out(tone, &format!("{state:<11}"));
         format!("{:<24} {state} {pid:>8} {restarts:>9}", plain(name))
@@ -88,6 +88,14 @@ fn follow_row(row: &Value, head: bool, output: Output) -> String {
         )
 }
 
+/// The state in a word; of one that is ready and out of its pool, that.
+fn state(row: &Value) -> String {
+    match row["quarantined"].as_bool() {
+        Some(true) if row["state"] == "ready" => "quarantined".to_owned(),
+        _ => text(&row["state"]),
+    }
+}
+
 fn table(rows: &[Value]) -> Table {
     let mut table = Table::new(&[
         "brick",
@@ -101,7 +109,7 @@ fn table(rows: &[Value]) -> Table {
     ]);
     for row in rows {
         let cell = |key: &str| text(&row[key]);
-        let state = cell("state");
+        let state = state(row);
         let tone = state_tone(&state);
         table.row(vec![
             (cell("brick"), Tone::Plain),

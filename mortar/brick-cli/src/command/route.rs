@@ -1,0 +1,159 @@
+//! `brick route`: which version of a brick requests go to.
+
+use serde_json::{Value, json};
+
+use super::ps::text;
+use super::segment;
+use crate::agent::{Admin, Agent};
+use crate::cli::{self, RouteSet};
+use crate::failure::Outcome;
+use crate::output::{Output, Table, Tone};
+
+pub(crate) async fn run(agent: &Agent, route: cli::Route, output: Output) -> Outcome {
+    let admin = agent.admin().await?;
+    match route {
+        cli::Route::Ls => {
+            let answer: Value = admin.get("/api/pools/v1").await?;
+            let items = answer["items"].as_array().cloned().unwrap_or_default();
+            if items.is_empty() {
+                output.note(
+                    "no brick has another version than its base; `brick help manifest` says how it gets one",
+                );
+            }
+            output.rows(&items, || table(&items));
+            Ok(())
+        }
+        cli::Route::Show { brick } => show(&admin, &brick, output).await,
+        cli::Route::Set(set) => shares(&admin, set, output).await,
+        cli::Route::Header {
+            brick,
+            header: (name, value),
+            version,
+        } => {
+            let when = json!({ "header": { "name": name, "value": value } });
+            rule(&admin, &brick, when, &version, output).await
+        }
+        cli::Route::Cookie {
+            brick,
+            cookie: (name, value),
+            version,
+        } => {
+            let when = json!({ "cookie": { "name": name, "value": value } });
+            rule(&admin, &brick, when, &version, output).await
+        }
+        cli::Route::User { brick, user, version } => {
+            rule(&admin, &brick, json!({ "user": user }), &version, output).await
+        }
+        cli::Route::Reset { brick } => {
+            admin.delete(&path(&brick)).await?;
+            output.value(&json!({ "reset": brick }), || {
+                format!("{brick}: requests go to any instance")
+            });
+            Ok(())
+        }
+    }
+}
+
+fn path(brick: &str) -> String {
+    format!("/api/pools/v1/{}", segment(brick))
+}
+
+async fn show(admin: &Admin, brick: &str, output: Output) -> Outcome {
+    let view: Value = admin.get(&path(brick)).await?;
+    for rule in view["rules"].as_array().into_iter().flatten() {
+        output.note(&format!("to {}: {}", text(&rule["to"]), rule["when"]));
+    }
+    output.rows(std::slice::from_ref(&view), || table(std::slice::from_ref(&view)));
+    Ok(())
+}
+
+fn table(items: &[Value]) -> Table {
+    let mut table = Table::new(&[
+        "brick",
+        "version",
+        ">share",
+        ">ready",
+        ">quarantined",
+        "sticky",
+        ">rules",
+    ]);
+    for item in items {
+        for version in item["versions"].as_array().into_iter().flatten() {
+            let share = version["share"].as_f64();
+            let rules = item["rules"].as_array().map_or(0, |rules| {
+                rules
+                    .iter()
+                    .filter(|rule| rule["to"] == version["version"])
+                    .count()
+            });
+            table.row(vec![
+                (text(&item["brick"]), Tone::Plain),
+                (text(&version["version"]), Tone::Plain),
+                (
+                    share.map_or_else(|| "any".to_owned(), |share| format!("{share} %")),
+                    Tone::Plain,
+                ),
+                (text(&version["ready"]), Tone::Plain),
+                (text(&version["quarantined"]), Tone::Dim),
+                (item["sticky"].as_str().unwrap_or("–").to_owned(), Tone::Dim),
+                (rules.to_string(), Tone::Dim),
+            ]);
+        }
+    }
+    table
+}
+
+/// What is wanted now, to be changed in one thing.
+async fn wanted(admin: &Admin, brick: &str) -> Outcome<Value> {
+    let view: Value = admin.get(&path(brick)).await?;
+    Ok(json!({ "rules": view["rules"], "weights": view["weights"], "sticky": view["sticky"] }))
+}
+
+async fn shares(admin: &Admin, set: RouteSet, output: Output) -> Outcome {
+    let brick = set.brick;
+    let mut wanted = wanted(admin, &brick).await?;
+    let weights = set
+        .shares
+        .iter()
+        .map(|(version, share)| (version.clone(), json!(share)));
+    wanted["weights"] = Value::Object(weights.collect());
+    match set.sticky.as_deref() {
+        Some("none") => wanted["sticky"] = Value::Null,
+        Some(key) => wanted["sticky"] = key.into(),
+        // A share that sticks to nothing would show one user both versions.
+        None if wanted["sticky"].is_null() => wanted["sticky"] = "user".into(),
+        None => {}
+    }
+    let moved: Value = admin.post(&format!("{}/preview", path(&brick)), &wanted).await?;
+    let percent = moved["moved"].as_f64().unwrap_or(0.0) / 100.0;
+    if set.dry_run {
+        output.value(&moved, || {
+            format!("{brick}: {percent} % of the keys would change their version")
+        });
+        return Ok(());
+    }
+    let view: Value = admin.put(&path(&brick), &wanted).await?;
+    output.value(&view, || {
+        let versions = view["versions"].as_array().into_iter().flatten();
+        let shares = versions.map(|version| format!("{} {} %", text(&version["version"]), version["share"]));
+        let shares: Vec<String> = shares.collect();
+        format!(
+            "{brick}: {}; {percent} % of the keys changed their version",
+            shares.join(", ")
+        )
+    });
+    Ok(())
+}
+
+async fn rule(admin: &Admin, brick: &str, when: Value, version: &str, output: Output) -> Outcome {
+    let mut wanted = wanted(admin, brick).await?;
+    if let Some(rules) = wanted["rules"].as_array_mut() {
+        rules.retain(|rule| rule["when"] != when);
+        rules.push(json!({ "when": when, "to": version }));
+    }
+    let view: Value = admin.put(&path(brick), &wanted).await?;
+    output.value(&view, || {
+        format!("{brick}: {when} leads to {version}; `brick route reset {brick}` takes it back")
+    });
+    Ok(())
+}
