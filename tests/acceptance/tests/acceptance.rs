@@ -9,4 +9,5 @@ mod proxy;
 mod refusals;
 mod small;
 mod suites;
+mod versions;
 mod walk;

@@ -31,6 +31,7 @@ mod control {
     mod limits;
     mod registry;
     mod scale;
+    mod versions;
 }
 mod host {
     //! The host proxy, over real sockets.

@@ -72,7 +72,10 @@ async fn a_lease_that_runs_out_takes_a_dead_instance_along_and_keeps_a_living_on
 
     // A renewal brings supervision back; the instance that left has to register anew.
     let renewals = json!([{ "incarnation": alive, "ready": true }, { "incarnation": dead, "ready": true }]);
-    assert_eq!(renew(&control, renewals).await, json!({ "unknown": [dead] }));
+    assert_eq!(
+        renew(&control, renewals).await,
+        json!({ "unknown": [dead], "quarantined": [] })
+    );
     assert_eq!(states(&control).await[0].1, "ready");
 
     drop(living);

@@ -137,7 +137,10 @@ async fn three_hundred_instances_of_a_hundred_bricks_reach_whom_they_concern() {
             Some(json!({ "renew": renew })),
         )
         .await;
-    assert_eq!(answer.json::<Value>().unwrap(), json!({ "unknown": [] }));
+    assert_eq!(
+        answer.json::<Value>().unwrap(),
+        json!({ "unknown": [], "quarantined": [] })
+    );
     assert_eq!(control.handle.revision(), target);
     assert_eq!(control.instances().await.len(), 300);
 }

@@ -1,6 +1,10 @@
 //! HTTP through the host proxy.
 
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+
 use brick_bus::Resource;
+use brick_core::Incarnation;
 use serde_json::{Value, json};
 
 use super::harness::{Brick, Host, call, call_as, endpoints, free, listen, resource, until};
@@ -177,4 +181,62 @@ async fn callers_come_and_go_with_the_file() {
         }
     };
     tokio::time::timeout(LIMIT, gone).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_instance_in_quarantine_is_reached_by_its_own_name_alone_and_versions_travel() {
+    let (first, second) = (Brick::start("product").await, Brick::start("product").await);
+    let instance = |addr: SocketAddr, version: &str, quarantined: bool| {
+        json!({ "slot": 1, "incarnation": Incarnation::new(), "version": version, "zone": "a", "addr": addr,
+            "concurrent": version != "v1", "quarantined": quarantined })
+    };
+    let told = |quarantined: bool| {
+        let instances = [
+            instance(first.addr, "v1", false),
+            instance(second.addr, "v2", quarantined),
+        ];
+        resource("endpoints/product", json!({ "instances": instances }))
+    };
+    let pool = resource("pools/product", json!({ "base": "v1" }));
+    let mut host = Host::start(vec![told(true), pool, limits(json!({ "timeout_ms": 2_000 }))]).await;
+    let order = host.caller("order").await;
+    host.tell(std::slice::from_ref(&order)).await;
+    let led = "Host: product.brick\r\nbaggage: brick.pool=product:v2\r\n";
+    for _ in 0..20 {
+        let answer = call(&order, "GET http://product.brick/things", led).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    assert_eq!(
+        (
+            first.calls.load(Ordering::Relaxed),
+            second.calls.load(Ordering::Relaxed)
+        ),
+        (20, 0)
+    );
+    let answer = call(
+        &order,
+        "GET http://product-v2-1.product.brick/things",
+        "Host: product.brick\r\n",
+    )
+    .await;
+    assert_eq!(
+        (answer.status, second.calls.load(Ordering::Relaxed)),
+        (200, 1),
+        "{answer:?}"
+    );
+    let answer = call(
+        &order,
+        "GET http://product-9.product.brick/things",
+        "Host: product.brick\r\n",
+    )
+    .await;
+    assert_eq!(
+        (answer.status, answer.json()["code"].as_str()),
+        (503, Some("no_instance"))
+    );
+    let served = told(false);
+    host.put(2, "endpoints/product", served.value);
+    let answer = call(&order, "GET http://product.brick/things", led).await;
+    assert_eq!((answer.status, second.calls.load(Ordering::Relaxed)), (200, 2));
+    assert_eq!(answer.json()["headers"]["baggage"], "brick.pool=product:v2");
 }
