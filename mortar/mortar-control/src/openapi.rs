@@ -64,10 +64,29 @@ fn system(document: Document) -> Document {
 }
 
 fn versions(document: Document) -> Document {
-    const POOL: &str = "/api/pools/v1/{brick}";
-    const CANARY: &str = "/api/canaries/v1/{brick}";
     const QUARANTINE: &str = "/api/registry/v1/instances/{instance}/quarantine";
-    let document = document
+    let document = canaries(pools(document));
+    document
+        .operation(
+            Operation::post(QUARANTINE)
+                .summary("Takes an instance, by slot or incarnation, out of its pool while it runs on")
+                .access("admin")
+                .body::<QuarantineBody>()
+                .answer::<QuarantineView>(200, "it is reachable by its own name")
+                .problem(404, "no such instance"),
+        )
+        .operation(
+            Operation::delete(QUARANTINE)
+                .summary("Takes an instance back into its pool")
+                .access("admin")
+                .answer::<QuarantineView>(200, "it takes requests")
+                .problem(404, "no such instance"),
+        )
+}
+
+fn pools(document: Document) -> Document {
+    const POOL: &str = "/api/pools/v1/{brick}";
+    document
         .operation(
             Operation::get("/api/pools/v1")
                 .summary("Bricks of which several versions may run")
@@ -105,8 +124,12 @@ fn versions(document: Document) -> Document {
                 .body::<Wanted>()
                 .answer::<PoolPreview>(200, "keys of 10,000")
                 .problem(422, "nobody could follow it"),
-        );
-    let document = document
+        )
+}
+
+fn canaries(document: Document) -> Document {
+    const CANARY: &str = "/api/canaries/v1/{brick}";
+    document
         .operation(
             Operation::get("/api/canaries/v1")
                 .summary("Canaries, running and over")
@@ -142,22 +165,6 @@ fn versions(document: Document) -> Document {
                 .access("admin")
                 .answer::<CanaryView>(200, "it is over")
                 .problem(409, "it was over before"),
-        );
-    document
-        .operation(
-            Operation::post(QUARANTINE)
-                .summary("Takes an instance, by slot or incarnation, out of its pool while it runs on")
-                .access("admin")
-                .body::<QuarantineBody>()
-                .answer::<QuarantineView>(200, "it is reachable by its own name")
-                .problem(404, "no such instance"),
-        )
-        .operation(
-            Operation::delete(QUARANTINE)
-                .summary("Takes an instance back into its pool")
-                .access("admin")
-                .answer::<QuarantineView>(200, "it takes requests")
-                .problem(404, "no such instance"),
         )
 }
 

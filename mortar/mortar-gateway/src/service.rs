@@ -138,11 +138,8 @@ impl Service {
 
     /// Serves until the drain is requested and what is under way is done.
     pub async fn run(mut self, drain: Drain) -> Result<(), Error> {
-        let gate = EdgeGate::new(
-            self.verifier.clone(),
-            Pools::new(self.watch.clone()),
-            self.telemetry.metrics(),
-        );
+        let pools = Pools::new(self.watch.clone());
+        let gate = EdgeGate::new(self.verifier.clone(), pools, self.telemetry.metrics());
         let parts = gate.parts.clone();
         let edge_proxy = self.proxy("edge", gate, &drain);
         let port = self

@@ -77,34 +77,8 @@ pub(crate) async fn start(
     let state = handle.state();
     let base = pools::base(&state, &brick)?;
     canary::none_runs(&state, &brick)?;
-    let steps = match body.steps.is_empty() {
-        true => vec![1, 5, 25, 100],
-        false => body.steps,
-    };
-    let ascends = steps.windows(2).all(|pair| pair[0] < pair[1]) && steps[0] > 0;
-    if !ascends || steps.last() != Some(&100) || steps.len() > STEPS_MAX {
-        let hint =
-            format!("steps: expected at most {STEPS_MAX} ascending shares from 1 to 100, found {steps:?}");
-        return Err(Problem::unprocessable("canary_invalid", hint));
-    }
-    let hold_ms = body.hold_ms.unwrap_or(30_000);
-    if !HOLD_MS.contains(&hold_ms) {
-        let hint = format!(
-            "hold_ms: expected {} to {}, found {hold_ms}",
-            HOLD_MS.start(),
-            HOLD_MS.end()
-        );
-        return Err(Problem::unprocessable("canary_invalid", hint));
-    }
+    let (steps, hold_ms) = checked(body.steps, body.hold_ms, &body.limits)?;
     let limits = body.limits;
-    if !(0.0..1.0).contains(&limits.error_rate)
-        || !(1.0..=100.0).contains(&limits.p99_times)
-        || limits.min_calls == 0
-    {
-        let hint =
-            "limits: expected error_rate from 0 to below 1, p99_times from 1 to 100, min_calls of at least 1";
-        return Err(Problem::unprocessable("canary_invalid", hint));
-    }
     let tried = Wanted {
         weights: std::iter::once((body.version.clone(), 1)).collect(),
         ..Wanted::default()
@@ -145,6 +119,38 @@ pub(crate) async fn start(
     let entry = by.did("canary.start", begun.name()).turning(Value::Null, after);
     begun.put(&handle, entry).await?;
     Ok(Json(view(begun)))
+}
+
+/// Steps and hold with their defaults; what makes no sense is refused by its field.
+fn checked(steps: Vec<u32>, hold_ms: Option<u64>, limits: &Limits) -> Result<(Vec<u32>, u64), Problem> {
+    let steps = match steps.is_empty() {
+        true => vec![1, 5, 25, 100],
+        false => steps,
+    };
+    let ascends = steps.windows(2).all(|pair| pair[0] < pair[1]) && steps[0] > 0;
+    if !ascends || steps.last() != Some(&100) || steps.len() > STEPS_MAX {
+        let hint =
+            format!("steps: expected at most {STEPS_MAX} ascending shares from 1 to 100, found {steps:?}");
+        return Err(Problem::unprocessable("canary_invalid", hint));
+    }
+    let hold_ms = hold_ms.unwrap_or(30_000);
+    if !HOLD_MS.contains(&hold_ms) {
+        let hint = format!(
+            "hold_ms: expected {} to {}, found {hold_ms}",
+            HOLD_MS.start(),
+            HOLD_MS.end()
+        );
+        return Err(Problem::unprocessable("canary_invalid", hint));
+    }
+    if !(0.0..1.0).contains(&limits.error_rate)
+        || !(1.0..=100.0).contains(&limits.p99_times)
+        || limits.min_calls == 0
+    {
+        let hint =
+            "limits: expected error_rate from 0 to below 1, p99_times from 1 to 100, min_calls of at least 1";
+        return Err(Problem::unprocessable("canary_invalid", hint));
+    }
+    Ok((steps, hold_ms))
 }
 
 pub(crate) async fn promote(
