@@ -6,6 +6,7 @@
 
 pub mod change;
 pub mod client;
+pub mod config;
 pub mod fault;
 mod follower;
 pub mod limits;
@@ -17,6 +18,7 @@ pub mod settings;
 pub mod watch;
 
 pub use client::{Options, Service, Token};
+pub use config::{ConfigMeta, LogLevel, LogLevels, Prepare};
 pub use fault::Faults;
 pub use follower::Follower;
 pub use limits::{Limits, Serve};
@@ -25,4 +27,4 @@ pub use report::{EdgeReport, Report};
 pub use resource::{Ack, Change, Cursor, Endpoint, Endpoints, Protocol, Resource, TrustBundle};
 pub use routes::{External, ExternalTls, Route, RouteAuth, RouteTable};
 pub use settings::{Cert, CertFiles, EdgeSettings, EdgeTls};
-pub use watch::{Publisher, Source, State, Stats, Watch};
+pub use watch::{Acknowledgement, Publisher, Source, State, Stats, Watch};

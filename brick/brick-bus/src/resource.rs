@@ -1,5 +1,6 @@
 //! What travels on the bus: versioned resources and the values that the platform itself puts into them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -152,6 +153,9 @@ pub struct Ack {
     /// Why it was refused; none means applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// Keys of a configuration that were applied and do not count here, with the higher layer that has the word.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shadowed: BTreeMap<String, String>,
 }
 
 impl fmt::Display for Cursor {

@@ -62,6 +62,8 @@ pub struct Acknowledgement {
     pub revision: u64,
     /// Why it was refused; none means applied.
     pub refused: Option<String>,
+    /// Keys of a configuration that do not count here, with the higher layer that has the word.
+    pub shadowed: BTreeMap<String, String>,
 }
 
 /// Reads the state and follows it. Cheap to clone; each clone waits for changes on its own.
@@ -88,6 +90,8 @@ pub(crate) struct Shared {
     version: AtomicU64,
     acks: std::sync::Mutex<BTreeMap<String, Acknowledgement>>,
     acks_waiting: Notify,
+    /// Somebody waits for one of them.
+    acks_urgent: Notify,
     pub(crate) acks_dropped: AtomicU64,
     pub(crate) acks_sent: AtomicU64,
     pub(crate) connected: AtomicBool,
@@ -171,22 +175,31 @@ impl Watch {
     /// Says that a revision was applied, or why it was refused. Sent in batches; of several for one resource only the
     /// latest is sent. Endpoints are not acknowledged.
     pub fn acknowledge(&self, name: &str, revision: u64, refused: Option<String>) {
-        if name.starts_with("endpoints/") {
-            return;
-        }
-        let ack = Acknowledgement {
+        self.say(Acknowledgement {
             name: name.to_owned(),
             revision,
             refused,
-        };
+            shadowed: BTreeMap::new(),
+        });
+    }
+
+    /// The same with everything that there is to say.
+    pub fn say(&self, ack: Acknowledgement) {
+        if ack.name.starts_with("endpoints/") {
+            return;
+        }
         let mut acks = self.shared.acks.lock().unwrap_or_else(|e| e.into_inner());
-        if acks.len() >= ACKS_MAX && !acks.contains_key(name) {
+        if acks.len() >= ACKS_MAX && !acks.contains_key(&ack.name) {
             self.shared.acks_dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        acks.insert(name.to_owned(), ack);
+        let urgent = is_urgent(&ack.name);
+        acks.insert(ack.name.clone(), ack);
         drop(acks);
         self.shared.acks_waiting.notify_one();
+        if urgent {
+            self.shared.acks_urgent.notify_one();
+        }
     }
 
     /// Acknowledgements that were dropped because too many waited.
@@ -312,6 +325,17 @@ impl AckQueue {
         }
     }
 
+    /// Resolves as soon as there is one that somebody waits for.
+    pub(crate) async fn urgent(&self) {
+        let urgent = || {
+            let acks = self.0.acks.lock().unwrap_or_else(|e| e.into_inner());
+            acks.keys().any(|name| is_urgent(name))
+        };
+        while !urgent() {
+            self.0.acks_urgent.notified().await;
+        }
+    }
+
     pub(crate) fn put_back(&self, acks: Vec<Acknowledgement>) {
         let mut waiting = self.0.acks.lock().unwrap_or_else(|e| e.into_inner());
         for ack in acks {
@@ -331,6 +355,11 @@ impl State {
     pub fn revision(&self) -> u64 {
         self.cursor.as_ref().map_or(0, |cursor| cursor.revision)
     }
+}
+
+/// A change of configuration is decided by its acknowledgements: they do not wait for others to travel with.
+fn is_urgent(name: &str) -> bool {
+    name.starts_with("prepare/") || name.starts_with("config/")
 }
 
 fn by_name(resources: Vec<Resource>) -> BTreeMap<String, Arc<Resource>> {

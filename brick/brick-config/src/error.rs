@@ -47,6 +47,14 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Errors(pub Vec<Error>);
 
+impl Errors {
+    /// The errors in one line, as a refusal tells them.
+    pub(crate) fn told(&self) -> String {
+        let each: Vec<String> = self.0.iter().map(Error::to_string).collect();
+        each.join("; ")
+    }
+}
+
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the configuration is invalid")?;
@@ -60,7 +68,7 @@ impl fmt::Display for Errors {
 impl std::error::Error for Errors {}
 
 /// Whether the values of a key are not to be shown.
-pub(crate) fn is_secret(key: &str) -> bool {
+pub fn is_secret(key: &str) -> bool {
     let last = key.rsplit('.').next().unwrap_or(key).to_ascii_lowercase();
     [
         "password",

@@ -32,6 +32,8 @@ pub enum Origin {
     Manifest,
     /// A file.
     File(PathBuf),
+    /// The configuration repository that control reads: file and revision.
+    Repository(String),
     /// A live change.
     Bus {
         /// Revision on the bus.
@@ -46,12 +48,20 @@ pub enum Origin {
     Arg,
 }
 
+impl Origin {
+    /// Whether it stands above what control says: the operator's own environment and arguments.
+    pub fn is_operators(&self) -> bool {
+        matches!(self, Self::Env { .. } | Self::Arg)
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
             Self::Manifest => f.write_str("brick.toml"),
             Self::File(path) => path.display().fmt(f),
+            Self::Repository(from) => f.write_str(from),
             Self::Bus { revision } => write!(f, "live change, revision {revision}"),
             Self::Env { name } => write!(f, "environment variable {name}"),
             Self::Arg => f.write_str("argument"),

@@ -1,5 +1,7 @@
 //! What the parts of the platform ask the model: order of start, resolved routes, limits, configuration.
 
+mod secret;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -94,6 +96,9 @@ impl Model {
     /// Effective manifest configuration of a brick, nested as written, with `flag.NAME` for each flag that it sees.
     pub fn config_of(&self, brick: &str) -> Map<String, Value> {
         let mut config = self.config.get(brick).cloned().unwrap_or_default();
+        for value in config.values_mut() {
+            secret::plain(value);
+        }
         let flags: Map<String, Value> = self
             .flags
             .iter()
@@ -106,11 +111,21 @@ impl Model {
         config
     }
 
+    /// Keys of a brick's configuration that the manifest marks: `password = { value = "…", secret = true }`.
+    pub fn secrets_of(&self, brick: &str) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        if let Some(config) = self.config.get(brick) {
+            secret::marked("", config, &mut found);
+        }
+        found
+    }
+
     /// The same configuration as environment variables: nested keys are joined by `_`, scalars are plain text,
-    /// lists are JSON.
+    /// lists are JSON. What is encrypted is left out: control alone has the key.
     pub fn config_env(&self, brick: &str) -> BTreeMap<String, String> {
         flatten(&self.config_of(brick))
             .into_iter()
+            .filter(|(_, value)| !value.as_str().is_some_and(|text| text.starts_with("{cipher}")))
             .map(|(key, value)| (env::config_name(&key), text(&value)))
             .collect()
     }

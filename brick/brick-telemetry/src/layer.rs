@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::RwLock;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -26,7 +27,7 @@ use fields::{EventFields, SpanFields};
 pub(crate) struct TelemetryLayer {
     pub(crate) sink: SpanSink,
     pub(crate) logger: Logger,
-    pub(crate) filter: Targets,
+    pub(crate) filter: Arc<RwLock<Targets>>,
 }
 
 /// What a span keeps while somebody holds it.
@@ -57,7 +58,11 @@ pub(crate) fn end(span: &tracing::Span) {
 
 impl TelemetryLayer {
     fn is_logged(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() != SPAN_EVENT && self.filter.would_enable(metadata.target(), metadata.level())
+        metadata.target() != SPAN_EVENT
+            && self
+                .filter
+                .read()
+                .would_enable(metadata.target(), metadata.level())
     }
 
     fn counts(&self, metadata: &Metadata<'_>) -> bool {
@@ -83,10 +88,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TelemetryLayer {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        let logged = self.filter.iter().map(|(_, level)| level).max();
-        logged
-            .max(self.filter.default_level())
-            .max(Some(LevelFilter::INFO))
+        let filter = self.filter.read();
+        let logged = filter.iter().map(|(_, level)| level).max();
+        logged.max(filter.default_level()).max(Some(LevelFilter::INFO))
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {

@@ -40,4 +40,4 @@ pub use export::Exporter;
 pub use layer::SPAN_EVENT;
 pub use options::{Error, Identity, LogTarget, Options};
 pub use span::SpanSink;
-pub use telemetry::Telemetry;
+pub use telemetry::{Telemetry, check_filter};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use tracing::Subscriber;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -27,6 +28,8 @@ pub struct Telemetry {
 struct Shared {
     info: Source,
     filter: String,
+    /// What counts now: shared with every layer.
+    filtering: Arc<RwLock<Targets>>,
     metrics: Registry,
     health: Health,
     sink: SpanSink,
@@ -51,6 +54,7 @@ impl Telemetry {
         let telemetry = Self {
             shared: Arc::new(Shared {
                 info: Source::new(options.identity),
+                filtering: Arc::new(RwLock::new(options.filter.parse().unwrap_or_else(|_| usual()))),
                 filter: options.filter,
                 metrics: Registry::new(),
                 health: Health::default(),
@@ -64,15 +68,32 @@ impl Telemetry {
 
     /// Makes this the process's tracing subscriber, once, before anything is told.
     pub fn install(&self) -> Result<(), Error> {
-        let filter = self.parsed_filter()?;
-        tracing::subscriber::set_global_default(self.subscriber_with(filter)).map_err(|_| Error::Installed)
+        parsed(&self.shared.filter)?;
+        tracing::subscriber::set_global_default(self.subscriber()).map_err(|_| Error::Installed)
     }
 
     /// A subscriber for a scope (`tracing::subscriber::with_default`), for tests. A filter that is none counts as
     /// `info`.
     pub fn subscriber(&self) -> impl Subscriber + for<'a> LookupSpan<'a> + Send + Sync + 'static {
-        let info = || Targets::new().with_default(tracing::Level::INFO);
-        self.subscriber_with(self.parsed_filter().unwrap_or_else(|_| info()))
+        tracing_subscriber::registry().with(TelemetryLayer {
+            sink: self.shared.sink.clone(),
+            logger: self.shared.logger.clone(),
+            filter: Arc::clone(&self.shared.filtering),
+        })
+    }
+
+    /// Makes another filter count from the next line on; false where it counts already.
+    pub fn set_filter(&self, filter: &str) -> Result<bool, Error> {
+        let wanted = parsed(filter)?;
+        let mut filtering = self.shared.filtering.write();
+        if *filtering == wanted {
+            return Ok(false);
+        }
+        *filtering = wanted;
+        drop(filtering);
+        // What was asked before is kept with each place that logs.
+        tracing::callsite::rebuild_interest_cache();
+        Ok(true)
     }
 
     /// The process's metrics.
@@ -128,25 +149,6 @@ impl Telemetry {
         self.shared.sink.kept()
     }
 
-    fn parsed_filter(&self) -> Result<Targets, Error> {
-        let filter = &self.shared.filter;
-        filter.parse().map_err(|source| Error::Filter {
-            filter: filter.clone(),
-            source,
-        })
-    }
-
-    fn subscriber_with(
-        &self,
-        filter: Targets,
-    ) -> impl Subscriber + for<'a> LookupSpan<'a> + Send + Sync + 'static {
-        tracing_subscriber::registry().with(TelemetryLayer {
-            sink: self.shared.sink.clone(),
-            logger: self.shared.logger.clone(),
-            filter,
-        })
-    }
-
     /// Metrics about telemetry itself, and about the process.
     fn collect_own(&self, figures: Arc<Figures>) {
         let (sink, logger) = (self.shared.sink.clone(), self.shared.logger.clone());
@@ -168,6 +170,22 @@ impl Telemetry {
         });
         self.metrics().collect_process(self.shared.info.start_unix_s());
     }
+}
+
+/// Whether the text is a filter of log lines.
+pub fn check_filter(filter: &str) -> Result<(), Error> {
+    parsed(filter).map(drop)
+}
+
+fn parsed(filter: &str) -> Result<Targets, Error> {
+    filter.parse().map_err(|source| Error::Filter {
+        filter: filter.chars().take(100).collect(),
+        source,
+    })
+}
+
+fn usual() -> Targets {
+    Targets::new().with_default(tracing::Level::INFO)
 }
 
 #[cfg(test)]

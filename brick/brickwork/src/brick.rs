@@ -1,12 +1,12 @@
 //! The brick: everything it was given, in one handle.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use brick_auth::{OwnToken, TRUST_BUNDLE, Verifier};
 use brick_bus::{Source, Watch};
-use brick_config::{Config, Sources};
+use brick_config::{Config, Failed, Live, Sources};
 use brick_core::{Drain, Trigger, drain};
 use brick_http::{Access, Client, Clients, ClientsOptions, Server, ServerOptions};
 use brick_resilience::report;
@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::follow::Follower;
 use crate::token::{self, UserToken};
 use crate::{Contract, Error};
 
@@ -42,6 +43,9 @@ struct Inner {
     watch: Watch,
     own_token: OwnToken,
     verifier: Verifier,
+    live: Live,
+    /// Why the brick must not go on, where that is so.
+    failed: Arc<OnceLock<Failed>>,
     clients: Clients,
     control: brick_wire::Client,
     /// Asks the server to stop.
@@ -49,7 +53,6 @@ struct Inner {
     stopping: Drain,
     /// Asks bus and export to stop, after the server has.
     end: Trigger,
-    ending: Drain,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -182,6 +185,17 @@ impl Brick {
         let followed = verifier.clone();
         let until = ending.clone();
         tasks.spawn(async move { followed.follow(until).await });
+        let live = Live::new(watch.clone(), contract.brick.as_str());
+        let failed = Arc::new(OnceLock::new());
+        let follower = Follower {
+            live: live.clone(),
+            failed: Arc::clone(&failed),
+            telemetry: telemetry.clone(),
+            watch: watch.clone(),
+            stop: stop.clone(),
+            contract: contract.clone(),
+        };
+        tasks.spawn(follower.run(ending.clone()));
         let clients = Clients::new(ClientsOptions {
             watch: watch.clone(),
             own_token: own_token.clone(),
@@ -205,12 +219,13 @@ impl Brick {
             watch,
             own_token,
             verifier,
+            live,
+            failed,
             clients,
             control: brick_wire::Client::new(),
             stop,
             stopping,
             end,
-            ending,
             tasks: Mutex::new(tasks),
         }))
     }
@@ -242,11 +257,7 @@ impl Brick {
             ..Sources::default()
         };
         let config = Config::load_checked(sources, Some(self.0.watch.clone()), check)?;
-        let (followed, until) = (config.clone(), self.0.ending.clone());
-        self.0
-            .tasks
-            .lock()
-            .spawn(async move { followed.follow(until).await });
+        self.0.live.join(&config);
         Ok(config)
     }
 
@@ -377,7 +388,10 @@ impl Brick {
         server.serve(listener, access, inner.stopping.clone()).await;
         inner.stop.drain();
         self.end().await;
-        Ok(())
+        match inner.failed.get() {
+            Some(failed) => Err(failed.clone().into()),
+            None => Ok(()),
+        }
     }
 
     /// Lets the services that serve the others end: what they hold is sent first.
@@ -411,6 +425,8 @@ fn bus_options(contract: &Contract, control_url: &str, own_token: OwnToken) -> b
         control_url: control_url.to_owned(),
         resources: vec![
             format!("config/{brick}"),
+            format!("prepare/{brick}"),
+            format!("log/{brick}"),
             format!("limits/{brick}->*"),
             format!("faults/{brick}->*"),
             format!("serve/{brick}"),

@@ -24,6 +24,9 @@ pub enum Error {
     /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] brick_config::Errors),
+    /// What was decided for all instances cannot be taken here.
+    #[error(transparent)]
+    Change(#[from] brick_config::Failed),
     /// The database cannot be opened.
     #[error(transparent)]
     State(#[from] brick_state::Error),

@@ -43,6 +43,7 @@
 mod brick;
 mod contract;
 mod error;
+mod follow;
 pub mod patterns;
 mod token;
 

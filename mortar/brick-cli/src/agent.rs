@@ -150,6 +150,9 @@ impl Agent {
     }
 }
 
+/// How long a change may take: every instance of a brick is waited for.
+const CHANGE_MAX: Duration = Duration::from_secs(20);
+
 impl Admin {
     /// A GET of JSON from an API on the admin listener.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
@@ -163,13 +166,29 @@ impl Admin {
 
     /// A PUT of JSON to an API on the admin listener.
     pub(crate) async fn put<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Outcome<T> {
+        self.change(Method::PUT, "PUT", path, body).await
+    }
+
+    /// A PATCH of JSON to an API on the admin listener.
+    pub(crate) async fn patch<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Outcome<T> {
+        self.change(Method::PATCH, "PATCH", path, body).await
+    }
+
+    async fn change<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        name: &str,
+        path: &str,
+        body: &Value,
+    ) -> Outcome<T> {
         let client = Client::new();
         let call = client
-            .call(Method::PUT, format!("{}{path}", self.admin_url))
+            .call(method, format!("{}{path}", self.admin_url))
             .bearer(&self.token)
+            .timeout(CHANGE_MAX)
             .json_body(body);
         let call = because(call, self.why.as_deref());
-        Ok(told(self.verbose, "PUT", path, call.json()).await?)
+        Ok(told(self.verbose, name, path, call.json()).await?)
     }
 
     /// A DELETE on the admin listener.
@@ -232,13 +251,7 @@ impl Admin {
 
     /// A POST of JSON to an API on the admin listener.
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Outcome<T> {
-        let client = Client::new();
-        let call = client
-            .post(format!("{}{path}", self.admin_url))
-            .bearer(&self.token)
-            .json_body(body);
-        let call = because(call, self.why.as_deref());
-        Ok(told(self.verbose, "POST", path, call.json()).await?)
+        self.change(Method::POST, "POST", path, body).await
     }
 }
 

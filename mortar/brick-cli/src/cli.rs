@@ -1,6 +1,7 @@
 //! The command line as clap sees it.
 
 mod args;
+mod config;
 mod edge;
 mod groups;
 mod misuse;
@@ -16,6 +17,7 @@ pub(crate) use self::args::{
     Audit, Down, Lang, Load, Logs, Map, MetricFn, Metrics, New, Run, Screen, Serve, Switch, Template, Test,
     Token, Top, Trace, TraceForm, Up,
 };
+pub(crate) use self::config::{Assignment, Config, Key, Volume};
 pub(crate) use self::edge::{Breaker, Fault, FaultSet, Link, Place, Tap};
 pub(crate) use self::misuse::Misuse;
 pub(crate) use self::versions::{Canary, Quarantine, Route, RouteSet};
@@ -175,6 +177,9 @@ pub(crate) enum Command {
     /// Make calls go wrong on purpose: `brick fault set "order->payment" --delay 300ms`
     #[command(subcommand)]
     Fault(Fault),
+    /// See and change what configures the bricks while they run: `brick config set order.max_lines=20`
+    #[command(subcommand)]
+    Config(Config),
     /// Look at traces
     #[command(subcommand)]
     Trace(Trace),

@@ -4,6 +4,7 @@ mod audit;
 mod breaker;
 mod canary;
 mod check;
+mod config;
 mod demo;
 mod doctor;
 mod down;
@@ -75,6 +76,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Canary { canary } => canary::run(&agent, canary.unwrap_or(cli::Canary::Ls), output).await,
         Command::Quarantine(quarantine) => quarantine::run(&agent, quarantine, output).await,
         Command::Fault(fault) => fault::run(&agent, fault, output).await,
+        Command::Config(config) => config::run(&agent, config, output).await,
         Command::Map(map) => map::run(&agent, &map, output).await,
         Command::Trace(trace) => trace::run(&agent, trace, output).await,
         Command::Metrics(metrics) => metrics::run(&agent, metrics, output).await,

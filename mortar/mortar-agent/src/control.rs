@@ -9,6 +9,7 @@ use brick_wire::{Client, Error};
 use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 /// Time limit of one call: control answers in milliseconds or is not there.
@@ -69,6 +70,11 @@ struct Acks {
 #[derive(Deserialize)]
 struct Ack {
     incarnation: Incarnation,
+}
+
+#[derive(Deserialize)]
+struct Configuration {
+    values: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -165,6 +171,13 @@ impl Control {
     pub(crate) async fn audit(&self, entry: &serde_json::Value) -> Result<(), Error> {
         let path = "/api/audit/v1/entries";
         self.call(Method::POST, path, Some(entry.clone())).await.map(drop)
+    }
+
+    /// What configures a brick now, secrets included.
+    pub(crate) async fn configuration(&self, brick: &BrickName) -> Result<Map<String, Value>, Error> {
+        let path = format!("/api/config/v1/{brick}?secrets=true");
+        let configuration: Configuration = self.call(Method::GET, &path, None).await?.json()?;
+        Ok(configuration.values)
     }
 
     /// Takes an instance out of the pools; with `wait` control answers when the balancers have let go of it.

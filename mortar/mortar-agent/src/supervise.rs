@@ -1,6 +1,7 @@
 //! Supervision of one slot: starts its process, watches it, starts it again when it dies, stops it in order.
 
 mod backoff;
+pub(crate) mod configured;
 mod ending;
 mod needs;
 mod readiness;
@@ -259,6 +260,8 @@ impl Supervisor {
         let name = spec.slot.to_string();
         let listeners = (spec.slot.role == Role::Gateway).then_some(&self.context.listeners);
         let begin = |offset| self.context.offsets.begin(&name, offset, incarnation);
+        let configured = configured::now(&self.context.control, &self.context.inherited, spec).await;
+        let spec = configured.as_ref().unwrap_or(spec);
         let launched = launch::launch(spec, &self.context.inherited, incarnation, listeners, begin)?;
         let pid = launched.process.id().pid;
         self.context.tracked.lock().insert(pid);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use brick_bus::Ack;
 use brick_core::Incarnation;
@@ -10,11 +11,15 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// Processes that are remembered for each resource; beyond that the oldest start is forgotten.
 const PROCESSES_MAX: usize = 1_000;
 /// Resources that are remembered.
 const RESOURCES_MAX: usize = 10_000;
+/// Shadowed keys that are remembered of one word.
+const SHADOWED_MAX: usize = 64;
 
 /// One process's word on a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -26,14 +31,21 @@ pub(crate) struct Told {
     /// Why it refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) refused: Option<String>,
+    /// Keys of a configuration that do not count there, with the higher layer that has the word.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) shadowed: BTreeMap<String, String>,
     /// When it said so, RFC 3339.
     pub(crate) at: String,
+    /// The same on this process's own clock.
+    #[serde(skip)]
+    pub(crate) heard: Instant,
 }
 
 /// The acknowledgements.
 #[derive(Debug, Default)]
 pub(crate) struct Acks {
     by_name: Mutex<BTreeMap<String, BTreeMap<Incarnation, Told>>>,
+    news: Notify,
     pub(crate) taken: AtomicU64,
     pub(crate) ignored: AtomicU64,
 }
@@ -51,7 +63,9 @@ impl Acks {
             incarnation: ack.incarnation,
             revision: ack.revision,
             refused: ack.refused.map(|reason| reason.chars().take(1_000).collect()),
+            shadowed: bounded(ack.shadowed),
             at: Timestamp::now().to_string(),
+            heard: Instant::now(),
         };
         let processes = by_name.entry(ack.name).or_default();
         processes.insert(ack.incarnation, told);
@@ -60,6 +74,13 @@ impl Acks {
             self.ignored.fetch_add(1, Ordering::Relaxed);
         }
         self.taken.fetch_add(1, Ordering::Relaxed);
+        drop(by_name);
+        self.news.notify_waiters();
+    }
+
+    /// Resolves with the next word of anybody, once it is polled or enabled.
+    pub(crate) fn news(&self) -> Notified<'_> {
+        self.news.notified()
     }
 
     pub(crate) fn of(&self, name: &str) -> Vec<Told> {
@@ -68,6 +89,12 @@ impl Acks {
             .get(name)
             .map_or_else(Vec::new, |told| told.values().cloned().collect())
     }
+}
+
+fn bounded(shadowed: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let short = |text: String| text.chars().take(200).collect::<String>();
+    let some = shadowed.into_iter().take(SHADOWED_MAX);
+    some.map(|(key, by)| (short(key), short(by))).collect()
 }
 
 #[cfg(test)]
@@ -82,6 +109,7 @@ mod tests {
             revision,
             incarnation,
             refused: None,
+            shadowed: BTreeMap::new(),
         };
         let first = Incarnation::new();
         acks.take(say(first, 1), 5);

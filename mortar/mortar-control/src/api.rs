@@ -5,8 +5,10 @@ pub(crate) mod audit;
 pub(crate) mod bus;
 pub(crate) mod canary;
 pub(crate) mod certs;
+pub(crate) mod config;
 pub(crate) mod faults;
 pub(crate) mod instance;
+pub(crate) mod levels;
 pub(crate) mod limits;
 pub(crate) mod pools;
 pub(crate) mod quarantine;
@@ -33,8 +35,18 @@ pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
     let admin = Router::new()
         .route("/api/system/v1", get(system::show))
         .route("/api/system/v1/instances/{brick}/{number}", get(instance::show))
-        .route("/api/config/v1/{brick}", get(system::config))
         .route("/api/audit/v1", get(audit::list))
+        .route(
+            "/api/config/v1/{brick}",
+            get(config::show).put(config::replace).patch(config::merge),
+        )
+        .route("/api/config/v1/{brick}/history", get(config::history))
+        .route("/api/config/v1/{brick}/diff", get(config::diff))
+        .route("/api/config/v1/{brick}/rollback", post(config::rollback))
+        .route(
+            "/api/config/v1/{brick}/log",
+            get(levels::show).put(levels::set).delete(levels::take_back),
+        )
         .route("/api/limits/v1/edges", get(reports::edges))
         .route(
             "/api/limits/v1/{caller}/{callee}",

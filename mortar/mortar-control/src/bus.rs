@@ -3,12 +3,13 @@
 pub(crate) mod stream;
 pub(crate) mod view;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use brick_bus::{Change, Cursor, Resource};
+use brick_core::Incarnation;
 use brick_wire::sse;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -64,6 +65,8 @@ struct Inner {
 
 #[derive(Debug)]
 struct Subscriber {
+    /// The process behind it, where the token names one.
+    who: Option<Incarnation>,
     view: Arc<View>,
     queue: mpsc::Sender<Arc<Encoded>>,
     sent: Arc<AtomicU64>,
@@ -161,6 +164,7 @@ impl Bus {
         self: &Arc<Self>,
         view: View,
         cursor: Option<Cursor>,
+        who: Option<Incarnation>,
     ) -> Result<Subscription, Result<Refused, Error>> {
         let mut inner = self.inner.lock();
         if inner.closed {
@@ -177,6 +181,7 @@ impl Bus {
         let id = inner.next_id;
         inner.next_id += 1;
         let subscriber = Subscriber {
+            who,
             view: Arc::new(view),
             queue: sender,
             sent: Arc::clone(&sent),
@@ -256,6 +261,13 @@ impl Bus {
         let mut inner = self.inner.lock();
         inner.closed = true;
         inner.subscribers.clear();
+    }
+
+    /// The processes that follow a resource now.
+    pub(crate) fn followers(&self, name: &str) -> BTreeSet<Incarnation> {
+        let inner = self.inner.lock();
+        let following = inner.subscribers.values().filter(|one| one.view.covers(name));
+        following.filter_map(|one| one.who).collect()
     }
 
     pub(crate) fn subscribers(&self) -> usize {

@@ -11,9 +11,9 @@ use brick_model::{Link, Model};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::Error;
 use crate::api::certs::CERTS;
 use crate::state::State;
+use crate::{Error, config};
 
 /// Every resource by name. Deterministic: equal input gives equal values, so that nothing is published anew for
 /// nothing.
@@ -41,23 +41,36 @@ pub(crate) fn resources(state: &State, trust: &TrustBundle) -> Result<BTreeMap<S
                 limits(model, &link, state.settings.get(&name).map(|patch| &**patch)),
             );
             let faults = format!("faults/{}->{}", link.caller, link.callee);
-            all.extend(faults_of(state, faults));
+            all.extend(as_set(state, faults));
         }
         for route in model.routes.keys() {
-            all.extend(faults_of(state, format!("faults/route->{route}")));
+            all.extend(as_set(state, format!("faults/route->{route}")));
         }
         all.extend(crate::pools::resources(state, model)?);
         for (name, serve) in &model.serves {
             all.insert(format!("serve/{name}"), serve.wire());
         }
         for (name, _) in model.running() {
-            let config = Value::Object(model.config_of(name.as_str()));
-            all.insert(format!("config/{name}"), config);
+            let name = name.as_str();
+            all.insert(config::resource_name(name), configuration(state, name));
+            for kind in [config::PREPARE, config::LOG] {
+                all.extend(as_set(state, format!("{kind}{name}")));
+            }
         }
     }
     let every = bricks(state);
     all.extend(endpoints(state, &every)?);
     Ok(all)
+}
+
+/// What counts for a brick, with where it comes from.
+fn configuration(state: &State, brick: &str) -> Value {
+    let effective = config::layers::effective(state, brick);
+    let change = config::layers::live(state, brick).change;
+    if change.is_none() && effective.flat.is_empty() {
+        return Value::Object(serde_json::Map::new());
+    }
+    effective.meta(change).beside(effective.nested())
 }
 
 /// Name of the resource that holds a link's limits.
@@ -74,9 +87,9 @@ pub(crate) fn limits(model: &Model, link: &Link, patch: Option<&Value>) -> Value
     limits
 }
 
-fn faults_of(state: &State, name: String) -> Option<(String, Value)> {
-    let faults = state.settings.get(&name)?;
-    Some((name, Value::clone(faults)))
+fn as_set(state: &State, name: String) -> Option<(String, Value)> {
+    let set = state.settings.get(&name)?;
+    Some((name, Value::clone(set)))
 }
 
 /// Every brick that has a pool: those of the manifest that run here, and those that are registered all the same.

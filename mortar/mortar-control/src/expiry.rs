@@ -1,4 +1,4 @@
-//! Ends faults when their time is over.
+//! Ends faults and levels of log lines when their time is over.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::time::MissedTickBehavior;
 
+use crate::config;
 use crate::service::Handle;
 use crate::state::Action;
 
@@ -24,6 +25,7 @@ pub(crate) async fn watch(handle: Handle, drain: Drain) {
             _ = look.tick() => {}
             () = drain.requested() => return,
         }
+        config::level::expire(&handle, Timestamp::now()).await;
         let state = handle.state();
         let faults = state.settings.range("faults/".to_owned()..);
         let faults = faults.take_while(|(name, _)| name.starts_with("faults/"));

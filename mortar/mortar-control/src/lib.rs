@@ -19,6 +19,7 @@ mod audit;
 mod bus;
 mod canary;
 mod certificate;
+mod config;
 mod derive;
 mod error;
 mod expiry;

@@ -1,5 +1,7 @@
 //! Control's part of the platform's OpenAPI document.
 
+mod config;
+
 use brick_http::openapi::{Document, Operation};
 use brick_model::Model;
 use serde_json::Value;
@@ -16,7 +18,7 @@ use crate::api::pools::{PoolList, PoolPreview, PoolView};
 use crate::api::quarantine::{QuarantineBody, QuarantineView};
 use crate::api::registry::{Gone, Granted, Instances, ListQuery, Registration, Renewals, Renewed, Wait};
 use crate::api::reports::{EdgesView, ReportBody};
-use crate::api::system::{ConfigView, InForce, SystemView};
+use crate::api::system::{InForce, SystemView};
 use crate::pools::Wanted;
 
 /// Control's operations; identity adds its own where it is mounted.
@@ -25,9 +27,9 @@ pub fn document() -> Document {
         "Registry, routes, configuration, bus and identity. Served on control's own listener and, for operators, on \
          the admin listener.",
     );
-    versions(audit(bus(certs(faults(limits(agent(registry(system(
-        document,
-    )))))))))
+    versions(audit(bus(certs(faults(limits(agent(registry(
+        config::operations(system(document)),
+    ))))))))
 }
 
 fn system(document: Document) -> Document {
@@ -46,13 +48,6 @@ fn system(document: Document) -> Document {
                 .summary("Bricks with what they need, routes, externals")
                 .access("admin")
                 .answer::<SystemView>(200, "the system"),
-        )
-        .operation(
-            Operation::get("/api/config/v1/{brick}")
-                .summary("Configuration of a brick as the manifest has it")
-                .access("admin")
-                .answer::<ConfigView>(200, "the values")
-                .problem(404, "no such brick"),
         )
         .operation(
             Operation::get("/api/system/v1/instances/{brick}/{number}")

@@ -15,6 +15,7 @@ use crate::acks::Acks;
 use crate::agent::Agent;
 use crate::audit::{Entry, Filter, Numbered};
 use crate::bus::Bus;
+use crate::config::Turns;
 use crate::lease::{self, Leases};
 use crate::reports::Reports;
 use crate::state::{Action, State};
@@ -39,6 +40,7 @@ struct Inner {
     bus: Arc<Bus>,
     leases: Arc<Leases>,
     acks: Acks,
+    turns: Turns,
     reports: Reports,
     verifier: Verifier,
     wishes: mpsc::Sender<Wish>,
@@ -83,6 +85,7 @@ impl Service {
             bus,
             leases,
             acks: Acks::default(),
+            turns: Turns::default(),
             reports: Reports::default(),
             verifier,
             wishes,
@@ -193,6 +196,11 @@ impl Handle {
 
     pub(crate) fn acks(&self) -> &Acks {
         &self.0.acks
+    }
+
+    /// Keeps changes of one configuration apart.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.0.turns
     }
 
     pub(crate) fn reports(&self) -> &Reports {

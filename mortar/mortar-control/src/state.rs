@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::audit::Entry;
-use crate::{Error, derive};
+use crate::{Error, config, derive};
 
 /// Instances at most.
 pub(crate) const INSTANCES_MAX: usize = 10_000;
@@ -100,9 +100,9 @@ pub(crate) enum Action {
     ApiKeys(Arc<ApiKeys>),
     /// Sets what an operator wants of a resource, or takes it back.
     Set(String, Option<Value>),
-    /// Sets several, or none where one does not fit.
+    /// Sets or takes back several, or none where one does not fit.
     SetAll(Vec<(String, Option<Value>)>),
-    /// The same, where what was set before still has this tag ([`tag`]).
+    /// The same as `Set`, where what was set before still has this tag ([`tag`]).
     SetWhere(String, Option<Value>, String),
 }
 
@@ -187,6 +187,7 @@ impl State {
                         found: found.to_owned(),
                     });
                 }
+                self.told_by_manifest(&model);
                 self.manifest = Some(model);
                 self.touched = Touched::All;
             }
@@ -214,6 +215,21 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// What a manifest changes of a configuration was in no two-phase change: who cannot take it is started anew anyway.
+    fn told_by_manifest(&mut self, model: &Model) {
+        for (name, held) in &mut self.settings {
+            let Some(brick) = name.strip_prefix(config::LIVE) else {
+                continue;
+            };
+            let before = self.manifest.as_ref().map(|old| old.config_of(brick));
+            if before.as_ref() != Some(&model.config_of(brick)) && held.get("change").is_some() {
+                let mut value = Value::clone(held);
+                value.as_object_mut().map(|live| live.remove("change"));
+                *held = Arc::new(value);
+            }
+        }
     }
 
     /// A newer start replaces the older one in its slot; an older one is refused.

@@ -15,7 +15,7 @@ use crate::lease::Leases;
 use crate::options::OnManifest;
 use crate::state::{Action, State};
 use crate::store::{Batch, Store};
-use crate::{Error, Options};
+use crate::{Error, Options, config};
 
 /// Wishes that may wait; callers wait beyond that.
 pub(crate) const QUEUE_MAX: usize = 1_024;
@@ -73,7 +73,9 @@ pub(crate) async fn settle(mut state: State, options: &Options, store: &dyn Stor
     let old = state.clone();
     let keys = options.api_keys.as_ref().map(|keys| keys.borrow().clone());
     state.api_keys = keys.map(Arc::new);
+    config::change::abort_undecided(&mut state);
     let changes = state.publish(&options.trust)?;
+    config::history::record(&old, &mut state, &changes);
     let batch = Batch::between(&old, &state, &changes);
     if !batch.is_empty() {
         store.save(batch).await?;
@@ -141,6 +143,7 @@ impl Writer {
     /// Stores the difference, then shows and publishes it.
     async fn commit(&self, old: &State, mut new: State) -> Result<Arc<State>, Error> {
         let changes = new.publish(&self.trust)?;
+        config::history::record(old, &mut new, &changes);
         let batch = Batch::between(old, &new, &changes);
         let manifest = batch.manifest.clone();
         if !batch.is_empty() {

@@ -23,7 +23,7 @@ use crate::{Error, Issued, codes};
 /// Longest life of a token that is made on order.
 const TTL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Scopes of platform tokens that may be ordered.
-const ORDERED_SCOPES: [&str; 4] = [ADMIN, "bus", "call:*", "synthetic"];
+const ORDERED_SCOPES: [&str; 5] = [ADMIN, "bus", "call:*", "config:secrets", "synthetic"];
 
 /// A process that gets a token.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -155,7 +155,7 @@ async fn token(State(inner): Shared, headers: HeaderMap, body: Body<NewToken>) -
                 .find(|scope| !ORDERED_SCOPES.contains(&scope.as_str()))
             {
                 let hint = format!(
-                    "a platform token may have \"admin\", \"bus\", \"call:*\" and \"synthetic\", not \"{scope}\""
+                    "a platform token may have \"admin\", \"bus\", \"call:*\", \"config:secrets\" and \"synthetic\", not \"{scope}\""
                 );
                 return Err(Problem::unprocessable("invalid_scope", hint));
             }

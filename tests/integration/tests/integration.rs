@@ -27,6 +27,7 @@ mod control {
     mod audit;
     mod bus;
     mod certs;
+    mod config;
     mod harness;
     mod limits;
     mod registry;

@@ -15,7 +15,7 @@ use super::{Options, Token};
 use crate::Ack;
 use crate::watch::{AckQueue, Acknowledgement, Shared};
 
-/// How long a batch is collected.
+/// How long a batch is collected where nobody waits for it.
 const WINDOW: Duration = Duration::from_millis(50);
 /// How long the last batch may take while the process drains.
 const FLUSH_MAX: Duration = Duration::from_millis(500);
@@ -52,7 +52,10 @@ impl Acks {
     pub(super) async fn run(&mut self) {
         loop {
             self.queue.some().await;
-            tokio::time::sleep(WINDOW).await;
+            tokio::select! {
+                () = tokio::time::sleep(WINDOW) => {}
+                () = self.queue.urgent() => {}
+            }
             if self.send().await {
                 self.backoff.reset();
             } else {
@@ -100,6 +103,7 @@ impl Acks {
                 revision: ack.revision,
                 incarnation: self.incarnation,
                 refused: ack.refused.clone(),
+                shadowed: ack.shadowed.clone(),
             })
             .collect();
         let mut call = self.client.post(self.url.as_str());

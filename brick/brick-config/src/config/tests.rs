@@ -174,7 +174,7 @@ struct Bench {
     publisher: Publisher,
     config: Config<Settings>,
     trigger: brick_core::Trigger,
-    following: tokio::task::JoinHandle<()>,
+    following: tokio::task::JoinHandle<Result<(), Failed>>,
 }
 
 fn bench() -> Bench {
@@ -210,7 +210,7 @@ async fn a_live_change_is_swapped_in_and_acknowledged() {
     assert_eq!(bench.config.get().max_lines, 40);
     assert_eq!(bench.publisher.acknowledgements().await[0].revision, 2);
     bench.trigger.drain();
-    bench.following.await.unwrap();
+    bench.following.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -10,14 +10,19 @@ use crate::query::flatten;
 
 impl Check<'_> {
     pub(super) fn config(&mut self) {
-        for (name, values) in &self.model.config {
+        for name in self.model.config.keys() {
+            let mut values = self.model.config_of(name.as_str());
+            // Flags have names of their own.
+            if !self.model.config[name].contains_key("flag") {
+                values.remove("flag");
+            }
             let table = format!("config.{name}");
             if !self.expect_brick(name.as_str(), &table, true) {
                 continue;
             }
             let needed = self.needed_urls(self.model.bricks.get(name));
             let mut seen: BTreeMap<String, String> = BTreeMap::new();
-            for (key, _) in flatten(values) {
+            for (key, _) in flatten(&values) {
                 let path = format!("{table}.{key}");
                 let variable = env::config_name(&key);
                 if let Some(first) = seen.get(&variable) {

@@ -99,3 +99,24 @@ fn a_filter_that_is_none_is_refused_by_name() {
     let error = telemetry.install().unwrap_err();
     assert!(error.to_string().contains("order=loud"), "{error}");
 }
+
+#[test]
+fn the_volume_is_turned_up_and_down_while_the_process_runs() {
+    let (telemetry, _) = Telemetry::new(Options {
+        log: crate::LogTarget::Memory,
+        ..Options::default()
+    });
+    tracing::subscriber::with_default(telemetry.subscriber(), || {
+        let tell = || tracing::debug!("a detail");
+        tell();
+        assert!(telemetry.log_lines().is_empty());
+        assert_eq!(telemetry.set_filter("debug").unwrap(), true);
+        assert_eq!(telemetry.set_filter("debug").unwrap(), false);
+        tell();
+        assert_eq!(telemetry.log_lines().len(), 1);
+        assert!(telemetry.set_filter("order=loud").is_err());
+        telemetry.set_filter("info").unwrap();
+        tell();
+        assert_eq!(telemetry.log_lines().len(), 1);
+    });
+}

@@ -19,6 +19,7 @@ pub(crate) const GROUPS: [(&str, &[&str]); 5] = [
             "top", "tap", "map", "breaker", "fault", "trace", "metrics", "load",
         ],
     ),
+    ("Change what runs", &["config"]),
     ("Versions side by side", &["route", "canary", "quarantine"]),
     ("Who may, and who did", &["token", "audit"]),
     (

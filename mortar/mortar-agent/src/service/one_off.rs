@@ -16,6 +16,7 @@ use crate::board::Slot;
 use crate::folder::write_private;
 use crate::launch::attributes;
 use crate::plan::known;
+use crate::supervise::configured;
 
 /// Age at which the token file of an earlier one-off process is removed; no token lives longer.
 const TOKEN_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -32,6 +33,10 @@ impl Handle {
         let slot = Slot::of_brick(&of, 0);
         let mut spec = shared.ground.brick(&model, slot, &brick, Path::new(""), &[]);
         spec = spec.at_port(shared.context.ports.fresh(&of.to_string())?);
+        let (control, inherited) = (&shared.context.control, &shared.context.inherited);
+        if let Some(configured) = configured::now(control, inherited, &spec).await {
+            spec = configured;
+        }
         let issued = shared
             .context
             .control

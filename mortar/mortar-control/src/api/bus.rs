@@ -1,5 +1,7 @@
 //! The bus over HTTP: watch and acknowledgements.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
@@ -46,6 +48,9 @@ pub(crate) struct AckBody {
     /// Why it was refused; none means applied.
     #[serde(default)]
     refused: Option<String>,
+    /// Keys of a configuration that do not count there, with the higher layer that has the word.
+    #[serde(default)]
+    shadowed: BTreeMap<String, String>,
 }
 
 /// Whose acknowledgements.
@@ -83,7 +88,8 @@ pub(crate) async fn watch(
             revision: 0,
         })
     });
-    let subscription = match handle.bus().subscribe(view, cursor) {
+    let who = claims.incarnation.as_deref().and_then(|own| own.parse().ok());
+    let subscription = match handle.bus().subscribe(view, cursor, who) {
         Ok(subscription) => subscription,
         Err(Ok(refused)) => return Ok(refusal(refused)),
         Err(Err(error)) => return Err(error.into()),
@@ -169,6 +175,7 @@ pub(crate) async fn acknowledge(
             revision: ack.revision,
             incarnation: ack.incarnation,
             refused: ack.refused,
+            shadowed: ack.shadowed,
         };
         handle.acks().take(ack, current);
     }

@@ -1,15 +1,15 @@
-//! The system: its manifest, and what of it the map and the configuration show.
+//! The system: its manifest, and what of it the map shows.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
-use brick_http::{Json, Path, Problem};
+use brick_http::{Json, Problem};
 use brick_model::{Brick, Model};
 use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::audit::By;
 use crate::service::Handle;
@@ -82,17 +82,6 @@ struct RouteView {
 struct ExternalView {
     name: String,
     url: String,
-}
-
-/// Configuration of a brick as the manifest has it.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct ConfigView {
-    /// The brick.
-    brick: String,
-    /// Revision of the values.
-    revision: u64,
-    /// The values, nested as written.
-    values: Value,
 }
 
 pub(crate) async fn manifest(
@@ -192,22 +181,4 @@ fn versions(brick: &Brick) -> Vec<VersionView> {
         replicas: own.replicas,
     })
     .collect()
-}
-
-pub(crate) async fn config(
-    State(handle): State<Handle>,
-    path: Result<Path<String>, Problem>,
-) -> Result<Json<ConfigView>, Problem> {
-    let Path(brick) = path?;
-    let state = handle.state();
-    let Some(resource) = state.resources.get(&format!("config/{brick}")) else {
-        let brick: String = brick.chars().take(63).collect();
-        let hint = format!("the manifest has no brick \"{brick}\"");
-        return Err(Problem::not_found("brick_unknown", hint));
-    };
-    Ok(Json(ConfigView {
-        brick,
-        revision: resource.revision,
-        values: resource.value.clone(),
-    }))
 }

@@ -72,7 +72,7 @@ fn cursor(revision: u64) -> Option<Cursor> {
 async fn a_hundred_subscribers_share_one_encoding() {
     let bus = bus(|_| {});
     let mut subscriptions: Vec<Subscription> = (0..100)
-        .map(|_| bus.subscribe(everything(), None).unwrap())
+        .map(|_| bus.subscribe(everything(), None, None).unwrap())
         .collect();
     bus.publish(&[put(1)]).unwrap();
     let events: Vec<Arc<Encoded>> = subscriptions
@@ -93,7 +93,7 @@ async fn a_resumed_stream_tells_every_change_once_and_in_order() {
     for revision in 1..=5 {
         bus.publish(&[put(revision)]).unwrap();
     }
-    let resumed = bus.subscribe(everything(), cursor(2)).unwrap();
+    let resumed = bus.subscribe(everything(), cursor(2), None).unwrap();
     bus.publish(&[put(6), put(7)]).unwrap();
     let events = events(stream::body(resumed, LIFE), 7).await;
     assert_eq!(revisions(&events), [3, 4, 5, 6, 7]);
@@ -116,14 +116,14 @@ async fn a_cursor_that_does_not_hold_is_answered_by_reset_and_snapshot() {
         (cursor(6), "compacted"),
         (cursor(11), "unknown revision"),
     ] {
-        let subscription = bus.subscribe(everything(), cursor).unwrap();
+        let subscription = bus.subscribe(everything(), cursor, None).unwrap();
         let events = events(stream::body(subscription, LIFE), 10).await;
         let kinds: Vec<&str> = events.iter().map(|event| event.event.as_str()).collect();
         assert_eq!(kinds, ["reset", "snapshot"]);
         assert!(events[0].data.contains(reason), "{}", events[0].data);
         assert_eq!(revisions(&events), [10]);
     }
-    let subscription = bus.subscribe(everything(), cursor(7)).unwrap();
+    let subscription = bus.subscribe(everything(), cursor(7), None).unwrap();
     let events = events(stream::body(subscription, LIFE), 10).await;
     assert_eq!(revisions(&events), [8, 9, 10]);
 }
@@ -131,7 +131,7 @@ async fn a_cursor_that_does_not_hold_is_answered_by_reset_and_snapshot() {
 #[tokio::test]
 async fn a_slow_subscriber_is_cut_off_and_misses_nothing_when_it_resumes() {
     let bus = bus(|options| options.queue_max = 2);
-    let slow = bus.subscribe(everything(), None).unwrap();
+    let slow = bus.subscribe(everything(), None, None).unwrap();
     for revision in 1..=5 {
         bus.publish(&[put(revision)]).unwrap();
     }
@@ -141,7 +141,7 @@ async fn a_slow_subscriber_is_cut_off_and_misses_nothing_when_it_resumes() {
     );
     let told = events(stream::body(slow, LIFE), u64::MAX).await;
     assert_eq!(revisions(&told), [0, 1, 2]);
-    let resumed = bus.subscribe(everything(), cursor(2)).unwrap();
+    let resumed = bus.subscribe(everything(), cursor(2), None).unwrap();
     let rest = events(stream::body(resumed, LIFE), 5).await;
     assert_eq!(revisions(&rest), [3, 4, 5]);
 }
@@ -149,7 +149,7 @@ async fn a_slow_subscriber_is_cut_off_and_misses_nothing_when_it_resumes() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_lives_as_long_as_its_token_and_shows_signs_of_life() {
     let bus = bus(|_| {});
-    let subscription = bus.subscribe(everything(), None).unwrap();
+    let subscription = bus.subscribe(everything(), None, None).unwrap();
     let stream = stream::body(subscription, Duration::from_secs(12));
     let pieces: Vec<Bytes> = stream.map(Result::unwrap).collect().await;
     let heartbeats = pieces.iter().filter(|piece| **piece == sse::heartbeat()).count();
@@ -160,7 +160,7 @@ async fn a_stream_lives_as_long_as_its_token_and_shows_signs_of_life() {
 #[tokio::test(start_paused = true)]
 async fn what_was_sent_is_known_when_the_transport_asks_for_more() {
     let bus = bus(|_| {});
-    let one = bus.subscribe(everything(), None).unwrap();
+    let one = bus.subscribe(everything(), None, None).unwrap();
     let mut body = pin!(stream::body(one, LIFE));
     let limit = Duration::from_secs(1);
     bus.publish(&[put(1)]).unwrap();
@@ -183,16 +183,16 @@ async fn what_was_sent_is_known_when_the_transport_asks_for_more() {
 #[tokio::test]
 async fn too_many_subscribers_and_those_after_the_end_are_refused() {
     let bus = bus(|options| options.subscribers_max = 1);
-    let first = bus.subscribe(everything(), None).unwrap();
+    let first = bus.subscribe(everything(), None, None).unwrap();
     assert!(matches!(
-        bus.subscribe(everything(), None),
+        bus.subscribe(everything(), None, None),
         Err(Ok(Refused::Full))
     ));
     drop(first);
-    assert!(bus.subscribe(everything(), None).is_ok());
+    assert!(bus.subscribe(everything(), None, None).is_ok());
     bus.close();
     assert!(matches!(
-        bus.subscribe(everything(), None),
+        bus.subscribe(everything(), None, None),
         Err(Ok(Refused::Stopping))
     ));
 }

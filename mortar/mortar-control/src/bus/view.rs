@@ -7,10 +7,14 @@ use brick_bus::resource::covers;
 const PATTERNS_MAX: usize = 64;
 const PATTERN_BYTES_MAX: usize = 256;
 
+/// Scope of tokens that may see secret values of configurations.
+pub(crate) const SECRETS: &str = "config:secrets";
+
 /// What a token may see of the bus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Scope {
     all: bool,
+    secrets: bool,
     brick: Option<String>,
     calls: Vec<String>,
     calls_all: bool,
@@ -33,6 +37,7 @@ impl Scope {
         calls.dedup();
         Self {
             all: claims.has_scope("admin") || claims.has_scope("agent"),
+            secrets: claims.has_scope(SECRETS),
             brick: claims.brick.clone(),
             calls_all: calls.iter().any(|callee| callee == "*"),
             calls,
@@ -47,6 +52,13 @@ impl Scope {
         if name.starts_with("certs/") {
             return own("gateway");
         }
+        // Configurations may hold secrets: operators ask for them where these are hidden.
+        if let Some(brick) = ["config/", "prepare/"]
+            .iter()
+            .find_map(|kind| name.strip_prefix(kind))
+        {
+            return own(brick) || self.secrets;
+        }
         if self.all || name == brick_auth::TRUST_BUNDLE {
             return true;
         }
@@ -54,7 +66,7 @@ impl Scope {
             return false;
         };
         match kind {
-            "config" => own(rest),
+            "log" => own(rest),
             "serve" => own(rest) || own("proxy"),
             // Who may call a brick sees which version to call.
             "endpoints" | "pools" => {
@@ -138,6 +150,8 @@ mod tests {
             &order,
             &[
                 "config/order",
+                "prepare/order",
+                "log/order",
                 "limits/order->payment",
                 "faults/order->payment",
                 "serve/order",
@@ -193,7 +207,12 @@ mod tests {
         );
         check(
             &scope(None, "admin bus"),
-            &["config/order", "routes/edge", "odd/x"],
+            &["routes/edge", "odd/x", "log/order"],
+            &["config/order", "prepare/order"],
+        );
+        check(
+            &scope(None, "admin bus config:secrets"),
+            &["config/order", "prepare/order"],
             &[],
         );
     }

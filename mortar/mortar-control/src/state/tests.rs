@@ -79,7 +79,10 @@ fn a_manifest_becomes_resources_and_the_same_again_publishes_nothing() {
     let value = |name: &str| state.resources[name].value.clone();
     assert_eq!(
         value("config/order"),
-        json!({ "max_lines": 50, "flag": { "express": true } })
+        json!({
+            "max_lines": 50, "flag": { "express": true },
+            "$meta": { "origins": { "flag.express": "manifest", "max_lines": "manifest" } },
+        })
     );
     assert_eq!(value("limits/order->payment"), json!({ "timeout_ms": 2_000 }));
     assert_eq!(value("routes/edge")["routes"][0]["path"], "/api/orders/**");

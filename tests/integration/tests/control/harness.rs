@@ -105,6 +105,17 @@ impl Control {
         }
     }
 
+    /// A token of an operator with these scopes.
+    pub(super) async fn operator(&self, scopes: &[&str]) -> String {
+        let agent = self.agent().await;
+        let body = json!({ "subject": "ann", "scopes": scopes, "audience": "platform" });
+        let answer = self
+            .call(Method::POST, "/api/identity/v1/tokens", &agent, Some(body))
+            .await;
+        let answer: Value = answer.json().unwrap();
+        answer["token"].as_str().unwrap().to_owned()
+    }
+
     pub(super) async fn agent(&self) -> String {
         let form = format!("grant_type=client_credentials&client_id=agent&client_secret={KEY}");
         let call = self.http.post(format!("{}/identity/token", self.url));

@@ -1,0 +1,206 @@
+//! Live changes of a process: asked whether it could take them, told when they are decided.
+//!
+//! Control proposes values in `prepare/<brick>`. Every configuration of the process makes what they would be and holds
+//! it, or refuses; the acknowledgement is one for all. When control decides, the values stand in `config/<brick>`, and
+//! what is held is swapped in. A process that took part in no preparation makes the values then; where it cannot, it
+//! must not go on with others than everybody else has: [`Live::follow`] ends with the reason.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use brick_bus::{Acknowledgement, ConfigMeta, Prepare, Resource, Watch};
+use brick_core::Drain;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize as _, Serialize};
+use tokio::sync::Notify;
+
+use crate::{Config, Errors};
+
+/// Keys that do not count in this process, with the layer that has the word.
+pub(crate) type Shadowed = BTreeMap<String, String>;
+
+/// A configuration that takes part in live changes.
+pub(crate) trait Member: Send + Sync {
+    /// Makes what the proposal would be, and holds it.
+    fn prepare(&self, change: &str, proposed: &Resource) -> Result<(), Errors>;
+
+    /// Revision of the decided values that it has seen.
+    fn revision(&self) -> Option<u64>;
+
+    /// Takes over what was decided.
+    fn commit(&self, live: Option<&Resource>) -> Result<Shadowed, Errors>;
+}
+
+/// Why a process must not go on: it cannot take what everybody else has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration that was decided as change {change} cannot be taken here: {reason}")]
+pub struct Failed {
+    /// Id of the change.
+    pub change: String,
+    /// What does not fit.
+    pub reason: String,
+}
+
+/// Follows live changes for all configurations of a process. Cheap to clone.
+#[derive(Clone)]
+pub struct Live {
+    shared: Arc<Shared>,
+    watch: Watch,
+}
+
+struct Shared {
+    brick: String,
+    members: Mutex<Vec<Arc<dyn Member>>>,
+    joined: Notify,
+}
+
+/// What was seen already.
+#[derive(Default)]
+struct Seen {
+    prepared: Option<u64>,
+    decided: Option<u64>,
+}
+
+impl Live {
+    /// For a brick's process; without configurations every change is taken.
+    pub fn new(watch: Watch, brick: &str) -> Self {
+        let shared = Shared {
+            brick: brick.to_owned(),
+            members: Mutex::default(),
+            joined: Notify::new(),
+        };
+        Self {
+            shared: Arc::new(shared),
+            watch,
+        }
+    }
+
+    /// From now on the configuration takes part.
+    pub fn join<T>(&self, config: &Config<T>)
+    where
+        T: DeserializeOwned + Serialize + Default + Send + Sync + 'static,
+    {
+        let mut members = self.shared.members.lock().unwrap_or_else(|e| e.into_inner());
+        members.push(config.member());
+        drop(members);
+        self.shared.joined.notify_one();
+    }
+
+    /// Takes part until the drain is requested.
+    pub async fn follow(&self, drain: Drain) -> Result<(), Failed> {
+        let (mut watch, mut seen) = (self.watch.clone(), Seen::default());
+        loop {
+            self.look(&mut seen)?;
+            tokio::select! {
+                _ = watch.changed() => {}
+                () = self.shared.joined.notified() => {}
+                () = drain.requested() => return Ok(()),
+            }
+        }
+    }
+
+    fn look(&self, seen: &mut Seen) -> Result<(), Failed> {
+        let members = self
+            .shared
+            .members
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .clone();
+        let decided = self.watch.get(&resource_name(&self.shared.brick));
+        let revision = decided.as_ref().map(|resource| resource.revision);
+        // A configuration took what was decided before it was loaded, and said so then.
+        let behind = match members.is_empty() {
+            true => seen.decided != revision,
+            false => members.iter().any(|one| one.revision() != revision),
+        };
+        seen.decided = revision;
+        if behind {
+            self.commit(&members, decided.as_deref())?;
+        }
+        let proposed = self.watch.get(&format!("prepare/{}", self.shared.brick));
+        let revision = proposed.as_ref().map(|resource| resource.revision);
+        if seen.prepared != revision {
+            seen.prepared = revision;
+            if let Some(proposed) = proposed {
+                self.prepare(&members, &proposed);
+            }
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, members: &[Arc<dyn Member>], proposed: &Resource) {
+        let outcome = Prepare::deserialize(&proposed.value).map_err(|error| error.to_string());
+        let outcome = outcome.and_then(|prepare| {
+            let resource = Resource {
+                name: resource_name(&self.shared.brick),
+                revision: proposed.revision,
+                value: prepare.meta().beside(prepare.values),
+            };
+            let each = members.iter().map(|one| one.prepare(&prepare.change, &resource));
+            each.collect::<Result<Vec<()>, Errors>>()
+                .map_err(|errors| errors.told())
+        });
+        if let Err(reason) = &outcome {
+            tracing::warn!(
+                resource = proposed.name,
+                reason,
+                "a change of configuration is refused, the old values stay"
+            );
+        }
+        self.watch
+            .acknowledge(&proposed.name, proposed.revision, outcome.err());
+    }
+
+    fn commit(&self, members: &[Arc<dyn Member>], decided: Option<&Resource>) -> Result<(), Failed> {
+        let (mut shadowed, mut failed) = (Shadowed::new(), None);
+        for member in members {
+            match member.commit(decided) {
+                Ok(own) => shadowed.extend(own),
+                Err(errors) => failed = Some(errors),
+            }
+        }
+        let outcome = failed.as_ref().map_or(Ok(&shadowed), Err);
+        tell(Some(&self.watch), decided, outcome);
+        let change = decided.and_then(|resource| ConfigMeta::of(&resource.value)?.change);
+        match (failed, change) {
+            (Some(errors), Some(change)) => Err(Failed {
+                change,
+                reason: errors.told(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Acknowledges what was applied or refused.
+pub(crate) fn tell(watch: Option<&Watch>, live: Option<&Resource>, outcome: Result<&Shadowed, &Errors>) {
+    let (Some(watch), Some(resource)) = (watch, live) else {
+        return;
+    };
+    if let Err(errors) = outcome {
+        tracing::warn!(resource = resource.name, revision = resource.revision, %errors, "a live change is refused, the old values stay");
+    }
+    watch.say(Acknowledgement {
+        name: resource.name.clone(),
+        revision: resource.revision,
+        refused: outcome.err().map(Errors::told),
+        shadowed: outcome.cloned().unwrap_or_default(),
+    });
+}
+
+/// Name of the resource that holds a brick's configuration.
+pub(crate) fn resource_name(brick: &str) -> String {
+    format!("config/{brick}")
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live")
+            .field("brick", &self.shared.brick)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! Configuration of a brick: what counts and why, changes in two phases, what was changed, and the way back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::extract::State;
+use brick_http::{Caller, Json, Path, Problem, Query};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::bus::view::SECRETS;
+use crate::config::change::{self, Report, What, Wish};
+use crate::config::history::{self, Difference, Told};
+use crate::config::layers::{self, Flat};
+use crate::config::resource_name;
+use crate::service::Handle;
+
+/// Configuration of a brick.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ConfigView {
+    /// The brick.
+    brick: String,
+    /// Revision of the values.
+    revision: u64,
+    /// The values, nested; secret ones are `•••`.
+    values: Value,
+    /// Where each comes from, by dotted key: `manifest`, `repository FILE@REVISION`, `live`.
+    origins: BTreeMap<String, String>,
+    /// Keys whose values are hidden.
+    secrets: BTreeSet<String>,
+}
+
+/// Whether secrets are asked for.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct ConfigQuery {
+    /// Show secret values, too: scope `config:secrets`, or the agent.
+    #[serde(default)]
+    secrets: bool,
+}
+
+/// Values to change.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangeBody {
+    /// The values, nested or by dotted key; of a `PATCH` null takes one back.
+    values: Map<String, Value>,
+    /// Why, for the history.
+    why: Option<String>,
+}
+
+/// Where to go back to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RollbackBody {
+    /// Id or revision of a change: the values become what it left.
+    to: Value,
+    /// Why, for the history.
+    why: Option<String>,
+}
+
+/// What was changed, newest first.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct HistoryView {
+    /// The changes; the last 50 are kept.
+    items: Vec<Told>,
+}
+
+/// What to compare.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct DiffQuery {
+    /// Id or revision of a change, or `manifest`; `manifest` unless said.
+    from: Option<String>,
+    /// Id or revision of a change, or `now`; `now` unless said.
+    to: Option<String>,
+}
+
+/// What differs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct DiffView {
+    /// The brick.
+    brick: String,
+    /// Every key that differs.
+    items: Vec<Difference>,
+}
+
+type Name = Result<Path<String>, Problem>;
+
+pub(crate) async fn show(
+    State(handle): State<Handle>,
+    caller: Caller,
+    path: Name,
+    query: Result<Query<ConfigQuery>, Problem>,
+) -> Result<Json<ConfigView>, Problem> {
+    let (Path(brick), Query(query)) = (path?, query?);
+    let state = handle.state();
+    change::known(&state, &brick)?;
+    let effective = layers::effective(&state, &brick);
+    let values = match query.secrets {
+        true => {
+            let may = |scope: &str| caller.brick().is_some_and(|claims| claims.has_scope(scope));
+            if !may(SECRETS) && !may("agent") {
+                let hint = "secret values are shown to tokens with scope config:secrets alone";
+                return Err(Problem::forbidden("scope_missing", hint));
+            }
+            effective.nested()
+        }
+        false => effective.masked(),
+    };
+    let resource = state.resources.get(&resource_name(&brick));
+    Ok(Json(ConfigView {
+        revision: resource.map_or(0, |resource| resource.revision),
+        brick,
+        values: Value::Object(values),
+        origins: effective.origins,
+        secrets: effective.secrets,
+    }))
+}
+
+pub(crate) async fn merge(
+    State(handle): State<Handle>,
+    caller: Caller,
+    path: Name,
+    body: Result<Json<ChangeBody>, Problem>,
+) -> Result<Json<Report>, Problem> {
+    let (Path(brick), Json(body)) = (path?, body?);
+    let changes = layers::flat(&body.values).into_iter();
+    let changes = changes.map(|(key, value)| (key, Some(value).filter(|value| !value.is_null())));
+    let what = What::Merge(changes.collect());
+    run(&handle, &caller, brick, body.why, what).await
+}
+
+pub(crate) async fn replace(
+    State(handle): State<Handle>,
+    caller: Caller,
+    path: Name,
+    body: Result<Json<ChangeBody>, Problem>,
+) -> Result<Json<Report>, Problem> {
+    let (Path(brick), Json(body)) = (path?, body?);
+    let mut values: Flat = layers::flat(&body.values);
+    values.retain(|_, value| !value.is_null());
+    run(&handle, &caller, brick, body.why, What::Replace(values)).await
+}
+
+pub(crate) async fn rollback(
+    State(handle): State<Handle>,
+    caller: Caller,
+    path: Name,
+    body: Result<Json<RollbackBody>, Problem>,
+) -> Result<Json<Report>, Problem> {
+    let (Path(brick), Json(body)) = (path?, body?);
+    let to = match body.to {
+        Value::String(to) => to,
+        to => to.to_string(),
+    };
+    run(&handle, &caller, brick, body.why, What::Rollback(to)).await
+}
+
+/// A change goes on to its end, whether or not whoever asked for it waits.
+async fn run(
+    handle: &Handle,
+    caller: &Caller,
+    brick: String,
+    why: Option<String>,
+    what: What,
+) -> Result<Json<Report>, Problem> {
+    let wish = Wish {
+        brick,
+        by: caller
+            .brick()
+            .map(|claims| claims.sub.clone())
+            .unwrap_or_default(),
+        why: why.map(|why| why.chars().take(500).collect()),
+        what,
+    };
+    let handle = handle.clone();
+    let made = brick_http::spawn(async move { change::run(&handle, wish).await });
+    let report = made.await.map_err(|_| Problem::internal())??;
+    Ok(Json(report))
+}
+
+pub(crate) async fn history(State(handle): State<Handle>, path: Name) -> Result<Json<HistoryView>, Problem> {
+    let Path(brick) = path?;
+    let state = handle.state();
+    change::known(&state, &brick)?;
+    let all = history::of(&state, &brick).into_iter().rev();
+    Ok(Json(HistoryView {
+        items: all.map(|entry| entry.told).collect(),
+    }))
+}
+
+pub(crate) async fn diff(
+    State(handle): State<Handle>,
+    path: Name,
+    query: Result<Query<DiffQuery>, Problem>,
+) -> Result<Json<DiffView>, Problem> {
+    let (Path(brick), Query(query)) = (path?, query?);
+    let state = handle.state();
+    change::known(&state, &brick)?;
+    let effective = layers::effective(&state, &brick);
+    let all = history::of(&state, &brick);
+    let side = |wanted: Option<&str>, otherwise: &str| {
+        let wanted = wanted.unwrap_or(otherwise);
+        match wanted {
+            "now" => Ok(effective.flat.clone()),
+            "manifest" => {
+                let model = state.manifest.as_ref();
+                Ok(model.map_or_else(Flat::new, |model| layers::flat(&model.config_of(&brick))))
+            }
+            _ => {
+                let found = history::find(&all, wanted).and_then(|entry| entry.values.clone());
+                let short: String = wanted.chars().take(40).collect();
+                let hint =
+                    format!("expected now, manifest, or an applied change of the history, found \"{short}\"");
+                found.ok_or_else(|| Problem::not_found("change_unknown", hint))
+            }
+        }
+    };
+    let (before, after) = (
+        side(query.from.as_deref(), "manifest")?,
+        side(query.to.as_deref(), "now")?,
+    );
+    Ok(Json(DiffView {
+        items: history::difference(&before, &after, &effective.secrets),
+        brick,
+    }))
+}

@@ -1,0 +1,417 @@
+//! A change in two phases: every instance that is connected is asked, then it is decided for all.
+//!
+//! *Prepare*: the new values are published as `prepare/<brick>`; each instance makes what they would be, holds it, and
+//! acknowledges or refuses. Who says nothing for [`PATIENCE`] has refused. *Decide*: one refusal aborts; otherwise the
+//! values, the history and the end of the preparation are stored in one commit, and told after it. Where control ends
+//! in between, nothing was decided: its next start aborts ([`abort_undecided`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use brick_bus::Prepare;
+use brick_core::Incarnation;
+use brick_http::Problem;
+use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::history::{self, Difference, Entry, Refused, Told};
+use super::layers::{self, Effective, Flat, Live};
+use super::{LIVE, PREPARE, resource_name};
+use crate::service::Handle;
+use crate::state::{Action, State};
+
+/// How long an instance may take to say whether it could, and that it did.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+/// Registrations tell nobody that somebody is gone; how often they are looked at while answers are awaited.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A wish to change a brick's configuration.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    pub(crate) brick: String,
+    /// Who wants it.
+    pub(crate) by: String,
+    pub(crate) why: Option<String>,
+    pub(crate) what: What,
+}
+
+/// What is wanted.
+#[derive(Debug)]
+pub(crate) enum What {
+    /// These live values changed; none takes one back.
+    Merge(BTreeMap<String, Option<Value>>),
+    /// These live values and no others.
+    Replace(Flat),
+    /// The values as a change of the history left them.
+    Rollback(String),
+}
+
+/// How a change went.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub(crate) struct Report {
+    /// The brick.
+    brick: String,
+    /// Id of the change; none where nothing was to be changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<String>,
+    /// Revision of the configuration in force.
+    revision: u64,
+    /// Instances that follow and have applied it.
+    applied: usize,
+    /// Instances that follow.
+    of: usize,
+    /// Time from the request until the last of them had.
+    ms: u64,
+    /// Time between the first and the last.
+    spread_ms: u64,
+    /// Each of them.
+    instances: Vec<Applied>,
+    /// Instances that do not follow: they have it after their next start.
+    after_restart: Vec<String>,
+    /// What changed.
+    diff: Vec<Difference>,
+}
+
+/// One instance's word.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Applied {
+    /// The slot, `order/2`.
+    instance: String,
+    /// This start of it.
+    incarnation: Incarnation,
+    /// Whether it has the values.
+    applied: bool,
+    /// When it said so, from the request on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ms: Option<u64>,
+    /// Why it has not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Keys that do not count there, with the higher layer that has the word.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    shadowed: BTreeMap<String, String>,
+}
+
+/// A change on its way.
+struct Change {
+    id: String,
+    wish: Wish,
+    began: Instant,
+    live: Flat,
+    proposed: Effective,
+    diff: Vec<Difference>,
+}
+
+/// Makes the change, or says why it was not made.
+pub(crate) async fn run(handle: &Handle, wish: Wish) -> Result<Report, Problem> {
+    let began = Instant::now();
+    let turn = handle.turns().of(&wish.brick);
+    let _turn = turn.lock().await;
+    let state = handle.state();
+    known(&state, &wish.brick)?;
+    let held = layers::live(&state, &wish.brick);
+    let live = wanted(&state, &wish, &held)?;
+    let current = layers::effective(&state, &wish.brick);
+    let proposed = layers::with(&state, &wish.brick, &live);
+    let diff = history::between(&current, &proposed);
+    if proposed == current && live == held.values {
+        return Ok(nothing(&state, wish.brick));
+    }
+    let change = Change {
+        id: history::id(),
+        wish,
+        began,
+        live,
+        proposed,
+        diff,
+    };
+    let asked = following(handle, &format!("{PREPARE}{}", change.wish.brick));
+    if !asked.is_empty() {
+        let refused = prepare(handle, &change, asked).await?;
+        if !refused.is_empty() {
+            return Err(abort(handle, &change, refused).await);
+        }
+    }
+    commit(handle, change).await
+}
+
+/// Whether the manifest has the brick.
+pub(crate) fn known(state: &State, brick: &str) -> Result<(), Problem> {
+    let mut running = state.manifest.iter().flat_map(|model| model.running());
+    if running.any(|(name, _)| name.as_str() == brick) {
+        return Ok(());
+    }
+    let short: String = brick.chars().take(63).collect();
+    Err(Problem::not_found(
+        "brick_unknown",
+        format!("the manifest has no brick \"{short}\""),
+    ))
+}
+
+/// The live values after the wish.
+fn wanted(state: &State, wish: &Wish, held: &Live) -> Result<Flat, Problem> {
+    let invalid = |wrong: layers::Wrong| Problem::unprocessable("config_invalid", wrong.to_string());
+    let live = match &wish.what {
+        What::Replace(values) => values.clone(),
+        What::Merge(changes) => {
+            let mut live = held.values.clone();
+            for (key, value) in changes {
+                match value {
+                    Some(value) => drop(live.insert(key.clone(), value.clone())),
+                    None => live.retain(|held, _| held != key && !held.starts_with(&format!("{key}."))),
+                }
+            }
+            live
+        }
+        What::Rollback(to) => rollback(state, &wish.brick, to)?,
+    };
+    layers::check(&live).map_err(invalid)?;
+    Ok(live)
+}
+
+/// The live values that make the configuration what it was after a change.
+fn rollback(state: &State, brick: &str, to: &str) -> Result<Flat, Problem> {
+    let all = history::of(state, brick);
+    let values = history::find(&all, to).and_then(|entry| entry.values.clone());
+    let Some(mut values) = values else {
+        let to: String = to.chars().take(40).collect();
+        return Err(Problem::not_found(
+            "change_unknown",
+            format!(
+                "the history of {brick} has no applied change \"{to}\"; `brick config history {brick}` lists them"
+            ),
+        ));
+    };
+    let base = layers::with(state, brick, &Flat::new());
+    values.retain(|key, value| base.flat.get(key) != Some(value));
+    Ok(values)
+}
+
+fn nothing(state: &State, brick: String) -> Report {
+    let resource = state.resources.get(&resource_name(&brick));
+    Report {
+        revision: resource.map_or(0, |resource| resource.revision),
+        brick,
+        ..Report::default()
+    }
+}
+
+/// Registered instances of the brick that follow the resource, by their slots.
+fn following(handle: &Handle, name: &str) -> BTreeMap<Incarnation, String> {
+    let followers = handle.bus().followers(name);
+    let brick = name.split_once('/').map_or("", |(_, brick)| brick);
+    let mut registered = registered(&handle.state(), brick);
+    registered.retain(|incarnation, _| followers.contains(incarnation));
+    registered
+}
+
+fn registered(state: &State, brick: &str) -> BTreeMap<Incarnation, String> {
+    let all = state.instances.iter();
+    let own = all.filter(|(_, one)| one.instance.brick.as_str() == brick);
+    own.map(|(incarnation, one)| (*incarnation, one.instance.slot_name()))
+        .collect()
+}
+
+/// Asks everybody; who refused, silence included.
+async fn prepare(
+    handle: &Handle,
+    change: &Change,
+    asked: BTreeMap<Incarnation, String>,
+) -> Result<Vec<Refused>, Problem> {
+    let name = format!("{PREPARE}{}", change.wish.brick);
+    let patience = SignedDuration::try_from(PATIENCE).unwrap_or_default();
+    let prepare = Prepare {
+        change: change.id.clone(),
+        values: change.proposed.nested(),
+        origins: change.proposed.origins.clone(),
+        secrets: change.proposed.secrets.clone(),
+        decide_by: Timestamp::now() + patience,
+    };
+    let value = serde_json::to_value(&prepare).map_err(|_| Problem::internal())?;
+    let state = handle.wish(Action::Set(name.clone(), Some(value))).await?;
+    let revision = state.resources.get(&name).map_or(0, |resource| resource.revision);
+    let heard = answers(handle, &name, revision, &asked).await;
+    let here = registered(&handle.state(), &change.wish.brick);
+    let mut refused = Vec::new();
+    for (incarnation, instance) in asked {
+        let reason = match heard.get(&incarnation) {
+            Some(told) => told.refused.clone(),
+            // Who ended meanwhile starts with what is decided.
+            None if !here.contains_key(&incarnation) => None,
+            None => Some(format!("no answer within {} s", PATIENCE.as_secs())),
+        };
+        refused.extend(reason.map(|reason| Refused { instance, reason }));
+    }
+    Ok(refused)
+}
+
+/// Words about a revision, until everybody who is still here has spoken, or one has refused, or time is over.
+async fn answers(
+    handle: &Handle,
+    name: &str,
+    revision: u64,
+    asked: &BTreeMap<Incarnation, String>,
+) -> BTreeMap<Incarnation, crate::acks::Told> {
+    let brick = name.split_once('/').map_or("", |(_, brick)| brick);
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let news = handle.acks().news();
+        tokio::pin!(news);
+        news.as_mut().enable();
+        let told = handle.acks().of(name).into_iter();
+        let heard: BTreeMap<_, _> = told
+            .filter(|told| told.revision >= revision && asked.contains_key(&told.incarnation))
+            .map(|told| (told.incarnation, told))
+            .collect();
+        let here = registered(&handle.state(), brick);
+        let silent = asked
+            .keys()
+            .any(|one| here.contains_key(one) && !heard.contains_key(one));
+        let refused = heard.values().any(|told| told.refused.is_some());
+        let left = end.saturating_duration_since(Instant::now());
+        if !silent || refused || left.is_zero() {
+            return heard;
+        }
+        let _ = tokio::time::timeout(left.min(LOOK), news).await;
+    }
+}
+
+/// Takes the proposal back everywhere; the answer to whoever wanted it.
+async fn abort(handle: &Handle, change: &Change, refused: Vec<Refused>) -> Problem {
+    let each: Vec<String> = refused
+        .iter()
+        .map(|one| format!("{} refuses: {}", one.instance, one.reason))
+        .collect();
+    let entry = change.entry("refused", refused, None);
+    let stored = [
+        (format!("{PREPARE}{}", change.wish.brick), None),
+        history::with(&handle.state(), &change.wish.brick, entry),
+    ];
+    if let Err(error) = handle.wish(Action::SetAll(stored.into())).await {
+        return error.into();
+    }
+    let detail = format!(
+        "{}; nothing was changed anywhere ({})",
+        each.join("; "),
+        change.id
+    );
+    Problem::conflict("config_refused", detail)
+}
+
+/// Stores the decision, tells it, and waits for those who follow.
+async fn commit(handle: &Handle, change: Change) -> Result<Report, Problem> {
+    let brick = change.wish.brick.clone();
+    let name = resource_name(&brick);
+    let state = handle.state();
+    let entry = change.entry("applied", Vec::new(), Some(change.proposed.flat.clone()));
+    let live = Live {
+        values: change.live.clone(),
+        change: Some(change.id.clone()),
+    };
+    let live = serde_json::to_value(live).map_err(|_| Problem::internal())?;
+    let stored = vec![
+        (format!("{LIVE}{brick}"), Some(live)),
+        history::with(&state, &brick, entry),
+        (format!("{PREPARE}{brick}"), None),
+    ];
+    let asked = following(handle, &name);
+    let state = handle.wish(Action::SetAll(stored)).await?;
+    let revision = state.resources.get(&name).map_or(0, |resource| resource.revision);
+    let heard = answers(handle, &name, revision, &asked).await;
+    let instances: Vec<Applied> = asked
+        .iter()
+        .map(|(incarnation, instance)| change.applied(*incarnation, instance, heard.get(incarnation)))
+        .collect();
+    let times: Vec<u64> = instances
+        .iter()
+        .filter(|one| one.applied)
+        .filter_map(|one| one.ms)
+        .collect();
+    let (first, last) = (times.iter().min().copied(), times.iter().max().copied());
+    let followers: BTreeSet<Incarnation> = asked.keys().copied().collect();
+    let rest = registered(&handle.state(), &brick).into_iter();
+    Ok(Report {
+        brick,
+        change: Some(change.id),
+        revision,
+        applied: times.len(),
+        of: instances.len(),
+        ms: last.unwrap_or_else(|| ms(change.began.elapsed())),
+        spread_ms: last.unwrap_or(0) - first.unwrap_or(0),
+        instances,
+        after_restart: rest
+            .filter(|(one, _)| !followers.contains(one))
+            .map(|(_, slot)| slot)
+            .collect(),
+        diff: change.diff,
+    })
+}
+
+impl Change {
+    fn entry(&self, outcome: &str, refused: Vec<Refused>, values: Option<Flat>) -> Entry {
+        let kind = match self.wish.what {
+            What::Merge(_) | What::Replace(_) => "set",
+            What::Rollback(_) => "rollback",
+        };
+        Entry {
+            told: Told {
+                change: self.id.clone(),
+                revision: None,
+                at: Timestamp::now().to_string(),
+                by: self.wish.by.clone(),
+                kind: kind.to_owned(),
+                why: self.wish.why.clone(),
+                outcome: outcome.to_owned(),
+                refused,
+                diff: self.diff.clone(),
+            },
+            values,
+        }
+    }
+
+    fn applied(&self, incarnation: Incarnation, instance: &str, told: Option<&crate::acks::Told>) -> Applied {
+        let reason = match told {
+            Some(told) => told.refused.clone(),
+            None => Some(format!("no answer within {} s", PATIENCE.as_secs())),
+        };
+        Applied {
+            instance: instance.to_owned(),
+            incarnation,
+            applied: reason.is_none(),
+            ms: told.map(|told| ms(told.heard.saturating_duration_since(self.began))),
+            reason,
+            shadowed: told.map(|told| told.shadowed.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// What was being prepared when control ended was not decided: it is taken back, and its history says so.
+pub(crate) fn abort_undecided(state: &mut State) {
+    let undecided: Vec<(String, String)> = state
+        .settings_below(PREPARE)
+        .map(|(brick, held)| {
+            let change = held["change"].as_str().unwrap_or_default();
+            (brick.to_owned(), change.to_owned())
+        })
+        .collect();
+    for (brick, change) in undecided {
+        let told = Told {
+            change,
+            at: Timestamp::now().to_string(),
+            by: "control".to_owned(),
+            kind: "set".to_owned(),
+            why: Some("control ended before it was decided".to_owned()),
+            outcome: "aborted".to_owned(),
+            ..Told::default()
+        };
+        let (name, value) = history::with(state, &brick, Entry { told, values: None });
+        state.settings.remove(&format!("{PREPARE}{brick}"));
+        state.settings.extend(value.map(|value| (name, value.into())));
+    }
+}
+
+fn ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
