@@ -187,14 +187,8 @@ impl Brick {
         tasks.spawn(async move { followed.follow(until).await });
         let live = Live::new(watch.clone(), contract.brick.as_str());
         let failed = Arc::new(OnceLock::new());
-        let follower = Follower {
-            live: live.clone(),
-            failed: Arc::clone(&failed),
-            telemetry: telemetry.clone(),
-            watch: watch.clone(),
-            stop: stop.clone(),
-            contract: contract.clone(),
-        };
+        let told = (live.clone(), Arc::clone(&failed));
+        let follower = Follower::new(told, &contract, &telemetry, &watch, &stop);
         tasks.spawn(follower.run(ending.clone()));
         let clients = Clients::new(ClientsOptions {
             watch: watch.clone(),
@@ -202,12 +196,7 @@ impl Brick {
             telemetry: telemetry.clone(),
             brick: contract.brick.to_string(),
         });
-        if let Some(control_url) = &contract.control_url {
-            let told = report::Options {
-                control_url: control_url.clone(),
-                own_token: own_token.clone(),
-                incarnation: contract.incarnation,
-            };
+        if let Some(told) = report_options(&contract, &own_token) {
             tasks.spawn(report::run(told, clients.edges().clone(), ending.clone()));
         }
         Self(Arc::new(Inner {
@@ -417,6 +406,14 @@ impl Brick {
             tracing::info!("control says nothing yet; going on with what it said last");
         }
     }
+}
+
+fn report_options(contract: &Contract, own_token: &OwnToken) -> Option<report::Options> {
+    Some(report::Options {
+        control_url: contract.control_url.clone()?,
+        own_token: own_token.clone(),
+        incarnation: contract.incarnation,
+    })
 }
 
 fn bus_options(contract: &Contract, control_url: &str, own_token: OwnToken) -> brick_bus::Options {

@@ -16,15 +16,33 @@ const LEVEL_KEY: [&str; 2] = ["log", "level"];
 
 /// Follows both.
 pub(crate) struct Follower {
-    pub(crate) live: Live,
-    pub(crate) failed: Arc<OnceLock<Failed>>,
-    pub(crate) telemetry: Telemetry,
-    pub(crate) watch: Watch,
-    pub(crate) stop: Trigger,
-    pub(crate) contract: Contract,
+    live: Live,
+    failed: Arc<OnceLock<Failed>>,
+    telemetry: Telemetry,
+    watch: Watch,
+    stop: Trigger,
+    contract: Contract,
 }
 
 impl Follower {
+    /// For the configurations of a process, and where it is told why the process must not go on.
+    pub(crate) fn new(
+        (live, failed): (Live, Arc<OnceLock<Failed>>),
+        contract: &Contract,
+        telemetry: &Telemetry,
+        watch: &Watch,
+        stop: &Trigger,
+    ) -> Self {
+        Self {
+            live,
+            failed,
+            telemetry: telemetry.clone(),
+            watch: watch.clone(),
+            stop: stop.clone(),
+            contract: contract.clone(),
+        }
+    }
+
     /// Until the drain is requested. A brick that cannot take what was decided for all is not ready any more, and
     /// stops: whoever supervises it starts it anew.
     pub(crate) async fn run(self, drain: Drain) {

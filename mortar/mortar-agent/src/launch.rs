@@ -117,6 +117,9 @@ pub(crate) fn inherited(operator: &[(String, String)]) -> Vec<(String, String)> 
     env
 }
 
+/// Names of what control opens encrypted values with.
+const MASTER_KEY: [&str; 2] = ["ENCRYPT_KEY", "ENCRYPT_KEY_FILE"];
+
 /// Starts the process: its own session, no input, output appended to the slot's file.
 pub(crate) fn launch(
     spec: &Spec,
@@ -142,6 +145,12 @@ pub(crate) fn launch(
         .stdin(Stdio::null())
         .stderr(log.try_clone()?)
         .stdout(log);
+    // The master key of encrypted values is control's alone.
+    if spec.slot.role != Role::Control {
+        for name in MASTER_KEY {
+            command.env_remove(name);
+        }
+    }
     if let Some(listeners) = listeners {
         let (count, names) = listeners.names();
         command

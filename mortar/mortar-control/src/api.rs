@@ -42,6 +42,7 @@ pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
         )
         .route("/api/config/v1/{brick}/history", get(config::history))
         .route("/api/config/v1/{brick}/diff", get(config::diff))
+        .route("/api/config/v1/{brick}/encrypt", post(config::encrypt))
         .route("/api/config/v1/{brick}/rollback", post(config::rollback))
         .route(
             "/api/config/v1/{brick}/log",

@@ -9,6 +9,7 @@
 //! secret stand in no answer, no history and no log line.
 
 pub(crate) mod change;
+pub(crate) mod cipher;
 pub(crate) mod history;
 pub(crate) mod layers;
 pub(crate) mod level;
@@ -49,7 +50,9 @@ pub(crate) fn resource_name(brick: &str) -> String {
 
 /// A value, unless its key is secret.
 pub(crate) fn shown(key: &str, value: &Value, secret: bool) -> Value {
-    let ciphered = value.as_str().is_some_and(|text| text.starts_with("{cipher}"));
+    let ciphered = value
+        .as_str()
+        .is_some_and(|text| text.starts_with(cipher::PREFIX));
     match secret || ciphered || brick_config::is_secret(key) {
         true => Value::from(HIDDEN),
         false => value.clone(),

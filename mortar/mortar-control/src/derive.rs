@@ -70,7 +70,8 @@ fn configuration(state: &State, brick: &str) -> Value {
     if change.is_none() && effective.flat.is_empty() {
         return Value::Object(serde_json::Map::new());
     }
-    effective.meta(change).beside(effective.nested())
+    let values = effective.opened_or_held(state, brick);
+    effective.meta(change).beside(config::layers::nested(&values))
 }
 
 /// Name of the resource that holds a link's limits.

@@ -36,6 +36,7 @@ pub mod openapi;
 pub mod store;
 
 pub use audit::{Entry, Filter, Numbered};
+pub use config::cipher::{Cipher, CipherError};
 pub use error::Error;
 pub use options::{OnManifest, Options};
 pub use service::{Handle, Service};

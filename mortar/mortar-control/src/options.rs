@@ -11,6 +11,8 @@ use brick_bus::routes::ApiKeys;
 use brick_model::Model;
 use tokio::sync::watch;
 
+use crate::Cipher;
+
 /// Told of every manifest that comes into force, the stored one at start included.
 pub type OnManifest = Arc<dyn Fn(&Model) + Send + Sync>;
 
@@ -23,6 +25,8 @@ pub struct Options {
     pub trust: TrustBundle,
     /// The API keys that count, and every change of them, published as `keys/edge`; none where nobody issues any.
     pub api_keys: Option<watch::Receiver<ApiKeys>>,
+    /// Opens encrypted values of configurations; none where there is no master key.
+    pub cipher: Option<Arc<Cipher>>,
     /// Life of a lease whose registration names none.
     pub lease: Duration,
     /// Changes within this time share one commit and travel together.
@@ -50,6 +54,7 @@ impl Options {
             system: system.into(),
             trust,
             api_keys: None,
+            cipher: None,
             lease: Duration::from_secs(10),
             coalesce: Duration::from_millis(3),
             history_max: 1_000,

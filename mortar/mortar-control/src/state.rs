@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::audit::Entry;
+use crate::config::cipher::Cipher;
 use crate::{Error, config, derive};
 
 /// Instances at most.
@@ -58,6 +59,8 @@ pub struct State {
     pub manifest: Option<Arc<Model>>,
     /// The API keys that count. Identity keeps them; here they are only told on.
     pub api_keys: Option<Arc<ApiKeys>>,
+    /// Opens encrypted values; none where control has no master key. Not stored.
+    pub(crate) cipher: Option<Arc<Cipher>>,
     /// What operators set, by the resource that it becomes part of: `limits/a->b` a merge patch, `faults/…` the faults,
     /// `certs/…` a certificate with its key.
     pub settings: BTreeMap<String, Arc<Value>>,

@@ -73,6 +73,7 @@ pub(crate) async fn settle(mut state: State, options: &Options, store: &dyn Stor
     let old = state.clone();
     let keys = options.api_keys.as_ref().map(|keys| keys.borrow().clone());
     state.api_keys = keys.map(Arc::new);
+    state.cipher.clone_from(&options.cipher);
     config::change::abort_undecided(&mut state);
     let changes = state.publish(&options.trust)?;
     config::history::record(&old, &mut state, &changes);

@@ -115,10 +115,20 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// What no type says.
+    fn check(&self) -> Result<(), String> {
+        if self.max_lines == 0 {
+            return Err("max_lines: expected at least 1, for an order without lines is none".to_owned());
+        }
+        Ok(())
+    }
+}
+
 /// Opens the orders, looks after those that a killed instance left behind, and declares the routes.
 pub(crate) async fn app(brick: Brick) -> Result<Access, brickwork::Error> {
     let store = Store::open(&brick).await?;
-    let shop = Shop::new(&brick, store, brick.config()?);
+    let shop = Shop::new(&brick, store, brick.config_checked(Settings::check)?);
     brickwork::spawn(shop.clone().sweep(brick.drain()));
     let users = Router::new()
         .route("/api/orders", get(list).post(create))

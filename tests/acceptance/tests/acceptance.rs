@@ -1,6 +1,7 @@
 //! One binary for all of them: the real `brick`, the real shop, real processes.
 
 mod changes;
+mod config;
 mod documents;
 mod edge;
 mod faults;

@@ -75,6 +75,12 @@ pub(crate) enum Config {
     },
     /// Make the values what an earlier change left: a new change, in two phases like any other
     Rollback(Rollback),
+    /// Encrypt a value for one key; write what is printed into the manifest, or set it
+    Encrypt {
+        /// The value and its place: `order.pin=1234`
+        #[arg(value_name = "BRICK.KEY=VALUE", value_parser = assignment)]
+        value: Assignment,
+    },
     /// Show or set which log lines are written: `brick config log order=debug --for 10m`
     Log {
         /// `BRICK=LEVEL` or `BRICK/N=LEVEL`; without a level what is set

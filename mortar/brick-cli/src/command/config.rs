@@ -33,6 +33,14 @@ pub(crate) async fn run(agent: &Agent, config: cli::Config, output: Output) -> O
             report(&answer, output);
             Ok(())
         }
+        cli::Config::Encrypt { value } => {
+            let body = json!({ "key": value.key.key, "value": typed(&Value::Null, &value.value) });
+            let answer: Value = admin
+                .post(&format!("{}/encrypt", path(&value.key.brick)), &body)
+                .await?;
+            output.value(&answer, || text(&answer["value"]));
+            Ok(())
+        }
         cli::Config::Log {
             volume,
             duration,

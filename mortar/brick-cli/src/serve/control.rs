@@ -7,10 +7,15 @@ use brick_core::env;
 use brick_http::{Server, ServerOptions};
 use brick_state::Database;
 use mortar_console::Console;
+use mortar_control::Cipher;
 use mortar_control::store::Sql;
 
 use super::base::Base;
 use crate::failure::{Failure, Outcome};
+
+/// The master key of encrypted values: a file with it, or itself. What Spring Cloud Config calls it, too.
+const KEY_FILE: &str = "ENCRYPT_KEY_FILE";
+const KEY: &str = "ENCRYPT_KEY";
 
 /// Largest request body: a manifest is at most 256 KiB, larger still as JSON.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -41,6 +46,7 @@ pub(super) async fn run() -> Outcome {
     }));
     options.agent_socket = base.optional(env::BRICK_AGENT_SOCKET).map(Into::into);
     options.platform = platform(&base)?;
+    options.cipher = master_key(&base)?;
     let store = Sql::open(database).await.map_err(|error| failed(&error))?;
     let opened =
         mortar_control::Service::open(options, Arc::new(store), issuer.verifier(), &base.telemetry).await;
@@ -63,6 +69,20 @@ pub(super) async fn run() -> Outcome {
     running.await.map_err(|error| failed(&error))?;
     base.finish().await;
     Ok(())
+}
+
+/// What encrypted values of configurations are opened with: named by the operator's environment, or none.
+fn master_key(base: &Base) -> Outcome<Option<Arc<Cipher>>> {
+    let (name, hex) = match (base.optional(KEY_FILE), base.optional(KEY)) {
+        (Some(path), _) => {
+            let unread = |error| Failure::failed(format!("{}: cannot read {path}: {error}", KEY_FILE));
+            (KEY_FILE, std::fs::read_to_string(&path).map_err(unread)?)
+        }
+        (None, Some(hex)) => (KEY, hex),
+        (None, None) => return Ok(None),
+    };
+    let refused = |error| Failure::usage(format!("{name}: {error}"));
+    Ok(Some(Arc::new(Cipher::new(&hex).map_err(refused)?)))
 }
 
 /// The platform's own processes, by the names that the agent gives them.

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::bus::view::SECRETS;
 use crate::config::change::{self, Report, What, Wish};
+use crate::config::cipher::CipherError;
 use crate::config::history::{self, Difference, Told};
 use crate::config::layers::{self, Flat};
 use crate::config::resource_name;
@@ -28,6 +29,9 @@ pub(crate) struct ConfigView {
     origins: BTreeMap<String, String>,
     /// Keys whose values are hidden.
     secrets: BTreeSet<String>,
+    /// Why an encrypted value does not count: what it was before stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
 }
 
 /// Whether secrets are asked for.
@@ -83,6 +87,45 @@ pub(crate) struct DiffView {
     items: Vec<Difference>,
 }
 
+/// A value to encrypt.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PlainBody {
+    /// The key that it is for.
+    key: String,
+    /// The value.
+    value: Value,
+}
+
+/// An encrypted value.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct CipherView {
+    /// The brick and the key that it is bound to.
+    brick: String,
+    key: String,
+    /// `{cipher}…`: to be written into the manifest, or set.
+    value: String,
+}
+
+/// Encrypts a value for one key of one brick; nothing is stored.
+pub(crate) async fn encrypt(
+    State(handle): State<Handle>,
+    path: Name,
+    body: Result<Json<PlainBody>, Problem>,
+) -> Result<Json<CipherView>, Problem> {
+    let (Path(brick), Json(body)) = (path?, body?);
+    let state = handle.state();
+    change::known(&state, &brick)?;
+    let refused = |why: CipherError| Problem::unprocessable("cipher_invalid", why.to_string());
+    let cipher = state.cipher.as_ref().ok_or(CipherError::NoKey).map_err(refused)?;
+    let value = cipher.seal(&brick, &body.key, &body.value).map_err(refused)?;
+    Ok(Json(CipherView {
+        brick,
+        key: body.key,
+        value,
+    }))
+}
+
 type Name = Result<Path<String>, Problem>;
 
 pub(crate) async fn show(
@@ -102,13 +145,17 @@ pub(crate) async fn show(
                 let hint = "secret values are shown to tokens with scope config:secrets alone";
                 return Err(Problem::forbidden("scope_missing", hint));
             }
-            effective.nested()
+            layers::nested(&effective.opened_or_held(&state, &brick))
         }
         false => effective.masked(),
     };
     let resource = state.resources.get(&resource_name(&brick));
     Ok(Json(ConfigView {
         revision: resource.map_or(0, |resource| resource.revision),
+        problem: effective
+            .opened(&state, &brick)
+            .err()
+            .map(|sealed| sealed.to_string()),
         brick,
         values: Value::Object(values),
         origins: effective.origins,

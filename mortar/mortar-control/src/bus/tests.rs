@@ -196,3 +196,127 @@ async fn too_many_subscribers_and_those_after_the_end_are_refused() {
         Err(Ok(Refused::Stopping))
     ));
 }
+
+/// A subscriber that reads now and then, and loses its stream now and then.
+struct Reader {
+    publisher: brick_bus::Publisher,
+    watch: brick_bus::Watch,
+    stream: Option<(Subscription, sse::Parser)>,
+    cursor: Option<Cursor>,
+}
+
+impl Reader {
+    fn new() -> Self {
+        let (publisher, watch) = brick_bus::watch::channel();
+        Self {
+            publisher,
+            watch,
+            stream: None,
+            cursor: None,
+        }
+    }
+
+    /// Opens the stream where it has none, and takes so many pieces of what waits.
+    fn read(&mut self, bus: &Arc<Bus>, pieces: usize, truth: &Truth) {
+        let cursor = self.cursor.clone();
+        let (subscription, parser) = self.stream.get_or_insert_with(|| {
+            let subscription = bus.subscribe(everything(), cursor, None).unwrap();
+            (subscription, sse::Parser::default())
+        });
+        let (mut events, mut cut) = (Vec::new(), false);
+        for _ in 0..pieces {
+            if let Some(piece) = subscription.first.pop_front() {
+                events.extend(parser.feed(&piece).unwrap());
+                continue;
+            }
+            match subscription.queue.try_recv() {
+                Ok(change) => {
+                    events.extend(
+                        parser
+                            .feed(&id_line(&subscription.epoch, change.revision))
+                            .unwrap(),
+                    );
+                    events.extend(parser.feed(&change.event).unwrap());
+                }
+                Err(mpsc::error::TryRecvError::Disconnected) => cut = true,
+                Err(mpsc::error::TryRecvError::Empty) => {}
+            }
+        }
+        if cut {
+            self.stream = None;
+        }
+        for event in events {
+            self.take(&event, truth);
+        }
+    }
+
+    fn take(&mut self, event: &sse::Event, truth: &Truth) {
+        let Some(change) = Change::decode(&event.event, &event.data).unwrap() else {
+            return;
+        };
+        let reached = event.id.parse::<Cursor>().ok();
+        let whole = matches!(change, Change::Snapshot(_));
+        let is_reset = matches!(change, Change::Reset { .. });
+        self.publisher.apply(change, reached.clone());
+        if is_reset {
+            return;
+        }
+        let (before, now) = (self.cursor.take(), reached.unwrap());
+        if let (Some(before), false) = (&before, whole) {
+            assert_eq!(now.revision, before.revision + 1, "in order, and none is missed");
+        }
+        let told: BTreeMap<String, u64> = self
+            .watch
+            .state()
+            .resources
+            .iter()
+            .map(|(name, resource)| (name.clone(), resource.revision))
+            .collect();
+        assert_eq!(
+            told,
+            truth[usize::try_from(now.revision).unwrap()],
+            "what is held is one moment's truth"
+        );
+        self.cursor = Some(now);
+    }
+}
+
+/// The resources with their revisions, after each revision.
+type Truth = Vec<BTreeMap<String, u64>>;
+
+proptest::proptest! {
+    #[test]
+    fn no_subscriber_applies_a_version_out_of_order_or_misses_one(
+        steps in proptest::collection::vec((0..3_usize, 0..6_u8, 0..9_usize), 1..120),
+    ) {
+        let bus = bus(|options| (options.history_max, options.queue_max) = (8, 5));
+        let mut truth: Truth = vec![BTreeMap::new()];
+        let mut readers: Vec<Reader> = (0..3).map(|_| Reader::new()).collect();
+        for (who, what, number) in steps {
+            let revision = truth.len() as u64;
+            let name = format!("endpoints/b{who}");
+            let mut next = truth[truth.len() - 1].clone();
+            match what {
+                0..=2 => {
+                    next.insert(name.clone(), revision);
+                    let value = json!({ "r": revision });
+                    bus.publish(&[Published::Put(Arc::new(Resource { name, revision, value }))]).unwrap();
+                    truth.push(next);
+                }
+                3 if next.remove(&name).is_some() => {
+                    bus.publish(&[Published::Delete { name, revision }]).unwrap();
+                    truth.push(next);
+                }
+                4 => readers[who].stream = None,
+                _ => readers[who].read(&bus, number, &truth),
+            }
+        }
+        for reader in &mut readers {
+            // A stream that was cut is opened once more; then all that waits is read.
+            reader.read(&bus, 1_000, &truth);
+            reader.read(&bus, 1_000, &truth);
+            let cursor = reader.cursor.as_ref().unwrap();
+            proptest::prop_assert_eq!(cursor.revision, truth.len() as u64 - 1);
+        }
+    }
+}

@@ -101,6 +101,8 @@ struct Change {
     began: Instant,
     live: Flat,
     proposed: Effective,
+    /// The proposed values, decrypted.
+    opened: Flat,
     diff: Vec<Difference>,
 }
 
@@ -116,6 +118,8 @@ pub(crate) async fn run(handle: &Handle, wish: Wish) -> Result<Report, Problem> 
     let current = layers::effective(&state, &wish.brick);
     let proposed = layers::with(&state, &wish.brick, &live);
     let diff = history::between(&current, &proposed);
+    let sealed = |wrong: layers::Sealed| Problem::unprocessable("cipher_invalid", wrong.to_string());
+    let opened = proposed.opened(&state, &wish.brick).map_err(sealed)?;
     if proposed == current && live == held.values {
         return Ok(nothing(&state, wish.brick));
     }
@@ -125,6 +129,7 @@ pub(crate) async fn run(handle: &Handle, wish: Wish) -> Result<Report, Problem> 
         began,
         live,
         proposed,
+        opened,
         diff,
     };
     let asked = following(handle, &format!("{PREPARE}{}", change.wish.brick));
@@ -224,7 +229,7 @@ async fn prepare(
     let patience = SignedDuration::try_from(PATIENCE).unwrap_or_default();
     let prepare = Prepare {
         change: change.id.clone(),
-        values: change.proposed.nested(),
+        values: layers::nested(&change.opened),
         origins: change.proposed.origins.clone(),
         secrets: change.proposed.secrets.clone(),
         decide_by: Timestamp::now() + patience,

@@ -7,7 +7,8 @@ use brick_model::query::flatten;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{LIVE, shown};
+use super::cipher::{self, CipherError};
+use super::{LIVE, resource_name, shown};
 use crate::state::State;
 
 /// Values by dotted key.
@@ -97,9 +98,31 @@ impl Effective {
         }
     }
 
-    /// The values, nested.
-    pub(crate) fn nested(&self) -> Map<String, Value> {
-        nested(&self.flat)
+    /// The values with those that are encrypted opened, or why one cannot be.
+    pub(crate) fn opened(&self, state: &State, brick: &str) -> Result<Flat, Sealed> {
+        let mut plain = Flat::new();
+        for (key, value) in &self.flat {
+            let opened = opened(state, brick, key, value).map_err(|why| Sealed {
+                key: key.clone(),
+                why,
+            })?;
+            plain.insert(key.clone(), opened);
+        }
+        Ok(plain)
+    }
+
+    /// The same, with what was published before in the place of what cannot be opened: the old values stay.
+    pub(crate) fn opened_or_held(&self, state: &State, brick: &str) -> Flat {
+        let held = state.resources.get(&resource_name(brick));
+        let each = self.flat.iter().filter_map(|(key, value)| {
+            let old = || {
+                key.split('.')
+                    .try_fold(&held?.value, |value, part| value.get(part))
+                    .cloned()
+            };
+            Some((key.clone(), opened(state, brick, key, value).ok().or_else(old)?))
+        });
+        each.collect()
     }
 
     /// The values nested as anybody may see them.
@@ -114,6 +137,24 @@ impl Effective {
             origins: self.origins.clone(),
             secrets: self.secrets.clone(),
         }
+    }
+}
+
+/// A value that cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {why}")]
+pub(crate) struct Sealed {
+    pub(crate) key: String,
+    pub(crate) why: CipherError,
+}
+
+fn opened(state: &State, brick: &str, key: &str, value: &Value) -> Result<Value, CipherError> {
+    match value.as_str().filter(|text| text.starts_with(cipher::PREFIX)) {
+        Some(text) => {
+            let cipher = state.cipher.as_ref().ok_or(CipherError::NoKey)?;
+            cipher.open(brick, key, text)
+        }
+        None => Ok(value.clone()),
     }
 }
 
@@ -208,7 +249,7 @@ mod tests {
         );
         all.put(of(json!({ "limits": { "max": 3 } })), "live");
         assert_eq!(
-            Value::Object(all.nested()),
+            Value::Object(nested(&all.flat)),
             json!({ "limits": { "max": 3, "min": 0 }, "rate": 2 })
         );
         assert_eq!(
@@ -220,7 +261,7 @@ mod tests {
         );
         all.put(of(json!({ "limits": 7, "rate": { "a": 1 } })), "live");
         assert_eq!(
-            Value::Object(all.nested()),
+            Value::Object(nested(&all.flat)),
             json!({ "limits": 7, "rate": { "a": 1 } })
         );
         assert_eq!(all.origins.len(), 2);

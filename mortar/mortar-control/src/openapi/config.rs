@@ -3,7 +3,8 @@
 use brick_http::openapi::{Document, Operation};
 
 use crate::api::config::{
-    ChangeBody, ConfigQuery, ConfigView, DiffQuery, DiffView, HistoryView, RollbackBody,
+    ChangeBody, CipherView, ConfigQuery, ConfigView, DiffQuery, DiffView, HistoryView, PlainBody,
+    RollbackBody,
 };
 use crate::api::levels::{LevelBody, LevelQuery, LevelsView};
 use crate::config::change::Report;
@@ -36,6 +37,15 @@ pub(super) fn operations(document: Document) -> Document {
                     .summary("Makes the values what an earlier change left; a change like any other")
                     .body::<RollbackBody>(),
             ))
+            .operation(
+                Operation::post("/api/config/v1/{brick}/encrypt")
+                    .summary("Encrypts a value for one key of the brick; nothing is stored")
+                    .access("admin")
+                    .body::<PlainBody>()
+                    .answer::<CipherView>(200, "the text to write or to set")
+                    .problem(404, "no such brick")
+                    .problem(422, "control has no master key, or the value is too large"),
+            )
             .operation(
                 Operation::get("/api/config/v1/{brick}/history")
                     .summary("What was changed, newest first")

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::harness::{Control, Subscriber, control, eventually, subscribe};
+use super::harness::{Control, Subscriber, control, control_with, eventually, subscribe};
 
 const ORDER: &str = "/api/config/v1/order";
 const PATTERNS: [&str; 4] = ["config/order", "prepare/order", "log/order", "trust/bundle"];
@@ -403,5 +403,47 @@ async fn a_level_of_log_lines_reaches_who_it_is_for_and_ends_by_itself_over_a_re
     .unwrap();
     let (_, none) = second.order(Method::GET, "/log", None).await;
     assert_eq!((&none["all"], &none["instances"]), (&Value::Null, &json!({})));
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn an_encrypted_value_reaches_the_brick_and_a_wrong_master_key_keeps_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let with_key = async |digit: &str| {
+        let cipher = mortar_control::Cipher::new(&digit.repeat(64)).unwrap();
+        let at = "127.0.0.1:0".parse().unwrap();
+        control_with(folder.path(), |options| options.cipher = Some(cipher.into()), at).await
+    };
+    let first = with_key("a").await;
+    first.manifest().await;
+    let one = order(&first, 1, 100, &[]).await;
+    let plain = json!({ "key": "pin", "value": "hunter2" });
+    let (status, told) = first.order(Method::POST, "/encrypt", Some(plain)).await;
+    assert_eq!(status, 200, "{told}");
+    let (status, _) = first.set(json!({ "pin": told["value"] })).await;
+    assert_eq!((status, one.config.get().pin.as_str()), (200, "hunter2"));
+    let (status, problem) = first.set(json!({ "note": told["value"] })).await;
+    assert_eq!(
+        (status, &problem["code"]),
+        (422, &json!("cipher_invalid")),
+        "{problem}"
+    );
+    assert!(
+        problem["detail"].as_str().unwrap().starts_with("note: "),
+        "{problem}"
+    );
+    assert!(!format!("{:?} {:?}", first.history().await, told).contains("hunter"));
+    first.stop().await;
+
+    let second = with_key("b").await;
+    let late = order(&second, 2, 100, &[]).await;
+    assert_eq!(late.config.get().pin, "hunter2", "the old value stays");
+    let (_, view) = second.order(Method::GET, "", None).await;
+    assert!(
+        view["problem"].as_str().unwrap().contains("another master key"),
+        "{view}"
+    );
+    let (status, _) = second.set(json!({ "max_lines": 3 })).await;
+    assert_eq!(status, 422, "what cannot be opened is not decided anew");
     second.stop().await;
 }
