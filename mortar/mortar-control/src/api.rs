@@ -36,36 +36,10 @@ pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
         .route("/api/system/v1", get(system::show))
         .route("/api/system/v1/instances/{brick}/{number}", get(instance::show))
         .route("/api/audit/v1", get(audit::list))
-        .route(
-            "/api/config/v1/{brick}",
-            get(config::show).put(config::replace).patch(config::merge),
-        )
-        .route("/api/config/v1/{brick}/history", get(config::history))
-        .route("/api/config/v1/{brick}/diff", get(config::diff))
-        .route("/api/config/v1/{brick}/encrypt", post(config::encrypt))
-        .route("/api/config/v1/{brick}/rollback", post(config::rollback))
-        .route(
-            "/api/config/v1/{brick}/log",
-            get(levels::show).put(levels::set).delete(levels::take_back),
-        )
         .route("/api/limits/v1/edges", get(reports::edges))
         .route(
             "/api/limits/v1/{caller}/{callee}",
             get(limits::show).put(limits::set).delete(limits::take_back),
-        )
-        .route("/api/pools/v1", get(pools::list))
-        .route(
-            "/api/pools/v1/{brick}",
-            get(pools::show).put(pools::set).delete(pools::reset),
-        )
-        .route("/api/pools/v1/{brick}/preview", post(pools::preview))
-        .route("/api/canaries/v1", get(canary::list))
-        .route("/api/canaries/v1/{brick}", get(canary::show).post(canary::start))
-        .route("/api/canaries/v1/{brick}/promote", post(canary::promote))
-        .route("/api/canaries/v1/{brick}/abort", post(canary::abort))
-        .route(
-            "/api/registry/v1/instances/{instance}/quarantine",
-            post(quarantine::set).delete(quarantine::release),
         )
         .route("/api/certs/v1", get(certs::list))
         .route(
@@ -89,6 +63,8 @@ pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
         .route("/api/agent/v1/scale", post(agent::scale))
         .route("/api/agent/v1/roll", post(agent::roll))
         .route("/api/agent/v1/kill", post(agent::kill))
+        .merge(configuration())
+        .merge(versions())
         .with_state(handle.clone());
     let checked = Router::new()
         .route("/api/system/v1/manifest", put(system::manifest))
@@ -111,6 +87,42 @@ pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
     let keep = axum::middleware::from_fn_with_state(handle.clone(), crate::audit::keep);
     let noted = extra.layer(keep);
     Access::new().admin(admin).public(checked).public(noted)
+}
+
+/// What configures bricks while they run.
+fn configuration() -> Router<Handle> {
+    Router::new()
+        .route(
+            "/api/config/v1/{brick}",
+            get(config::show).put(config::replace).patch(config::merge),
+        )
+        .route("/api/config/v1/{brick}/history", get(config::history))
+        .route("/api/config/v1/{brick}/diff", get(config::diff))
+        .route("/api/config/v1/{brick}/encrypt", post(config::encrypt))
+        .route("/api/config/v1/{brick}/rollback", post(config::rollback))
+        .route(
+            "/api/config/v1/{brick}/log",
+            get(levels::show).put(levels::set).delete(levels::take_back),
+        )
+}
+
+/// Which version and which instance requests go to.
+fn versions() -> Router<Handle> {
+    Router::new()
+        .route("/api/pools/v1", get(pools::list))
+        .route(
+            "/api/pools/v1/{brick}",
+            get(pools::show).put(pools::set).delete(pools::reset),
+        )
+        .route("/api/pools/v1/{brick}/preview", post(pools::preview))
+        .route("/api/canaries/v1", get(canary::list))
+        .route("/api/canaries/v1/{brick}", get(canary::show).post(canary::start))
+        .route("/api/canaries/v1/{brick}/promote", post(canary::promote))
+        .route("/api/canaries/v1/{brick}/abort", post(canary::abort))
+        .route(
+            "/api/registry/v1/instances/{instance}/quarantine",
+            post(quarantine::set).delete(quarantine::release),
+        )
 }
 
 /// How long the token still counts: a stream does not outlive what it was opened with.

@@ -46,18 +46,12 @@ pub(crate) enum Config {
         /// Values of one brick: `order.max_lines=20`
         #[arg(value_name = "BRICK.KEY=VALUE", required = true, value_parser = assignment)]
         values: Vec<Assignment>,
-        /// Why, for the history
-        #[arg(long, value_name = "TEXT")]
-        why: Option<String>,
     },
     /// Take values back that were set: what the manifest or the repository says counts again
     Unset {
         /// Keys of one brick: `order.max_lines`
         #[arg(value_name = "BRICK.KEY", required = true, value_parser = key)]
         keys: Vec<Key>,
-        /// Why, for the history
-        #[arg(long, value_name = "TEXT")]
-        why: Option<String>,
     },
     /// List what was changed of a brick, by whom, and how it ended
     History {
@@ -102,9 +96,6 @@ pub(crate) struct Rollback {
     pub(crate) brick: String,
     /// Id or revision of the change, as `brick config history` lists it
     pub(crate) to: String,
-    /// Why, for the history
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) why: Option<String>,
 }
 
 fn key(text: &str) -> Result<Key, String> {

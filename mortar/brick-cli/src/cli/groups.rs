@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::Command;
 
 /// What commands are for, in the order in which a newcomer meets them. Every visible command stands in one of them.
-pub(crate) const GROUPS: [(&str, &[&str]); 5] = [
+pub(crate) const GROUPS: [(&str, &[&str]); 6] = [
     (
         "Every day",
         &[

@@ -12,8 +12,8 @@ pub(crate) async fn run(agent: &Agent, config: cli::Config, output: Output) -> O
     let admin = agent.admin().await?;
     match config {
         cli::Config::Get { what } => get(&admin, &what, output).await,
-        cli::Config::Set { values, why } => set(&admin, &values, why, output).await,
-        cli::Config::Unset { keys, why } => unset(&admin, &keys, why, output).await,
+        cli::Config::Set { values } => set(&admin, &values, output).await,
+        cli::Config::Unset { keys } => unset(&admin, &keys, output).await,
         cli::Config::History { brick } => history(&admin, &brick, output).await,
         cli::Config::Diff { brick, from, to } => {
             let path = format!("{}/diff{}", path(&brick), query(&[("from", from), ("to", to)]));
@@ -26,7 +26,7 @@ pub(crate) async fn run(agent: &Agent, config: cli::Config, output: Output) -> O
             Ok(())
         }
         cli::Config::Rollback(back) => {
-            let body = json!({ "to": back.to, "why": back.why });
+            let body = json!({ "to": back.to });
             let answer: Value = admin
                 .post(&format!("{}/rollback", path(&back.brick)), &body)
                 .await?;
@@ -113,14 +113,14 @@ fn one<'k>(keys: impl Iterator<Item = &'k Key>) -> Outcome<&'k str> {
     }
 }
 
-async fn set(admin: &Admin, values: &[Assignment], why: Option<String>, output: Output) -> Outcome {
+async fn set(admin: &Admin, values: &[Assignment], output: Output) -> Outcome {
     let brick = one(values.iter().map(|one| &one.key))?;
     let held: Value = admin.get(&path(brick)).await?;
     let mut changes = Map::new();
     for Assignment { key, value } in values {
         changes.insert(key.key.clone(), typed(at(&held["values"], &key.key), value));
     }
-    change(admin, brick, changes, why, output).await
+    change(admin, brick, changes, output).await
 }
 
 /// What is text stays text; else a number, truth value, list or table is what it looks like.
@@ -132,20 +132,14 @@ fn typed(held: &Value, value: &str) -> Value {
     }
 }
 
-async fn unset(admin: &Admin, keys: &[Key], why: Option<String>, output: Output) -> Outcome {
+async fn unset(admin: &Admin, keys: &[Key], output: Output) -> Outcome {
     let brick = one(keys.iter())?;
     let changes = keys.iter().map(|key| (key.key.clone(), Value::Null)).collect();
-    change(admin, brick, changes, why, output).await
+    change(admin, brick, changes, output).await
 }
 
-async fn change(
-    admin: &Admin,
-    brick: &str,
-    values: Map<String, Value>,
-    why: Option<String>,
-    output: Output,
-) -> Outcome {
-    let body = json!({ "values": values, "why": why });
+async fn change(admin: &Admin, brick: &str, values: Map<String, Value>, output: Output) -> Outcome {
+    let body = json!({ "values": values });
     let answer: Value = admin.patch(&path(brick), &body).await?;
     report(&answer, output);
     Ok(())

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::audit::By;
 use crate::bus::view::SECRETS;
 use crate::config::change::{self, Report, What, Wish};
 use crate::config::cipher::CipherError;
@@ -165,7 +166,7 @@ pub(crate) async fn show(
 
 pub(crate) async fn merge(
     State(handle): State<Handle>,
-    caller: Caller,
+    by: By,
     path: Name,
     body: Result<Json<ChangeBody>, Problem>,
 ) -> Result<Json<Report>, Problem> {
@@ -173,24 +174,24 @@ pub(crate) async fn merge(
     let changes = layers::flat(&body.values).into_iter();
     let changes = changes.map(|(key, value)| (key, Some(value).filter(|value| !value.is_null())));
     let what = What::Merge(changes.collect());
-    run(&handle, &caller, brick, body.why, what).await
+    run(&handle, by, brick, body.why, what).await
 }
 
 pub(crate) async fn replace(
     State(handle): State<Handle>,
-    caller: Caller,
+    by: By,
     path: Name,
     body: Result<Json<ChangeBody>, Problem>,
 ) -> Result<Json<Report>, Problem> {
     let (Path(brick), Json(body)) = (path?, body?);
     let mut values: Flat = layers::flat(&body.values);
     values.retain(|_, value| !value.is_null());
-    run(&handle, &caller, brick, body.why, What::Replace(values)).await
+    run(&handle, by, brick, body.why, What::Replace(values)).await
 }
 
 pub(crate) async fn rollback(
     State(handle): State<Handle>,
-    caller: Caller,
+    by: By,
     path: Name,
     body: Result<Json<RollbackBody>, Problem>,
 ) -> Result<Json<Report>, Problem> {
@@ -199,26 +200,20 @@ pub(crate) async fn rollback(
         Value::String(to) => to,
         to => to.to_string(),
     };
-    run(&handle, &caller, brick, body.why, What::Rollback(to)).await
+    run(&handle, by, brick, body.why, What::Rollback(to)).await
 }
 
 /// A change goes on to its end, whether or not whoever asked for it waits.
 async fn run(
     handle: &Handle,
-    caller: &Caller,
+    by: By,
     brick: String,
     why: Option<String>,
     what: What,
 ) -> Result<Json<Report>, Problem> {
-    let wish = Wish {
-        brick,
-        by: caller
-            .brick()
-            .map(|claims| claims.sub.clone())
-            .unwrap_or_default(),
-        why: why.map(|why| why.chars().take(500).collect()),
-        what,
-    };
+    let why = why.or(by.why).map(|why| why.chars().take(500).collect());
+    let by = By { why, ..by };
+    let wish = Wish { brick, by, what };
     let handle = handle.clone();
     let made = brick_http::spawn(async move { change::run(&handle, wish).await });
     let report = made.await.map_err(|_| Problem::internal())??;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::By;
 use crate::config::{change, level};
 use crate::service::Handle;
 
@@ -65,6 +66,7 @@ pub(crate) async fn show(
 
 pub(crate) async fn set(
     State(handle): State<Handle>,
+    by: By,
     path: Result<Path<String>, Problem>,
     body: Result<Json<LevelBody>, Problem>,
 ) -> Result<Json<LevelsView>, Problem> {
@@ -75,18 +77,19 @@ pub(crate) async fn set(
     own(&handle, &brick, body.instance.as_deref())?;
     let lasts = body.for_s.map(Duration::from_secs);
     let wanted = level::level(&body.level, lasts, Timestamp::now());
-    let levels = level::set(&handle, &brick, body.instance.as_deref(), Some(wanted)).await?;
+    let levels = level::set(&handle, &brick, body.instance.as_deref(), Some(wanted), &by).await?;
     Ok(Json(view(brick, levels)))
 }
 
 pub(crate) async fn take_back(
     State(handle): State<Handle>,
+    by: By,
     path: Result<Path<String>, Problem>,
     query: Result<Query<LevelQuery>, Problem>,
 ) -> Result<Json<LevelsView>, Problem> {
     let (Path(brick), Query(query)) = (path?, query?);
     change::known(&handle.state(), &brick)?;
-    let levels = level::set(&handle, &brick, query.instance.as_deref(), None).await?;
+    let levels = level::set(&handle, &brick, query.instance.as_deref(), None, &by).await?;
     Ok(Json(view(brick, levels)))
 }
 

@@ -9,7 +9,7 @@ use brick_model::{Brick, Model};
 use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::audit::By;
 use crate::service::Handle;

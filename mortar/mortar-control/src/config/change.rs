@@ -19,6 +19,7 @@ use serde_json::Value;
 use super::history::{self, Difference, Entry, Refused, Told};
 use super::layers::{self, Effective, Flat, Live};
 use super::{LIVE, PREPARE, resource_name};
+use crate::audit::{self, By};
 use crate::service::Handle;
 use crate::state::{Action, State};
 
@@ -32,8 +33,7 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(crate) struct Wish {
     pub(crate) brick: String,
     /// Who wants it.
-    pub(crate) by: String,
-    pub(crate) why: Option<String>,
+    pub(crate) by: By,
     pub(crate) what: What,
 }
 
@@ -322,7 +322,9 @@ async fn commit(handle: &Handle, change: Change) -> Result<Report, Problem> {
         (format!("{PREPARE}{brick}"), None),
     ];
     let asked = following(handle, &name);
-    let state = handle.wish(Action::SetAll(stored)).await?;
+    let state = handle
+        .change(Action::SetAll(stored), change.audited(&name))
+        .await?;
     let revision = state.resources.get(&name).map_or(0, |resource| resource.revision);
     let heard = answers(handle, &name, revision, &asked).await;
     let instances: Vec<Applied> = asked
@@ -355,19 +357,36 @@ async fn commit(handle: &Handle, change: Change) -> Result<Report, Problem> {
 }
 
 impl Change {
-    fn entry(&self, outcome: &str, refused: Vec<Refused>, values: Option<Flat>) -> Entry {
-        let kind = match self.wish.what {
+    /// What the audit trail is told; secret values are hidden in the differences.
+    fn audited(&self, name: &str) -> audit::Entry {
+        let action = format!("config.{}", self.kind());
+        let side = |of: fn(&Difference) -> &Option<Value>| -> Value {
+            let there = self
+                .diff
+                .iter()
+                .filter_map(|one| Some((one.key.clone(), of(one).clone()?)));
+            Value::Object(there.collect())
+        };
+        let (before, after) = (side(|one| &one.before), side(|one| &one.after));
+        self.wish.by.did(&action, name).turning(before, after)
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.wish.what {
             What::Merge(_) | What::Replace(_) => "set",
             What::Rollback(_) => "rollback",
-        };
+        }
+    }
+
+    fn entry(&self, outcome: &str, refused: Vec<Refused>, values: Option<Flat>) -> Entry {
         Entry {
             told: Told {
                 change: self.id.clone(),
                 revision: None,
                 at: Timestamp::now().to_string(),
-                by: self.wish.by.clone(),
-                kind: kind.to_owned(),
-                why: self.wish.why.clone(),
+                by: self.wish.by.who.clone(),
+                kind: self.kind().to_owned(),
+                why: self.wish.by.why.clone(),
                 outcome: outcome.to_owned(),
                 refused,
                 diff: self.diff.clone(),

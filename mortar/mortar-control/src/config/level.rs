@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::LOG;
 use crate::Error;
+use crate::audit::By;
 use crate::service::Handle;
 use crate::state::{Action, State};
 
@@ -28,15 +29,26 @@ pub(crate) async fn set(
     brick: &str,
     instance: Option<&str>,
     level: Option<LogLevel>,
+    by: &By,
 ) -> Result<LogLevels, Error> {
-    let mut levels = of(&handle.state(), brick);
+    let before = of(&handle.state(), brick);
+    let mut levels = before.clone();
     match (instance, level) {
         (None, level) => levels.brick = level,
         (Some(slot), Some(level)) => drop(levels.instances.insert(slot.to_owned(), level)),
         (Some(slot), None) => drop(levels.instances.remove(slot)),
     }
-    store(handle, brick, &levels).await?;
+    let name = format!("{LOG}{brick}");
+    let told = |levels: &LogLevels| serde_json::to_value(levels).unwrap_or_default();
+    let entry = by.did("config.log", &name).turning(told(&before), told(&levels));
+    handle.change(Action::Set(name, value(&levels)?), entry).await?;
     Ok(levels)
+}
+
+/// As it is stored; none where nothing is left.
+fn value(levels: &LogLevels) -> Result<Option<Value>, Error> {
+    let value = serde_json::to_value(levels).map_err(|error| Error::Encode(error.to_string()))?;
+    Ok((*levels != LogLevels::default()).then_some(value))
 }
 
 /// A level that ends after a while.
@@ -69,9 +81,7 @@ pub(crate) async fn expire(handle: &Handle, now: Timestamp) {
 }
 
 async fn store(handle: &Handle, brick: &str, levels: &LogLevels) -> Result<(), Error> {
-    let value = serde_json::to_value(levels).map_err(|error| Error::Encode(error.to_string()))?;
-    let left = *levels != LogLevels::default();
-    let value: Option<Value> = left.then_some(value);
-    handle.wish(Action::Set(format!("{LOG}{brick}"), value)).await?;
+    let set = Action::Set(format!("{LOG}{brick}"), value(levels)?);
+    handle.wish(set).await?;
     Ok(())
 }
