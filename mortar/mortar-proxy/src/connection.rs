@@ -31,6 +31,9 @@ pub(crate) use http2::Active;
 /// hyper's bound lies behind the guard's.
 const HEAD_SPARE: usize = 1024;
 
+/// Of an answer, what waits for a client that reads slowly; beyond that its instance waits, too.
+const UNSENT_BYTES_MAX: usize = 64 * 1024;
+
 /// A connection that was accepted.
 pub(crate) struct Taken {
     pub(crate) peer: SocketAddr,
@@ -156,6 +159,7 @@ where
     // Heads are bounded and timed by the guard.
     builder.header_read_timeout(None);
     builder.max_header_size(head_bytes_max + HEAD_SPARE);
+    builder.max_buf_size(UNSENT_BYTES_MAX.max(head_bytes_max + HEAD_SPARE));
     builder
         .serve_connection(TokioIo::new(guard), service)
         .with_upgrades()

@@ -141,7 +141,7 @@ async fn an_instance_leaves_its_pool_under_load_without_a_failed_request_and_run
     let load = Arc::new((stop, failed, done));
     let url = format!("{}/api/orders", system.edge);
     let token = system.sign_up("loaded").await;
-    let tasks: Vec<_> = (0..4)
+    let tasks: Vec<_> = (0..2)
         .map(|_| {
             let (load, url, token) = (Arc::clone(&load), url.clone(), token.clone());
             tokio::spawn(async move {
@@ -198,8 +198,10 @@ async fn an_instance_leaves_its_pool_under_load_without_a_failed_request_and_run
         )
         .await;
     assert_eq!(back.status, 200);
-    done(200).await;
-    assert!(served(&row, "GET").await > before, "it takes requests again");
+    eventually("it to take requests again", || async {
+        (served(&row, "GET").await > before).then_some(())
+    })
+    .await;
     load.0.store(true, Ordering::Relaxed);
     for task in tasks {
         task.await.unwrap();

@@ -65,7 +65,7 @@ async fn slow_clients_do_not_take_the_gateway_down() {
         );
         return;
     }
-    let system = Folder::with_manifest(&small::serving("")).up();
+    let system = Folder::with_manifest(&small::serving("timeout = \"5s\"\n")).up();
     let before = system.instance("gateway/1")["pid"].clone();
     let idle = resident(&system);
     let headers = ["-H", "-i", "2"];
