@@ -210,6 +210,9 @@ async fn certificates_of_the_bus_are_shown_and_swapped_without_losing_a_connecti
     };
     let stream = shown(&trusted, b"h2").await;
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let suite = stream.get_ref().1.negotiated_cipher_suite().unwrap().suite();
+    let cheap = rustls::CipherSuite::TLS13_AES_128_GCM_SHA256;
+    assert_eq!(suite, cheap, "although the client named a longer one first");
     let mut open = http2(stream).await;
     let seen = json_of(open.send_request(get("/a")).await.unwrap()).await;
     assert_eq!(seen["headers"]["x-forwarded-proto"], "https");
