@@ -9,13 +9,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use brick_auth::OwnToken;
 use brick_bus::Watch;
 use brick_discovery::{Balancer, Lead};
-use brick_resilience::{Edges, Followed};
+use brick_resilience::{Edges, Followed, Stale};
 use brick_telemetry::Telemetry;
 use brick_telemetry::metrics::HistogramFamily;
 use http::{HeaderValue, Method, Uri};
@@ -26,17 +25,19 @@ mod call;
 mod fallback;
 mod pool;
 mod send;
-mod stale;
 
 pub use call::{Answer, Call, FallbackKind, path_segment};
 
 use pool::Pool;
-use stale::Stale;
 
 /// Time limit of a call where neither the manifest nor the call says one.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest answer taken, in bytes, unless the call says otherwise.
 pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Answers kept for the fallback `stale` of one callee, and bytes of all of them together.
+const STALE_ANSWERS_MAX: usize = 256;
+const STALE_BYTES_MAX: usize = 1 << 20;
+
 /// How a brick calls others.
 #[derive(Debug, Clone)]
 pub struct ClientsOptions {
@@ -77,7 +78,7 @@ struct Target {
     name: String,
     place: Place,
     followed: Arc<Followed>,
-    stale: Stale,
+    stale: Stale<Answer>,
 }
 
 #[derive(Debug)]
@@ -128,9 +129,7 @@ impl Clients {
         metrics.collect(move |out| {
             let Some(shared) = weak.upgrade() else { return };
             let targets = shared.targets.lock();
-            let dropped = targets
-                .values()
-                .map(|target| target.stale.dropped.load(Ordering::Relaxed));
+            let dropped = targets.values().map(|target| target.stale.dropped());
             let dropped: u64 = dropped.sum();
             let help = "answers that are no longer kept for the fallback stale";
             out.counter("brick_client_stale_dropped_total", help, dropped as f64);
@@ -218,7 +217,7 @@ impl Target {
             name: name.to_owned(),
             place,
             followed,
-            stale: Stale::default(),
+            stale: Stale::new(STALE_ANSWERS_MAX, STALE_BYTES_MAX),
         }
     }
 

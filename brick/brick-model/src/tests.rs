@@ -1127,8 +1127,15 @@ fn a_limit_that_makes_no_sense_is_told_by_its_place() {
     );
     check("fallback = { brick = 'nobody' }", "there is no brick \"nobody\"");
     let lines = "[limits.'order -> product']\nfallback = { brick = 'order' }";
-    let routed = "[route.a]\nmatch = '/a'\nto = 'order'\n[limits.'edge -> order']\nfallback = 'stale'";
-    super::tests::check(routed, 14, 12, "the edge has no fallback", "where a brick calls");
+    let outside = "[brick.psp]\nexternal = 'https://psp.example'\n[route.a]\nmatch = '/a'\nto = 'order'
+[limits.'edge -> order']\nfallback = { brick = 'psp' }";
+    super::tests::check(
+        outside,
+        16,
+        22,
+        "\"psp\" is outside the system",
+        "name a brick that runs here",
+    );
     let message = "\"order\" does not need \"order\", so it may not call it";
     super::tests::check(lines, 11, 22, message, "add \"order\" to brick.order.needs");
     super::tests::check(

@@ -10,7 +10,6 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
-use crate::breaker::State;
 use crate::edge::{Decision, Edge, Failure, Permit, Rejected};
 use crate::outcome::Outcome;
 
@@ -135,14 +134,10 @@ async fn hedged<T: Tries>(
             }
             () = tokio::time::sleep(hedge.after), if more > 0 => {
                 let left = limit.saturating_sub(begun.elapsed());
-                if left.is_zero() || permit.edge().state() != State::Closed {
-                    more = 0;
-                } else if permit.edge().withdraw() {
-                    permit.edge().decide(Decision::Hedge);
+                if !left.is_zero() && permit.hedge() {
                     more -= 1;
                     running.push(tagged(true, single(permit, tries, numbers, left)));
                 } else {
-                    permit.edge().decide(Decision::RetryRefused);
                     more = 0;
                 }
             }

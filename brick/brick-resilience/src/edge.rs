@@ -342,11 +342,6 @@ impl Edge {
         }
     }
 
-    /// Takes one try from the budget.
-    pub(crate) fn withdraw(&self) -> bool {
-        self.budget.withdraw()
-    }
-
     /// Whether a failed try is made again, and after what wait. Counted, and told to the span.
     pub fn retry(&self, policy: &Policy, failure: Failure<'_>) -> Option<Duration> {
         let retry = policy.retry.as_ref()?;
@@ -410,6 +405,21 @@ impl Permit {
     /// The policy that the call was let through by.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Whether another try goes out beside a slow one: while the breaker is closed, and out of the retry budget. Counted,
+    /// and told to the span.
+    pub fn hedge(&self) -> bool {
+        if self.edge.state() != State::Closed {
+            return false;
+        }
+        let paid = self.edge.budget.withdraw();
+        self.edge.decide(if paid {
+            Decision::Hedge
+        } else {
+            Decision::RetryRefused
+        });
+        paid
     }
 
     /// The edge.

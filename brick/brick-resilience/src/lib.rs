@@ -28,6 +28,7 @@ pub mod policy;
 pub mod rate;
 pub mod report;
 pub mod shed;
+pub mod stale;
 
 mod gradient;
 mod latency;
@@ -37,3 +38,4 @@ pub use edge::{Decision, Edge, Permit, Rejected};
 pub use edges::{Edges, FaultsOf, Followed};
 pub use outcome::Outcome;
 pub use policy::Policy;
+pub use stale::Stale;

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use brick_resilience::edge::Failure;
+use brick_resilience::policy::Hedge;
 use brick_resilience::{Decision, Outcome, Permit, Rejected};
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode};
@@ -81,12 +82,36 @@ impl Crossing {
             .and_then(|permit| permit.policy().try_timeout)
     }
 
-    /// Tells a brick of the system what is left of the exchange, in milliseconds.
-    pub(crate) fn tell_left(&self, target: &Target, headers: &mut HeaderMap) {
-        if target.brick().is_some() && target.remote().is_none() {
-            let left = self.deadline.saturating_duration_since(Instant::now());
-            let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
-            headers.insert(X_BRICK_TIMEOUT_MS, HeaderValue::from(left_ms));
+    /// When further tries go out beside a try that may take this long; none for never.
+    pub(crate) fn hedges(&self, limit: Option<Duration>) -> Option<Hedge> {
+        let hedge = self.permit.as_ref()?.policy().hedge?;
+        let in_time = limit.is_none_or(|limit| hedge.after < limit);
+        (self.repeatable && in_time).then_some(hedge)
+    }
+
+    /// Whether another try goes out beside a slow one.
+    pub(crate) fn hedge(&self, call: &mut Call) -> bool {
+        let paid = self.permit.as_ref().is_some_and(Permit::hedge);
+        if paid {
+            call.note("resilience.hedge");
+        }
+        paid
+    }
+
+    /// The try that counts is one that began then.
+    pub(crate) fn hedged(&mut self, begun: Instant, won: bool, call: &mut Call) {
+        self.trying = Some(begun);
+        if let Some(permit) = self.permit.as_ref().filter(|_| won) {
+            permit.edge().decide(Decision::HedgeWon);
+            call.note("resilience.hedge_won");
+        }
+    }
+
+    /// A try beside the one that counts ended.
+    pub(crate) fn also_ended(&self, outcome: &Outcome, begun: Instant) {
+        if let Some(permit) = &self.permit {
+            let now = Instant::now();
+            permit.outcome(outcome, now - begun, now);
         }
     }
 
@@ -150,6 +175,15 @@ impl Drop for Crossing {
         if now + CLOSE >= self.deadline {
             permit.outcome(&Outcome::TimedOut, now - begun, now);
         }
+    }
+}
+
+/// Tells a brick of the system what is left until the deadline, in milliseconds.
+pub(crate) fn tell_left(deadline: Instant, target: &Target, headers: &mut HeaderMap) {
+    if target.brick().is_some() && target.remote().is_none() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
+        headers.insert(X_BRICK_TIMEOUT_MS, HeaderValue::from(left_ms));
     }
 }
 

@@ -92,6 +92,14 @@ pub fn expose<A: Gate, B: Gate>(registry: &Registry, edge: &Proxy<A>, admin: &Pr
                 family.sample(&[("listener", &proxy.name)], figure(proxy) as f64);
             }
         }
+        let mut family = out.family(
+            "gateway_stale_dropped_total",
+            Kind::Counter,
+            "answers that are no longer kept for the fallback stale",
+        );
+        for proxy in &proxies {
+            family.sample(&[("listener", &proxy.name)], proxy.fallbacks.dropped() as f64);
+        }
         let dropped = proxies.first().map_or(0, |proxy| proxy.spans.dropped());
         out.counter(
             "gateway_spans_dropped_total",

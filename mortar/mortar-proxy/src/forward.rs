@@ -4,6 +4,7 @@
 //! may be repeated (its method is idempotent, RFC 9110 §9.2.2, or it has an idempotency key), its body is at hand, and
 //! the edge's policy has another try for what happened.
 
+mod hedge;
 mod plain;
 mod request;
 
@@ -21,7 +22,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
 
 use crate::answer::Answer;
-use crate::body::RequestBody;
+use crate::body::{Filter, RequestBody};
 use crate::call::Call;
 use crate::crossing::{self, Crossing};
 use crate::http1::Failed as Attempt;
@@ -47,6 +48,8 @@ pub(crate) struct Reply {
     pub(crate) load: Load,
     /// A fault on purpose: the body comes no faster, in bytes a second.
     pub(crate) pace: Option<u64>,
+    /// Sees the body pass.
+    pub(crate) seen: Option<Box<dyn Filter>>,
 }
 
 /// What counts a request as in flight until it is dropped: at the balancer, and in the edge's bulkhead.
@@ -119,16 +122,27 @@ pub(crate) async fn send(
     let mut request = Outgoing::new(parts, body, crossing.is_repeatable());
     let mut tried = Tried::default();
     loop {
+        let mut connected = connected(errand, &mut tried, &mut crossing, call).await?;
+        crossing::tell_left(errand.deadline, errand.target, request.head.headers_mut());
+        let mut begun = Instant::now();
+        let outcome = match crossing.hedges(connected.limit) {
+            None => attempt(&mut connected.lease, &mut request, connected.limit).await,
+            Some(hedge) => {
+                let on_the_way = (&mut crossing, &mut *call);
+                let tries = hedge::hedged(errand, connected, &mut request, hedge, &tried, on_the_way);
+                // Apart: few edges have hedges.
+                let ended = Box::pin(tries).await;
+                (connected, begun) = (ended.connected, ended.begun);
+                ended.outcome
+            }
+        };
         let Connected {
             addr,
             incarnation,
             load,
-            mut lease,
-            limit,
-        } = connected(errand, &mut tried, &mut crossing, call).await?;
-        crossing.tell_left(errand.target, request.head.headers_mut());
-        let begun = Instant::now();
-        let outcome = attempt(&mut lease, &mut request, limit).await;
+            lease,
+            ..
+        } = connected;
         call.done(outcome.as_ref().ok().map(Response::status), addr);
         observed(load.as_ref(), &outcome, begun);
         let (came_to, last) = match outcome {
@@ -162,6 +176,7 @@ pub(crate) async fn send(
                 lease,
                 load,
                 pace,
+                seen: None,
             });
         };
         drop(last);

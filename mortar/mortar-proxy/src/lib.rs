@@ -30,6 +30,7 @@ mod crossing;
 mod crowd;
 mod exchange;
 mod expose;
+mod fallback;
 mod forward;
 mod forwarded;
 mod guard;

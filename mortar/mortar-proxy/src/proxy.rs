@@ -20,6 +20,7 @@ use hyper::body::{Body as _, Incoming};
 use crate::answer::Answer;
 use crate::body::{Body, Limit, Pace, RequestBody, Stopping, Stream};
 use crate::exchange::Exchange;
+use crate::fallback::{self, Given};
 use crate::forward::{self, Errand, Plain, Reply};
 use crate::forwarded;
 use crate::gate::{CalledBy, Client, Gate, Passing, Synthetic, Verdict};
@@ -402,7 +403,12 @@ impl<G: Gate> Proxy<G> {
         if stream.is_end() {
             stream.give_back();
         }
-        Response::from_parts(head, Body::stream(stream))
+        let body = Body::stream(stream);
+        let body = match reply.seen {
+            Some(filter) => body.filtered(filter),
+            None => body,
+        };
+        Response::from_parts(head, body)
     }
 }
 
@@ -436,6 +442,14 @@ async fn send(
     exchange: &mut Exchange,
 ) -> Result<Outcome, Answer> {
     let call = exchange.call(&mut parts.headers);
+    if let Some(fallback) = fallback::of(errand) {
+        let sent = fallback::send(errand, fallback, parts, body, call);
+        // Apart: few edges have one.
+        return Ok(match Box::pin(sent).await? {
+            Given::Reply(reply) => Outcome::Reply(Box::new(reply), errand.limit, link.lend_timer()),
+            Given::Instead(response) => Outcome::Answer(response),
+        });
+    }
     let sent = pin!(forward::send(errand, parts, body, call));
     let mut timer = link.lend_timer();
     let sent = timer.within(errand.deadline.into(), sent).await;

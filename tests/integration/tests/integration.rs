@@ -4,6 +4,7 @@ mod gateway {
     //! The edge gateway on the data plane, over real sockets.
     mod admin;
     mod edge;
+    mod fallbacks;
     mod framing;
     mod functions;
     mod h2spec;

@@ -14,7 +14,15 @@ impl Call {
             && self.method == Method::GET
             && answer.status == StatusCode::OK
         {
-            self.client.target.stale.keep(self.key(headers), answer);
+            let fields = answer.headers.iter();
+            let fields: usize = fields
+                .map(|(name, value)| name.as_str().len() + value.len())
+                .sum();
+            let bytes = fields + answer.body.len();
+            self.client
+                .target
+                .stale
+                .keep(self.key(headers), answer.clone(), bytes);
         }
     }
 

@@ -7,7 +7,7 @@ use brick_core::Version;
 use super::Check;
 use crate::diagnostic::Problem;
 use crate::link::{EDGE, LimitKey, Link};
-use crate::model::{Auth, Fallback, Limit, Route, Switch};
+use crate::model::{Auth, Brick, Fallback, Limit, Route, Switch};
 use crate::nearest;
 
 impl Check<'_> {
@@ -121,9 +121,6 @@ impl Check<'_> {
                 self.at_key("not-needed", &path, message, &hint);
             }
             self.fallback(link, limit, &path);
-            if link.caller.as_str() == EDGE {
-                self.not_of_the_edge(limit, &path);
-            }
         }
     }
 
@@ -133,7 +130,15 @@ impl Check<'_> {
             return;
         };
         let at = format!("{path}.fallback.brick");
-        if !self.expect_brick(brick.as_str(), &at, false) || link.caller.as_str() == EDGE {
+        if !self.expect_brick(brick.as_str(), &at, false) {
+            return;
+        }
+        if link.caller.as_str() == EDGE {
+            if self.model.bricks.get(brick).is_some_and(Brick::is_external) {
+                let message =
+                    format!("{at}: \"{brick}\" is outside the system, where the edge's requests do not fit");
+                self.at_value("bad-value", &at, message, "name a brick that runs here");
+            }
             return;
         }
         let caller = self.model.bricks.get(&link.caller);
@@ -144,20 +149,6 @@ impl Check<'_> {
             );
             let hint = format!("add \"{brick}\" to brick.{}.needs", link.caller);
             self.at_value("not-needed", &at, message, &hint);
-        }
-    }
-
-    /// The edge passes answers on as they come, so it can neither choose between two nor keep one.
-    fn not_of_the_edge(&mut self, limit: &Limit, path: &str) {
-        let hedge = matches!(limit.hedge, Some(Switch::On(true) | Switch::Set(_)));
-        let fallback = matches!(limit.fallback, Some(Switch::On(true) | Switch::Set(_)));
-        for (key, _) in [("hedge", hedge), ("fallback", fallback)]
-            .iter()
-            .filter(|(_, said)| *said)
-        {
-            let at = format!("{path}.{key}");
-            let message = format!("{at}: the edge has no {key}");
-            self.at_value("not-of-the-edge", &at, message, "say it where a brick calls");
         }
     }
 

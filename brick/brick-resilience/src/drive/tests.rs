@@ -3,6 +3,7 @@ use brick_bus::limits::{self, RetryOn, Setting};
 use parking_lot::Mutex;
 
 use super::*;
+use crate::breaker::State;
 use crate::policy::Policy;
 
 /// Answers each try as the script says; the last line goes on for ever.

@@ -79,18 +79,6 @@ pub(crate) async fn set(
     let link = link(&state, &caller, &callee)?;
     let model = state.manifest.as_deref().ok_or_else(Problem::internal)?;
     check(&derive::limits(model, &link, Some(&patch)), &patch).map_err(invalid)?;
-    let set = |key: &str| {
-        patch
-            .get(key)
-            .is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false)))
-    };
-    if caller == "edge"
-        && let Some(key) = ["hedge", "fallback"].into_iter().find(|key| set(key))
-    {
-        return Err(invalid(format!(
-            "{key}: the edge has none; say it where a brick calls"
-        )));
-    }
     let name = derive::limits_name(&link);
     let before = state.settings.get(&name).map(|held| Value::clone(held));
     let entry = by

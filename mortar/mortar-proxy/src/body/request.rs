@@ -102,6 +102,15 @@ impl RequestBody {
         }
     }
 
+    /// Whether nothing of it is still to come from the client.
+    pub(crate) fn is_whole(&self) -> bool {
+        match self {
+            Self::Empty | Self::Whole(_) => true,
+            Self::Stream(_) => false,
+            Self::Kept(kept) => kept.shared.lock().ended,
+        }
+    }
+
     /// Keeps what comes, so that [`Self::replay`] has it; what is known to be larger than the bound is left as it is.
     pub(crate) fn keep(self) -> Self {
         match self {

@@ -32,6 +32,21 @@ impl Outgoing {
         }
     }
 
+    /// Another one that says the same; none where it may be sent once alone.
+    pub(super) fn spare(&self) -> Option<Self> {
+        let again = self.again.as_ref()?;
+        Some(Self {
+            head: self.head.clone(),
+            body: again.replay()?,
+            again: again.replay(),
+        })
+    }
+
+    /// Whether all of its body is at hand: two tries cannot wait for one client.
+    pub(super) fn is_whole(&self) -> bool {
+        self.body.is_whole()
+    }
+
     /// Whether it can be sent again; then the next try sends it whole.
     pub(super) fn rewind(&mut self) -> bool {
         let body = self.again.as_ref().and_then(RequestBody::replay);

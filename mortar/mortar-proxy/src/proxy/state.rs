@@ -11,6 +11,7 @@ use http::header::HeaderValue;
 use parking_lot::Mutex;
 
 use super::{Options, Side};
+use crate::fallback::Fallbacks;
 use crate::listener::Slots;
 use crate::pool::Pool;
 use crate::route::Routes;
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) no_route: Arc<str>,
     identity: Identity,
     edges: OnceLock<Edges>,
+    pub(crate) fallbacks: Fallbacks,
     pub(crate) drain: Drain,
     parts: Mutex<Vec<Arc<Part>>>,
 }
@@ -85,6 +87,7 @@ impl Shared {
                 cached: ArcSwapOption::empty(),
             },
             edges: OnceLock::new(),
+            fallbacks: Fallbacks::default(),
             drain,
             parts: Mutex::default(),
         })
