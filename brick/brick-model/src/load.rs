@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use brick_core::BrickName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,10 @@ pub struct Load {
     pub setup: Vec<Step>,
     /// What each imagined user does, in order. A step that fails ends the round.
     pub steps: Vec<Step>,
+    /// What must hold of every round that ended well, for as long as the system lives: `brick prove` asks it afterwards,
+    /// with the values of that round. A step that names a brick asks that brick instead of the edge.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub check: Vec<Step>,
 }
 
 /// One request of a scenario. Exactly one of `get`, `post`, `put` and `delete` is given.
@@ -57,6 +62,9 @@ pub struct Step {
     /// User that the token is for; an imagined one, new in each run, unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// Brick that is asked itself, past the edge; in `check` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brick: Option<BrickName>,
 }
 
 /// Method of a step.

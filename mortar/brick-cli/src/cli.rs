@@ -5,6 +5,7 @@ mod config;
 mod edge;
 mod groups;
 mod misuse;
+mod prove;
 #[cfg(test)]
 mod reference;
 mod versions;
@@ -20,6 +21,7 @@ pub(crate) use self::args::{
 pub(crate) use self::config::{Assignment, Config, Key, Volume};
 pub(crate) use self::edge::{Breaker, Fault, FaultSet, Link, Place, Tap};
 pub(crate) use self::misuse::Misuse;
+pub(crate) use self::prove::{Prove, ProveRun, Quality};
 pub(crate) use self::versions::{Canary, Quarantine, Route, RouteSet};
 use crate::output::{Color, Format};
 
@@ -174,6 +176,9 @@ pub(crate) enum Command {
     },
     /// Take an instance out of its pool while it runs on: `brick quarantine order/2`
     Quarantine(Quarantine),
+    /// Ask under load what is noticed when processes die and others stand in: `brick prove disposability`
+    #[command(subcommand)]
+    Prove(Prove),
     /// Make calls go wrong on purpose: `brick fault set "order->payment" --delay 300ms`
     #[command(subcommand)]
     Fault(Fault),

@@ -17,12 +17,14 @@ mod map;
 mod metrics;
 mod new;
 mod open;
+mod prove;
 mod ps;
 mod quarantine;
 mod roll;
 mod route;
 mod run;
 mod scale;
+mod scratch;
 mod shell;
 mod status;
 mod steps;
@@ -75,6 +77,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Route { route } => route::run(&agent, route.unwrap_or(cli::Route::Ls), output).await,
         Command::Canary { canary } => canary::run(&agent, canary.unwrap_or(cli::Canary::Ls), output).await,
         Command::Quarantine(quarantine) => quarantine::run(&agent, quarantine, output).await,
+        Command::Prove(prove) => prove::run(&agent, prove, output).await,
         Command::Fault(fault) => fault::run(&agent, fault, output).await,
         Command::Config(config) => config::run(&agent, config, output).await,
         Command::Map(map) => map::run(&agent, &map, output).await,

@@ -129,7 +129,7 @@ impl Session {
             }
             [
                 "brick",
-                "new" | "check" | "schema" | "version" | "help" | "completions",
+                "new" | "check" | "schema" | "version" | "help" | "completions" | "prove",
                 ..,
             ] => self.shell(text).await,
             ["brick", what, ..] => {

@@ -1,11 +1,13 @@
 //! One binary for all of them: the real `brick`, the real shop, real processes.
 
+mod canary;
 mod changes;
 mod config;
 mod documents;
 mod edge;
 mod faults;
 mod logs;
+mod prove;
 mod proxy;
 mod refusals;
 mod small;

@@ -12,6 +12,8 @@ impl<'m> Check<'m> {
             let mut saved = BTreeSet::from([template::UUID]);
             self.steps(&format!("load.{name}.setup"), &load.setup, &mut saved);
             self.steps(&format!("load.{name}.steps"), &load.steps, &mut saved);
+            self.steps(&format!("load.{name}.check"), &load.check, &mut saved);
+            self.asked(&format!("load.{name}.check"), &load.check);
         }
     }
 
@@ -35,6 +37,21 @@ impl<'m> Check<'m> {
         }
     }
 
+    /// Bricks that a check asks must run here.
+    fn asked(&mut self, path: &str, steps: &[Step]) {
+        for (at, step) in steps.iter().enumerate() {
+            let Some(name) = &step.brick else { continue };
+            let at = format!("{path}.{at}.brick");
+            let external = |brick: &crate::model::Brick| brick.is_external();
+            if self.expect_brick(name.as_str(), &at, false)
+                && self.model.bricks.get(name).is_some_and(external)
+            {
+                let message = format!("{at}: \"{name}\" is external, it cannot be asked past the edge");
+                self.at_value("external", &at, message, "name a brick that runs here");
+            }
+        }
+    }
+
     fn placeholders(&mut self, path: &str, text: &str, saved: &BTreeSet<&str>) {
         for name in template::placeholders(text) {
             if !saved.contains(name) {
@@ -49,6 +66,7 @@ impl<'m> Check<'m> {
     pub(super) fn unrouted_steps(&mut self) {
         for (name, load) in &self.model.loads {
             self.unrouted(&format!("load.{name}.steps"), &load.steps);
+            self.unrouted(&format!("load.{name}.check"), &load.check);
         }
         for (name, suite) in &self.model.tests {
             if suite.brick.is_none() {
@@ -62,6 +80,9 @@ impl<'m> Check<'m> {
             let Some((method, target)) = step.request() else {
                 continue;
             };
+            if step.brick.is_some() {
+                continue;
+            }
             let target = target.split('?').next().unwrap_or_default();
             let expects_404 = step.expect.as_ref().and_then(|expect| expect.status()) == Some(404);
             if !expects_404 && !self.model.covers(target) {

@@ -11,6 +11,11 @@ const KEYS: [&str; 10] = [
     "get", "post", "put", "delete", "body", "headers", "expect", "save", "auth", "subject",
 ];
 
+/// Keys of a step of a check.
+const CHECK_KEYS: [&str; 11] = [
+    "get", "post", "put", "delete", "body", "headers", "expect", "save", "auth", "subject", "brick",
+];
+
 /// Most steps of a scenario.
 const STEPS_MAX: usize = 100;
 
@@ -20,7 +25,7 @@ pub(super) fn all(reader: &mut Reader, item: &Item<'_>) -> BTreeMap<String, Load
         return loads;
     };
     for item in table.items() {
-        let Some(table) = reader.table(&item, &["setup", "steps"]) else {
+        let Some(table) = reader.table(&item, &["setup", "steps", "check"]) else {
             continue;
         };
         let steps = match table.get("steps") {
@@ -34,12 +39,20 @@ pub(super) fn all(reader: &mut Reader, item: &Item<'_>) -> BTreeMap<String, Load
             .get("setup")
             .map(|item| self::steps(reader, &item))
             .unwrap_or_default();
-        loads.insert(item.name.to_owned(), Load { setup, steps });
+        let check = table
+            .get("check")
+            .map(|item| steps_of(reader, &item, &CHECK_KEYS))
+            .unwrap_or_default();
+        loads.insert(item.name.to_owned(), Load { setup, steps, check });
     }
     loads
 }
 
 pub(super) fn steps(reader: &mut Reader, item: &Item<'_>) -> Vec<Step> {
+    steps_of(reader, item, &KEYS)
+}
+
+fn steps_of(reader: &mut Reader, item: &Item<'_>, keys: &'static [&'static str]) -> Vec<Step> {
     let items = reader.list(item, "a list of steps such as [ { get = \"/\" } ]");
     if !(1..=STEPS_MAX).contains(&items.len()) && item.value.get_ref().is_array() {
         reader.bad_value(
@@ -47,11 +60,11 @@ pub(super) fn steps(reader: &mut Reader, item: &Item<'_>) -> Vec<Step> {
             format!("expected 1 to {STEPS_MAX} steps, found {}", items.len()),
         );
     }
-    items.iter().filter_map(|item| step(reader, item)).collect()
+    items.iter().filter_map(|item| step(reader, item, keys)).collect()
 }
 
-fn step(reader: &mut Reader, item: &Item<'_>) -> Option<Step> {
-    let table = reader.table(item, &KEYS)?;
+fn step(reader: &mut Reader, item: &Item<'_>, keys: &'static [&'static str]) -> Option<Step> {
+    let table = reader.table(item, keys)?;
     let mut step = Step::default();
     for (key, slot) in [
         ("get", &mut step.get),
@@ -65,6 +78,9 @@ fn step(reader: &mut Reader, item: &Item<'_>) -> Option<Step> {
         if let Some(item) = table.get(key) {
             *slot = reader.text(&item).map(str::to_owned);
         }
+    }
+    if let Some(item) = table.get("brick") {
+        step.brick = reader.parsed(&item);
     }
     if let Some(item) = table.get("expect") {
         step.expect = expect(reader, &item);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::Command;
 
 /// What commands are for, in the order in which a newcomer meets them. Every visible command stands in one of them.
-pub(crate) const GROUPS: [(&str, &[&str]); 6] = [
+pub(crate) const GROUPS: [(&str, &[&str]); 7] = [
     (
         "Every day",
         &[
@@ -21,6 +21,7 @@ pub(crate) const GROUPS: [(&str, &[&str]); 6] = [
     ),
     ("Change what runs", &["config"]),
     ("Versions side by side", &["route", "canary", "quarantine"]),
+    ("Prove that it holds", &["prove"]),
     ("Who may, and who did", &["token", "audit"]),
     (
         "This program",

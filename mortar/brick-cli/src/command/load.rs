@@ -3,7 +3,7 @@
 //! Rounds start on a fixed schedule whether or not earlier ones have ended, and a round's time counts from when it
 //! was due, not from when it got its turn: a system that stalls cannot hide it (coordinated omission).
 
-mod round;
+pub(super) mod round;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -276,6 +276,13 @@ pub(crate) async fn issue_tokens(steps: &[Step], admin: &Admin, values: &mut Val
     Ok(())
 }
 
+/// A platform token for the length of a run.
+pub(crate) async fn platform_token(admin: &Admin, subject: &str, scopes: &[&str]) -> Outcome<String> {
+    let body = json!({ "subject": subject, "scopes": scopes, "audience": "platform", "ttl_s": 3_600 });
+    let issued: Value = admin.post("/api/identity/v1/tokens", &body).await?;
+    Ok(issued["token"].as_str().unwrap_or_default().to_owned())
+}
+
 /// A header's value as it may be shown.
 pub(crate) fn shown(name: &HeaderName, value: &HeaderValue) -> String {
     if SECRET.contains(&name.as_str()) {

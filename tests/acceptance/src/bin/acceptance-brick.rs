@@ -3,13 +3,20 @@
 //!
 //! `acceptance-brick count EVERY_MS` writes `counted 1`, `counted 2` and so on, as long as it lives, and never stops
 //! for a full disk; `acceptance-brick unready` says that its kiln is cold and answers 503 to whoever asks;
+//! `acceptance-brick measured FAIL_EVERY DELAY_MS [ONCE]` answers with its version after a delay, 500 to every so many
+//! (0 is to none), and tells at `/metrics` how many and how long; where the file ONCE is there it ends at once, else it
+//! writes it: so it starts once only;
 //! `acceptance-brick serve` answers any number of requests without a body on each connection, `/large` with 1 MiB.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Width of a bucket of the histogram in milliseconds, and how many there are.
+const BUCKET_MS: u64 = 5;
+const BUCKETS: usize = 60;
 
 fn main() -> std::io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -39,9 +46,10 @@ fn main() -> std::io::Result<()> {
             }
             return Ok(());
         }
+        Some("measured") => return measured(&listener, &arguments),
         _ => {
             return Err(std::io::Error::other(
-                "say `count EVERY_MS`, `unready` or `serve`",
+                "say `count EVERY_MS`, `unready`, `measured FAIL_EVERY DELAY_MS` or `serve`",
             ));
         }
     };
@@ -96,4 +104,103 @@ fn serve(mut stream: TcpStream) -> std::io::Result<()> {
         stream.write_all([head.as_bytes(), body.as_bytes()].concat().as_slice())?;
     }
     Ok(())
+}
+
+/// What was answered: how many went wrong, and how many took how long.
+struct Measured {
+    calls: AtomicU64,
+    errors: AtomicU64,
+    buckets: [AtomicU64; BUCKETS],
+}
+
+fn measured(listener: &TcpListener, arguments: &[String]) -> std::io::Result<()> {
+    let number = |at: usize| arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(0);
+    let (fail_every, delay) = (number(1), Duration::from_millis(number(2)));
+    if let Some(once) = arguments.get(3) {
+        std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(once)?;
+    }
+    let figures = Arc::new(Measured {
+        calls: AtomicU64::new(0),
+        errors: AtomicU64::new(0),
+        buckets: std::array::from_fn(|_| AtomicU64::new(0)),
+    });
+    for stream in listener.incoming() {
+        let figures = Arc::clone(&figures);
+        std::thread::spawn(move || {
+            stream.and_then(|stream| answer_measured(stream, &figures, fail_every, delay))
+        });
+    }
+    Ok(())
+}
+
+/// Answers requests until the caller has no more.
+fn answer_measured(
+    mut stream: TcpStream,
+    figures: &Measured,
+    fail_every: u64,
+    delay: Duration,
+) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let version = std::env::var("BRICK_VERSION").unwrap_or_default();
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    while let Some(first) = lines.next().transpose()? {
+        while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+        let (status, body) = if first.contains(" /health") {
+            ("200 OK", "up".to_owned())
+        } else if first.contains(" /metrics") {
+            ("200 OK", figures.text())
+        } else {
+            let begin = Instant::now();
+            std::thread::sleep(delay);
+            let number = figures.calls.fetch_add(1, Ordering::SeqCst) + 1;
+            let fails = fail_every > 0 && number.is_multiple_of(fail_every);
+            figures.errors.fetch_add(u64::from(fails), Ordering::SeqCst);
+            let bucket = usize::try_from(begin.elapsed().as_millis() as u64 / BUCKET_MS).unwrap_or(BUCKETS);
+            if let Some(bucket) = figures.buckets.get(bucket) {
+                bucket.fetch_add(1, Ordering::SeqCst);
+            }
+            let status = if fails {
+                "500 Internal Server Error"
+            } else {
+                "200 OK"
+            };
+            (status, version.clone())
+        };
+        let length = body.len();
+        let head =
+            format!("HTTP/1.1 {status}\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\r\n");
+        stream.write_all([head.as_bytes(), body.as_bytes()].concat().as_slice())?;
+    }
+    Ok(())
+}
+
+impl Measured {
+    fn text(&self) -> String {
+        const NAME: &str = "http_server_request_duration_seconds";
+        let (calls, errors) = (
+            self.calls.load(Ordering::SeqCst),
+            self.errors.load(Ordering::SeqCst),
+        );
+        let label = |code: u16| format!("http_route=\"/x\",http_response_status_code=\"{code}\"");
+        let good = calls.saturating_sub(errors);
+        let mut text = format!(
+            "{NAME}_count{{{}}} {good}\n{NAME}_count{{{}}} {errors}\n",
+            label(200),
+            label(500)
+        );
+        let mut sum = 0;
+        for (number, bucket) in self.buckets.iter().enumerate() {
+            sum += bucket.load(Ordering::SeqCst);
+            let bound = (number as u64 + 1) * BUCKET_MS;
+            text.push_str(&format!(
+                "{NAME}_bucket{{{},le=\"{:.3}\"}} {sum}\n",
+                label(200),
+                bound as f64 / 1e3
+            ));
+        }
+        text
+    }
 }

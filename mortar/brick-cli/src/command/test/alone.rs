@@ -5,21 +5,16 @@
 //! database of its own. A mock is `brick serve mock`, which answers from the needed brick's OpenAPI document.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use brick_core::BrickName;
 use brick_model::{Brick, Edge, LimitKey, Loaded, Model};
 use serde_json::Value;
-use tempfile::TempDir;
-use tokio::process::Command;
 
 use super::target::Target;
 use crate::agent::Agent;
+use crate::command::scratch::{REAL, Scratch};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Tone, plain};
-
-/// Name in the scratch folder under which the real one is found: folders of a manifest are relative to it.
-const REAL: &str = "system";
 
 /// Log lines that are shown of a brick that does not start.
 const LAST_LINES: usize = 20;
@@ -28,8 +23,7 @@ const LAST_LINES: usize = 20;
 #[derive(Debug)]
 pub(super) struct Alone {
     brick: BrickName,
-    folder: TempDir,
-    target_dir: PathBuf,
+    scratch: Scratch,
     /// Needed bricks without a document.
     silent: Vec<BrickName>,
 }
@@ -37,24 +31,14 @@ pub(super) struct Alone {
 impl Alone {
     /// Writes the scratch system's manifest.
     pub(super) fn prepare(loaded: &Loaded, brick: &BrickName) -> Outcome<Self> {
-        let failed = |what: &str, error: std::io::Error| Failure::failed(format!("cannot {what}: {error}"));
-        let dir = loaded
-            .dir
-            .canonicalize()
-            .map_err(|error| failed("find the system", error))?;
-        let folder = tempfile::Builder::new().prefix("brick-test-").tempdir();
-        let folder = folder.map_err(|error| failed("make a scratch folder", error))?;
-        std::os::unix::fs::symlink(&dir, folder.path().join(REAL))
-            .map_err(|error| failed("link the system", error))?;
-        let program = std::env::current_exe().map_err(|error| failed("find this program", error))?;
-        let (model, silent) = reduce(&loaded.model, brick, &dir, &program);
-        let text = toml::to_string(&model).map_err(|error| Failure::failed(error.to_string()))?;
-        std::fs::write(folder.path().join("brick.toml"), text)
-            .map_err(|error| failed("write the scratch manifest", error))?;
+        let scratch = Scratch::new("brick-test-", &loaded.dir)?;
+        let program = std::env::current_exe()
+            .map_err(|error| Failure::failed(format!("cannot find this program: {error}")))?;
+        let (model, silent) = reduce(&loaded.model, brick, &scratch.real, &program);
+        scratch.write(&model)?;
         Ok(Self {
             brick: brick.clone(),
-            folder,
-            target_dir: crate::command::up::target_dir(&dir),
+            scratch,
             silent,
         })
     }
@@ -72,21 +56,8 @@ impl Alone {
                 output.err(Tone::Warn, "warning:")
             ));
         }
-        let program = std::env::current_exe().map_err(|error| Failure::failed(error.to_string()))?;
-        let mut up = Command::new(program);
-        up.arg("up")
-            .arg(self.folder.path())
-            .args(["--detach", "--quiet", "--edge", "127.0.0.1:0", "--console", "0"])
-            .args(no_build.then_some("--no-build"))
-            .env("CARGO_TARGET_DIR", &self.target_dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        let status = up
-            .status()
-            .await
-            .map_err(|error| Failure::failed(error.to_string()))?;
-        let agent = Agent::of(self.folder.path());
-        if !status.success() {
+        let agent = self.scratch.agent();
+        if !self.scratch.up(no_build).await? {
             self.last_words(&agent, output).await;
             return Err(Failure::failed(format!("{} does not start alone", self.brick)));
         }
@@ -115,26 +86,7 @@ impl Alone {
 
     /// Stops it and deletes the folder, unless it is to be kept.
     pub(super) async fn end(self, keep: bool, output: Output) {
-        if keep {
-            let folder = self.folder.keep();
-            output.progress(&format!(
-                "kept; look at it and stop it with `brick -C {} …`",
-                folder.display()
-            ));
-            return;
-        }
-        let quiet = Output {
-            quiet: true,
-            ..output
-        };
-        let agent = Agent::of(self.folder.path());
-        if let Err(failure) = crate::command::down::run(&agent, false, quiet).await
-            && failure.code != brick_core::ExitCode::Unreachable
-        {
-            let folder = self.folder.keep();
-            let warning = output.err(Tone::Warn, "warning:");
-            output.note(&format!("{warning} {failure}; see {}", folder.display()));
-        }
+        self.scratch.end(keep, output).await;
     }
 }
 

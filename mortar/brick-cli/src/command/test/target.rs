@@ -11,10 +11,10 @@ use brick_model::suite::LOCAL;
 use brick_model::{Environment, Model};
 use brick_wire::Client;
 use http::HeaderName;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::agent::{Admin, Agent};
-use crate::command::steps::{Steps, reach};
+use crate::command::steps::{Steps, platform_token, reach};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use crate::patience::Patience;
@@ -144,15 +144,8 @@ fn known<'m>(environments: &'m BTreeMap<String, Environment>, name: &str) -> Out
 async fn admitted(agent: &Agent, scopes: &[&str], patience: &Patience) -> Outcome<(Admin, String)> {
     let both = async || {
         let admin = agent.admin().await?;
-        let token = token(&admin, scopes).await?;
+        let token = platform_token(&admin, "brick-test", scopes).await?;
         Ok((admin, token))
     };
     patience.until_there(both).await
-}
-
-/// A platform token for the length of a run.
-async fn token(admin: &Admin, scopes: &[&str]) -> Outcome<String> {
-    let body = json!({ "subject": "brick-test", "scopes": scopes, "audience": "platform", "ttl_s": 3_600 });
-    let issued: Value = admin.post("/api/identity/v1/tokens", &body).await?;
-    Ok(issued["token"].as_str().unwrap_or_default().to_owned())
 }
