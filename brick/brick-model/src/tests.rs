@@ -648,6 +648,31 @@ fn what_values_mean_together_is_checked() {
 }
 
 #[test]
+fn a_check_asks_with_the_values_of_the_round_and_bricks_that_run() {
+    let load = |check: &str| {
+        format!(
+            "{HEAD}[brick.kiln]\nrun = 'kiln'\n[route.all]\nmatch = '/**'\nto = 'kiln'\n[load.a]\n\
+             steps = [{{ get = '/', save = {{ x = '$.x' }} }}]\ncheck = [{check}]"
+        )
+    };
+    let model = parse(&load("{ get = '/{x}', brick = 'kiln' }"), "brick.toml").unwrap();
+    let asked = &model.loads["a"].check[0];
+    assert_eq!(asked.brick.as_ref().map(|brick| brick.as_str()), Some("kiln"));
+    for (check, wanted) in [
+        ("{ get = '/{y}' }", "no step before this one saves {y}"),
+        ("{ get = '/', brick = 'kin' }", "load.a.check.0.brick"),
+    ] {
+        let invalid = parse(&load(check), "brick.toml").unwrap_err().render(false);
+        assert!(invalid.contains(wanted), "{invalid}");
+    }
+    let steps = load("{ get = '/' }").replace("get = '/', save", "brick = 'kiln', get = '/', save");
+    assert!(
+        parse(&steps, "brick.toml").is_err(),
+        "a step of the load goes to the edge"
+    );
+}
+
+#[test]
 fn versions_and_demos_say_what_is_wrong() {
     let v2 = "[brick.order.version.v2]\nrun = 'order'\n";
     check(
