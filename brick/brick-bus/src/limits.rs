@@ -6,6 +6,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use balance::{Balance, By, Eject};
+
+mod balance;
+
 /// How a caller treats a callee.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
@@ -32,6 +36,9 @@ pub struct Limits {
     /// What a call gives that fails; the failure unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Setting<Fallback>>,
+    /// Which of the callee's instances a call goes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<Balance>,
 }
 
 /// `false` switches a mechanism off, `true` asks for its defaults, a table sets it.
@@ -282,6 +289,7 @@ impl Limits {
             breaker: None,
             rate: None,
             fallback: None,
+            balance: None,
         }
     }
 
@@ -296,6 +304,7 @@ impl Limits {
             retry: on(self.retry.as_ref()),
             breaker: on(self.breaker.as_ref()),
             concurrency: Some(self.concurrency.clone().unwrap_or_default()),
+            balance: Some(self.balance.clone().unwrap_or_default().filled()),
             ..self.clone()
         }
     }

@@ -1,28 +1,35 @@
 //! The balancer of one brick.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use brick_bus::limits::By;
+use brick_bus::pool::Sticky;
 use brick_bus::{Endpoint, Endpoints, Follower, Pool, Resource, Watch};
 use brick_core::{Incarnation, Version};
-use rand::{Rng, RngExt as _};
+use parking_lot::Mutex;
+use rand::RngExt as _;
 use serde::Deserialize as _;
 use tokio::time::Instant;
 
-use crate::lead::Lead;
-use crate::load::{FIRST_ESTIMATE, Load};
+use crate::caller::{Caller, Figures};
+use crate::lead::{Lead, To};
+use crate::load::Load;
+use choose::{Ask, Turn};
+use policy::Policy;
+use snapshot::{Snapshot, Tracked, hash};
 
-/// The second choice wins only where it costs this much less: within it the two are equal, and the toss decides.
-const CLEARLY_BETTER: f64 = 0.7;
+mod choose;
+mod policy;
+mod snapshot;
 
 /// Picks instances of one brick. Cheap to clone; clones share what they learn.
 #[derive(Debug, Clone)]
 pub struct Balancer(Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Inner {
     brick: String,
     /// Of `endpoints/<brick>`, which `snapshot` is made from.
     follower: Follower,
@@ -30,19 +37,15 @@ struct Inner {
     /// Of `pools/<brick>`, which `pool` is read from.
     rules: Follower,
     pool: ArcSwapOption<Pool>,
-}
-
-#[derive(Debug, Default)]
-struct Snapshot {
-    /// In order of slot.
-    tracked: Vec<Tracked>,
-    known: bool,
-}
-
-#[derive(Debug, Clone)]
-struct Tracked {
-    endpoint: Arc<Endpoint>,
-    load: Arc<Load>,
+    /// Of `limits/<caller>-><brick>`, which `policy` is read from; none where nobody in particular calls.
+    limits: Option<Follower>,
+    policy: ArcSwap<Policy>,
+    /// The caller's zone.
+    zone: Option<String>,
+    turn: Turn,
+    figures: Figures,
+    /// Held while it is decided whether an instance is ejected: the floor is for all of them.
+    ejecting: Mutex<()>,
 }
 
 /// An instance that was picked, counted as one request in flight until its guard is dropped.
@@ -59,14 +62,38 @@ pub struct Pick {
 pub struct Guard(Arc<Load>);
 
 impl Balancer {
-    /// Follows `endpoints/<brick>` of this watch.
+    /// Follows `endpoints/<brick>` of this watch, for nobody in particular: picks as where limits say nothing.
     pub fn new(watch: Watch, brick: &str) -> Self {
+        Self::made(watch, brick, None, None, Figures::default())
+    }
+
+    /// The same for a caller: picks as the limits of its edge say, prefers its zone where they do, counts in its name.
+    pub fn of(watch: Watch, brick: &str, caller: &Caller) -> Self {
+        let edge = format!("{}->{brick}", caller.name());
+        let limits = Follower::new(watch.clone(), format!("limits/{edge}"));
+        let zone = caller.zone().to_owned();
+        Self::made(watch, brick, Some(limits), Some(zone), caller.figures(&edge))
+    }
+
+    fn made(
+        watch: Watch,
+        brick: &str,
+        limits: Option<Follower>,
+        zone: Option<String>,
+        figures: Figures,
+    ) -> Self {
         Self(Arc::new(Inner {
             brick: brick.to_owned(),
             rules: Follower::new(watch.clone(), format!("pools/{brick}")),
             pool: ArcSwapOption::empty(),
             follower: Follower::new(watch, format!("endpoints/{brick}")),
             snapshot: ArcSwap::default(),
+            limits,
+            policy: ArcSwap::default(),
+            zone,
+            turn: Turn::default(),
+            figures,
+            ejecting: Mutex::default(),
         }))
     }
 
@@ -82,25 +109,20 @@ impl Balancer {
 
     /// An instance that is none of these, for a second attempt; none where no other is up.
     pub fn pick_excluding(&self, tried: &[Incarnation]) -> Option<Pick> {
-        self.0.refresh();
-        let snapshot = self.0.snapshot.load();
-        snapshot
-            .choose(tried, None, Instant::now(), &mut rand::rng())
-            .map(Tracked::pick)
+        self.choose(tried, None, None)
     }
 
     /// An instance of one of these versions that is none of `tried`: the version is drawn by weight, among those of
     /// which an instance is left, so that the share of a version that is gone goes to the others.
-    pub fn pick_split(&self, weights: &[(Version, u32)], tried: &[Incarnation]) -> Option<Pick> {
-        self.0.refresh();
+    pub fn pick_split(&self, weights: &[(Version, u32)], tried: &[Incarnation], lead: &Lead) -> Option<Pick> {
+        self.refresh();
         let snapshot = self.0.snapshot.load();
-        let rng = &mut rand::rng();
         let weight = |(version, weight): &(Version, u32)| match snapshot.has(version, tried) {
             true => u64::from(*weight),
             false => 0,
         };
         let total: u64 = weights.iter().map(weight).sum();
-        let mut left = rng.random_range(0..total.max(1));
+        let mut left = rand::rng().random_range(0..total.max(1));
         let drawn = weights
             .iter()
             .find(|entry| match left.checked_sub(weight(entry)) {
@@ -111,24 +133,43 @@ impl Balancer {
                 None => true,
             });
         let (version, _) = drawn?;
-        snapshot
-            .choose(tried, Some(version), Instant::now(), rng)
-            .map(Tracked::pick)
+        self.choose(tried, Some(version), lead.key)
     }
 
     /// An instance as the request is led that is none of `tried`: of its version where one is left, else any.
     pub fn pick_led(&self, lead: &Lead, tried: &[Incarnation]) -> Option<Pick> {
-        match lead {
-            Lead::Any => self.pick_excluding(tried),
-            Lead::Version(version) => {
-                self.0.refresh();
-                let snapshot = self.0.snapshot.load();
-                let own = snapshot.choose(tried, Some(version), Instant::now(), &mut rand::rng());
-                own.map(Tracked::pick).or_else(|| self.pick_excluding(tried))
-            }
-            Lead::Instance(incarnation) if tried.contains(incarnation) => None,
-            Lead::Instance(incarnation) => self.pick_incarnation(*incarnation),
-            Lead::Nobody => None,
+        match &lead.to {
+            To::Any => self.choose(tried, None, lead.key),
+            To::Version(version) => self
+                .choose(tried, Some(version), lead.key)
+                .or_else(|| self.choose(tried, None, lead.key)),
+            To::Instance(incarnation) if tried.contains(incarnation) => None,
+            To::Instance(incarnation) => self.pick_incarnation(*incarnation),
+            To::Nobody => None,
+        }
+    }
+
+    fn choose(&self, tried: &[Incarnation], version: Option<&Version>, key: Option<u64>) -> Option<Pick> {
+        self.refresh();
+        let (inner, snapshot, policy) = (&*self.0, self.0.snapshot.load(), self.0.policy.load());
+        let ask = Ask {
+            tried,
+            version,
+            key,
+            zone: inner.zone.as_deref(),
+            now: Instant::now(),
+        };
+        let chosen = snapshot.choose(&ask, &policy, &inner.turn, &inner.figures, &mut rand::rng());
+        chosen.map(Tracked::pick)
+    }
+
+    /// Hash of what a request has of the balancer's key, where it has one; `of` looks it up.
+    pub(crate) fn policy_key(&self, of: impl FnOnce(&Sticky) -> Option<String>) -> Option<u64> {
+        self.0.refresh_policy();
+        let policy = self.0.policy.load();
+        match (policy.by, &policy.key) {
+            (By::ConsistentHash, Some(key)) => of(key).map(|value| hash(value.as_bytes())),
+            _ => None,
         }
     }
 
@@ -138,18 +179,19 @@ impl Balancer {
         let found = all
             .iter()
             .find(|endpoint| endpoint.own_name(&self.0.brick) == name);
-        found.map_or(Lead::Nobody, |endpoint| Lead::Instance(endpoint.incarnation))
+        let to = found.map_or(To::Nobody, |endpoint| To::Instance(endpoint.incarnation));
+        to.into()
     }
 
     /// Whether an instance of the version is up.
     pub fn is_up(&self, version: &Version) -> bool {
-        self.0.refresh();
+        self.refresh();
         self.0.snapshot.load().has(version, &[])
     }
 
     /// Whether any instance may be picked.
     pub fn has_any(&self) -> bool {
-        self.0.refresh();
+        self.refresh();
         let snapshot = self.0.snapshot.load();
         snapshot
             .tracked
@@ -175,7 +217,7 @@ impl Balancer {
 
     /// The present set, in order of slot.
     pub fn endpoints(&self) -> Vec<Arc<Endpoint>> {
-        self.0.refresh();
+        self.refresh();
         let snapshot = self.0.snapshot.load();
         snapshot
             .tracked
@@ -187,7 +229,7 @@ impl Balancer {
     /// Whether the bus has told of this brick at all. False for a name that is not among what the caller `needs`, and
     /// before the first snapshot.
     pub fn is_known(&self) -> bool {
-        self.0.refresh();
+        self.refresh();
         self.0.snapshot.load().known
     }
 
@@ -202,8 +244,14 @@ impl Balancer {
         tokio::time::timeout(limit, some_up).await.is_ok()
     }
 
+    fn refresh(&self) {
+        let inner = &self.0;
+        inner.refresh_policy();
+        inner.follower.refresh(|resource| inner.adopt(resource, &self.0));
+    }
+
     fn pick_where(&self, wanted: impl Fn(&Endpoint) -> bool) -> Option<Pick> {
-        self.0.refresh();
+        self.refresh();
         let snapshot = self.0.snapshot.load();
         snapshot
             .tracked
@@ -222,7 +270,12 @@ impl Guard {
 
     /// Like [`Guard::done`] when the head of the answer came, while its body still counts as in flight.
     pub fn observe(&self, latency: Duration, ok: bool) {
-        self.0.observe(latency, ok, Instant::now());
+        let now = Instant::now();
+        if self.0.observe(latency, ok, now) > 0
+            && let Some(home) = self.0.home().upgrade()
+        {
+            home.failed(&self.0, now);
+        }
     }
 
     /// The instance could not be connected to: it is avoided for a second, unless all are.
@@ -243,123 +296,47 @@ impl Drop for Guard {
     }
 }
 
-impl Tracked {
-    fn pick(&self) -> Pick {
-        self.load.begin();
-        Pick {
-            endpoint: Arc::clone(&self.endpoint),
-            guard: Guard(Arc::clone(&self.load)),
-        }
-    }
-}
-
-impl Snapshot {
-    /// Power of two choices among those that may be picked: not tried yet, of some weight, and not recently failed to
-    /// connect unless all have.
-    fn choose(
-        &self,
-        tried: &[Incarnation],
-        version: Option<&Version>,
-        now: Instant,
-        rng: &mut impl Rng,
-    ) -> Option<&Tracked> {
-        let open = |tracked: &&Tracked| {
-            let endpoint = &tracked.endpoint;
-            endpoint.weight > 0
-                && !endpoint.quarantined
-                && !tried.contains(&endpoint.incarnation)
-                && version.is_none_or(|version| endpoint.version == *version)
-        };
-        let well = |tracked: &&Tracked| open(tracked) && !tracked.load.is_avoided(now);
-        if self.tracked.iter().any(|tracked| well(&tracked)) {
-            two_choices(self.tracked.iter().filter(well), now, rng)
-        } else {
-            two_choices(self.tracked.iter().filter(open), now, rng)
-        }
-    }
-
-    /// Whether an instance of the version may be picked.
-    fn has(&self, version: &Version, tried: &[Incarnation]) -> bool {
-        self.tracked.iter().any(|tracked| {
-            let endpoint = &tracked.endpoint;
-            endpoint.weight > 0
-                && !endpoint.quarantined
-                && endpoint.version == *version
-                && !tried.contains(&endpoint.incarnation)
-        })
-    }
-
-    /// What was learnt of an incarnation stays; a new one starts as well as the best known.
-    fn next(&self, endpoints: Endpoints, now: Instant) -> Self {
-        let old: HashMap<Incarnation, &Tracked> = self
-            .tracked
-            .iter()
-            .map(|tracked| (tracked.endpoint.incarnation, tracked))
-            .collect();
-        let best = self
-            .tracked
-            .iter()
-            .map(|tracked| tracked.load.estimate_ns(now))
-            .min_by(f64::total_cmp);
-        let first = best.map_or(FIRST_ESTIMATE, |ns| Duration::from_nanos(ns as u64));
-        let mut tracked: Vec<Tracked> = endpoints
-            .instances
-            .into_iter()
-            .map(|endpoint| Tracked {
-                load: match old.get(&endpoint.incarnation) {
-                    Some(old) => Arc::clone(&old.load),
-                    None => Arc::new(Load::new(first, now)),
-                },
-                endpoint: Arc::new(endpoint),
-            })
-            .collect();
-        tracked.sort_by_key(|tracked| tracked.endpoint.slot);
-        Self { tracked, known: true }
-    }
-}
-
-/// Draws two by weight and takes the cheaper; the one drawn first where neither is clearly cheaper.
-fn two_choices<'a>(
-    candidates: impl Iterator<Item = &'a Tracked> + Clone,
-    now: Instant,
-    rng: &mut impl Rng,
-) -> Option<&'a Tracked> {
-    let first = draw(candidates.clone(), rng)?;
-    let others = candidates.filter(|other| !std::ptr::eq(*other, first));
-    let Some(second) = draw(others, rng) else {
-        return Some(first);
-    };
-    let cost = |tracked: &Tracked| tracked.load.cost(tracked.endpoint.weight, now);
-    if cost(second) < cost(first) * CLEARLY_BETTER {
-        Some(second)
-    } else {
-        Some(first)
-    }
-}
-
-fn draw<'a>(
-    candidates: impl Iterator<Item = &'a Tracked> + Clone,
-    rng: &mut impl Rng,
-) -> Option<&'a Tracked> {
-    let weight = |tracked: &Tracked| u64::from(tracked.endpoint.weight);
-    let total: u64 = candidates.clone().map(weight).sum();
-    if total == 0 {
-        return None;
-    }
-    let mut left = rng.random_range(0..total);
-    for candidate in candidates {
-        match left.checked_sub(weight(candidate)) {
-            Some(rest) => left = rest,
-            None => return Some(candidate),
-        }
-    }
-    None
-}
-
 impl Inner {
-    /// Builds the snapshot anew where the set changed since. One atomic load where nothing did.
-    fn refresh(&self) {
-        self.follower.refresh(|resource| self.adopt(resource));
+    /// Reads the policy anew where the limits changed. One atomic load where nothing did.
+    fn refresh_policy(&self) {
+        if let Some(limits) = &self.limits {
+            limits.refresh(|resource| match Policy::read(resource) {
+                Ok(policy) => self.policy.store(Arc::new(policy)),
+                Err(error) => tracing::warn!(
+                    resource = limits.name(),
+                    error,
+                    "how instances are picked is refused, the last good way stays in use"
+                ),
+            });
+        }
+    }
+
+    /// An instance failed once more: it is left out where that were enough failures, unless too many are.
+    fn failed(&self, load: &Arc<Load>, now: Instant) {
+        let policy = self.policy.load();
+        let Some(eject) = &policy.eject else { return };
+        if !load.has_failed(eject.failures) {
+            return;
+        }
+        let _one = self.ejecting.lock();
+        let snapshot = self.snapshot.load();
+        let (members, out) = snapshot.ejected(now);
+        let Some(tracked) = snapshot.of(load).filter(|_| !load.is_ejected(now)) else {
+            return;
+        };
+        let slot = tracked.endpoint.slot_name(&self.brick);
+        if f64::from(out + 1) > f64::from(members) * eject.max_share {
+            self.figures.kept.inc();
+            load.forgive();
+            return;
+        }
+        load.eject(Duration::from_millis(eject.for_ms), now);
+        self.figures.ejected.inc();
+        tracing::warn!(
+            slot,
+            failures = eject.failures,
+            "an instance fails again and again: it gets no requests for a while"
+        );
     }
 
     fn adopt_pool(&self, resource: Option<&Resource>) {
@@ -376,14 +353,19 @@ impl Inner {
         }
     }
 
-    fn adopt(&self, resource: Option<&Resource>) {
+    /// Builds the snapshot anew.
+    fn adopt(&self, resource: Option<&Resource>, own: &Arc<Self>) {
         let Some(resource) = resource else {
             self.snapshot.store(Arc::default());
             return;
         };
         match Endpoints::deserialize(&resource.value) {
             Ok(endpoints) => {
-                let next = self.snapshot.load().next(endpoints, Instant::now());
+                let home = Arc::downgrade(own);
+                let next = self
+                    .snapshot
+                    .load()
+                    .next(&self.brick, endpoints, Instant::now(), &home);
                 self.snapshot.store(Arc::new(next));
             }
             Err(error) => tracing::warn!(

@@ -25,9 +25,17 @@ const TRAVELLING_MAX: usize = 32;
 /// What the names of rules begin with.
 const POOLS: &str = "pools/";
 
+/// Which instances of a brick a request may go to, and what decides among them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lead {
+    pub(crate) to: To,
+    /// Hash of what the request has of the balancer's key.
+    pub(crate) key: Option<u64>,
+}
+
 /// Which instances of a brick a request may go to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Lead {
+pub(crate) enum To {
     /// Any.
     #[default]
     Any,
@@ -49,31 +57,60 @@ struct Facts<'h> {
     baggage: Baggage,
 }
 
+impl Lead {
+    /// To any instance.
+    pub fn any() -> Self {
+        Self::default()
+    }
+
+    /// Whether it says nothing of a version or an instance.
+    pub fn is_any(&self) -> bool {
+        self.to == To::Any
+    }
+
+    /// Whether it leads to no instance at all.
+    pub fn is_nobody(&self) -> bool {
+        self.to == To::Nobody
+    }
+}
+
+impl From<To> for Lead {
+    fn from(to: To) -> Self {
+        Self { to, key: None }
+    }
+}
+
 impl Balancer {
     /// Where a request with these fields goes, which are changed to say what was picked. Nearly nothing where no pool
     /// has rules and nothing travels.
     pub fn lead(&self, headers: &mut HeaderMap) -> Lead {
+        let key = self.policy_key(|sticky| Facts::of(headers).key(sticky));
+        let to = self.lead_to(headers);
+        Lead { to, key }
+    }
+
+    fn lead_to(&self, headers: &mut HeaderMap) -> To {
         let pool = self.pool();
         if pool.is_none() && !travels(headers) {
-            return Lead::Any;
+            return To::Any;
         }
         let mut facts = Facts::of(headers);
         let travelling = travelling(&facts.baggage, self.brick()).filter(|version| self.is_up(version));
         if let Some(version) = travelling {
-            return Lead::Version(version);
+            return To::Version(version);
         }
-        let Some(pool) = pool else { return Lead::Any };
+        let Some(pool) = pool else { return To::Any };
         let decided = facts.decide(&pool, self.brick()).cloned();
         let picked = decided.or_else(|| {
             let bucket = rand::rng().random_range(0..brick_bus::pool::BUCKETS);
             pool.of_bucket(bucket).cloned()
         });
-        let Some(version) = picked else { return Lead::Any };
+        let Some(version) = picked else { return To::Any };
         if facts.keep(&[(self.brick(), &version)]) {
             let baggage = facts.baggage;
             say(headers, &baggage);
         }
-        Lead::Version(version)
+        To::Version(version)
     }
 }
 

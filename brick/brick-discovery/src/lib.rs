@@ -1,9 +1,10 @@
 //! Service Discovery: which instances of a brick may be called, and which of them to call now.
 //!
-//! Endpoints arrive over the bus as `endpoints/<brick>`; a [`Balancer`] holds them as an immutable snapshot and picks
-//! by power of two choices (Mitzenmacher 2001) on requests in flight times a peak-sensitive moving average of latency
-//! (peak EWMA, as Finagle and linkerd use it). Nothing asks control on the request path, so calls go on while control
-//! is down.
+//! Endpoints arrive over the bus as `endpoints/<brick>`; a [`Balancer`] holds them as an immutable snapshot and picks as
+//! the limits of its caller's edge say: by power of two choices (Mitzenmacher 2001) on requests in flight times a
+//! peak-sensitive moving average of latency (peak EWMA, as Finagle and linkerd use it) unless they say otherwise.
+//! Instances that fail again and again are left out for a while. Nothing asks control on the request path, so calls go
+//! on while control is down.
 //!
 //! Where versions of a brick run beside each other, [`Balancer::lead`] says which of them a request goes to.
 //!
@@ -12,8 +13,10 @@
 
 pub mod balancer;
 
+mod caller;
 mod lead;
 mod load;
 
 pub use balancer::{Balancer, Guard, Pick};
+pub use caller::Caller;
 pub use lead::{Lead, Pools};

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use brick_auth::OwnToken;
 use brick_bus::Watch;
-use brick_discovery::{Balancer, Lead};
+use brick_discovery::{Balancer, Caller};
 use brick_resilience::{Edges, Followed, Stale};
 use brick_telemetry::Telemetry;
 use brick_telemetry::metrics::HistogramFamily;
@@ -62,6 +62,7 @@ struct Shared {
     options: ClientsOptions,
     pool: Pool,
     edges: Edges,
+    caller: Caller,
     durations: HistogramFamily,
     targets: Mutex<BTreeMap<String, Arc<Target>>>,
 }
@@ -117,9 +118,12 @@ impl Clients {
         );
         let metrics = options.telemetry.metrics();
         let edges = Edges::new(&options.brick, options.watch.clone(), TIMEOUT, metrics);
+        let zone = &options.telemetry.identity().zone;
+        let caller = Caller::new(&options.brick, zone, metrics);
         let shared = Arc::new(Shared {
             pool: Pool::default(),
             edges,
+            caller,
             durations,
             targets: Mutex::default(),
             options,
@@ -170,7 +174,7 @@ impl Shared {
                 Some((own, of)) => (Some(own), of),
                 None => (None, brick),
             };
-            let balancer = Balancer::new(self.options.watch.clone(), of);
+            let balancer = Balancer::of(self.options.watch.clone(), of, &self.caller);
             let place = match own {
                 Some(own) => Place::Instance(balancer, own.to_owned()),
                 None => Place::Brick(balancer),
@@ -267,7 +271,7 @@ impl Client {
     pub fn is_up(&self) -> bool {
         match &self.target.place {
             Place::Brick(balancer) => balancer.has_any(),
-            Place::Instance(balancer, name) => balancer.named(name) != Lead::Nobody,
+            Place::Instance(balancer, name) => !balancer.named(name).is_nobody(),
             Place::External(_) => true,
         }
     }

@@ -27,7 +27,9 @@ mod version;
 
 pub use bff::{Bff, Part, Say, View};
 pub use demo::Demo;
-pub use limit::{Breaker, CallRate, Concurrency, Fallback, Hedge, Limit, Retry, Serve, Shed, Stale, Switch};
+pub use limit::{
+    Balance, Breaker, CallRate, Concurrency, Eject, Fallback, Hedge, Limit, Retry, Serve, Shed, Stale, Switch,
+};
 pub use listener::{
     AccessLog, BrickTls, CacheStore, Edge, EdgeCert, EdgeTls, Inbound, Protocol, TlsVersion, WORKERS_MAX,
 };

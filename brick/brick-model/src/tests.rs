@@ -1084,6 +1084,7 @@ concurrency = { max = 64, queue = 32, wait = "100ms", adaptive = true }
 breaker = { window = "10s", calls = 0, min_calls = 20, error_rate = 0.5, slow = "1s", slow_rate = 1, open = "5s", probes = 3 }
 rate = { per_second = 200, burst = 50 }
 fallback = { brick = "product" }
+balance = { by = "consistent-hash", key = "header:x-cart", load_bound = 2, zone_aware = true, slow_start = "5s", eject = { failures = 3, for = "4s", max_share = 0.4 }, panic = 0.3 }
 [serve.product]
 shed = { target = "50ms", interval = "100ms" }
 concurrency = 32
@@ -1100,6 +1101,8 @@ concurrency = 32
             "slow_rate": 1.0, "open_ms": 5_000, "probes": 3 },
         "rate": { "per_second": 200, "burst": 50 },
         "fallback": { "brick": "product" },
+        "balance": { "by": "consistent-hash", "key": "header:x-cart", "load_bound": 2.0, "zone_aware": true,
+            "slow_start_ms": 5_000, "eject": { "failures": 3, "for_ms": 4_000, "max_share": 0.4 }, "panic": 0.3 },
     });
     assert_eq!(wire, expected);
     let other = model.limit("edge", "order").wire();
@@ -1142,6 +1145,24 @@ fn a_limit_that_makes_no_sense_is_told_by_its_place() {
     );
     check("breaker = { forced = 'open' }", "unknown key \"forced\"");
     check("hedge = { max = 1 }", "missing key \"after\"");
+    check(
+        "balance = 'luck'",
+        "expected one of peak-ewma, round-robin, weighted, consistent-hash, found \"luck\"",
+    );
+    check("balance = 'consistent-hash'", "what is hashed has to be said");
+    check("balance = { by = 'consistent-hash' }", "missing key \"key\"");
+    check(
+        "balance = { key = 'name' }",
+        "expected user, tenant, header:NAME or cookie:NAME",
+    );
+    check(
+        "balance = { load_bound = 0.5 }",
+        "expected a number from 1 to 100",
+    );
+    check(
+        "balance = { eject = { for = 'ever' } }",
+        "limits.default.balance.eject.for",
+    );
     check(
         "fallback = 'old'",
         "limits.default.fallback: expected false, \"stale\"",

@@ -120,6 +120,14 @@ impl Policy {
     /// Checks limits and fills in what they leave out.
     pub fn compile(limits: &Limits) -> Result<Self, Invalid> {
         let limits = limits.filled();
+        let senseless = limits.balance.as_ref().and_then(limits::Balance::invalid);
+        if let Some((field, expected)) = senseless {
+            return Err(Invalid {
+                field,
+                expected: expected.to_owned(),
+                found: "something else".to_owned(),
+            });
+        }
         let timeout = time("timeout_ms", limits.timeout_ms)?;
         let try_timeout = limits.try_timeout_ms.map(|ms| time("try_timeout_ms", ms));
         let retry = set(limits.retry.as_ref(), limits::Retry::default);

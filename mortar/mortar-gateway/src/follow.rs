@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use brick_bus::routes::{ApiKeys, KEYS, ROUTES};
 use brick_bus::{Follower, Limits, Resource, RouteTable, Watch};
+use brick_discovery::Caller;
 use brick_resilience::{Edges, Policy};
 use mortar_proxy::{Compiler, Proxy, Routes, SystemRoots};
 use serde::Deserialize as _;
@@ -37,12 +38,13 @@ struct Limit {
 pub(crate) async fn follow(
     mut watch: Watch,
     edges: Edges,
+    caller: Caller,
     edge: Proxy<EdgeGate>,
     parts: EdgeParts,
     admin: Proxy<AdminGate>,
     roots: Option<SystemRoots>,
 ) {
-    let compiler = Compiler::new(watch.clone()).with_edges(edges);
+    let compiler = Compiler::new(watch.clone()).with_edges(edges).with_caller(caller);
     let compiler = match roots {
         Some(roots) => compiler.with_roots(roots),
         None => compiler,

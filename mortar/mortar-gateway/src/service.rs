@@ -11,7 +11,7 @@ use std::time::Duration;
 use brick_auth::{OwnToken, Verifier};
 use brick_bus::Watch;
 use brick_core::Drain;
-use brick_discovery::Pools;
+use brick_discovery::{Caller, Pools};
 use brick_resilience::{Edges, report};
 use brick_telemetry::Telemetry;
 use brick_wire::handover;
@@ -149,6 +149,8 @@ impl Service {
         let admin_proxy = self.proxy("admin", AdminGate::new(self.verifier.clone(), port), &drain);
         let edges = Edges::new("edge", self.watch.clone(), TIMEOUT, self.telemetry.metrics());
         edge_proxy.follow(edges.clone());
+        let zone = &self.telemetry.identity().zone;
+        let caller = Caller::new("edge", zone, self.telemetry.metrics());
         match admin::routes(&self.options, self.control, self.telemetry_addr) {
             Ok(routes) => admin_proxy.replace(routes),
             Err(error) => tracing::error!(%error, "the admin listener has no routes"),
@@ -166,6 +168,7 @@ impl Service {
         let mut following = pin!(follow(
             self.watch.clone(),
             edges.clone(),
+            caller,
             edge_proxy.clone(),
             parts,
             admin_proxy.clone(),

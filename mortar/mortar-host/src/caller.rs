@@ -133,6 +133,7 @@ impl Running {
         let (telemetry, exporter) =
             ground.telemetry_of(told.brick.as_str(), &told.slot, &told.version, &told.zone);
         let edges = ground.callers.caller(told.brick.as_str());
+        let by = brick_discovery::Caller::new(told.brick.as_str(), &told.zone, ground.telemetry.metrics());
         let proxy = Proxy::new(
             ground.proxy_options(&told.slot, Side::Inside),
             HostGate::new(told.brick.as_str(), told.secret.clone(), ground.watch.clone()),
@@ -144,7 +145,7 @@ impl Running {
         let passages = passages.into_iter().map(|(listener, passage)| {
             let callee = passage.to.to_string();
             let passage = tcp::Passage {
-                balancer: Balancer::new(ground.watch.clone(), &callee),
+                balancer: Balancer::of(ground.watch.clone(), &callee, &by),
                 figures: ground.figures.of(&told.slot, &callee),
                 edges: edges.clone(),
                 spans: telemetry.spans().clone(),
@@ -169,7 +170,7 @@ impl Running {
         ));
         let body_bytes_max = ground.options.body_bytes_max;
         let mut running = Self {
-            following: Following::new(&told, ground.watch.clone(), edges, body_bytes_max),
+            following: Following::new(&told, by, ground.watch.clone(), edges, body_bytes_max),
             proxy,
             token,
             stop,

@@ -28,10 +28,16 @@ pub(crate) struct Following {
 }
 
 impl Following {
-    pub(crate) fn new(told: &Caller, watch: Watch, edges: Edges, body_bytes_max: u64) -> Self {
+    pub(crate) fn new(
+        told: &Caller,
+        by: brick_discovery::Caller,
+        watch: Watch,
+        edges: Edges,
+        body_bytes_max: u64,
+    ) -> Self {
         let tcp = told.tcp.iter();
         Self {
-            compiler: Compiler::new(watch.clone()),
+            compiler: Compiler::new(watch.clone()).with_caller(by),
             prefix: format!("limits/{}->", told.brick),
             tcp: tcp
                 .map(|way| (way.to.to_string(), Duration::from_millis(way.idle_ms)))

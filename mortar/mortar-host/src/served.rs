@@ -153,6 +153,7 @@ impl Serving {
             breaker: Some(Setting::On(false)),
             rate: None,
             fallback: None,
+            balance: None,
         };
         let name = format!("limits/*->{}", self.told.brick);
         self.put(name, serde_json::to_value(limits));

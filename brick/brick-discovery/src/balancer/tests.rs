@@ -45,12 +45,18 @@ fn spread(balancer: &Balancer, requests: u32, latency: impl Fn(u32) -> Duration)
     let mut rng = SmallRng::seed_from_u64(7);
     let mut counts = BTreeMap::new();
     for _ in 0..requests {
-        balancer.0.refresh();
-        let snapshot = balancer.0.snapshot.load();
-        let pick = snapshot
-            .choose(&[], None, Instant::now(), &mut rng)
-            .map(Tracked::pick)
-            .unwrap();
+        balancer.refresh();
+        let (inner, snapshot) = (&*balancer.0, balancer.0.snapshot.load());
+        let ask = Ask {
+            tried: &[],
+            version: None,
+            key: None,
+            zone: None,
+            now: Instant::now(),
+        };
+        let policy = inner.policy.load();
+        let chosen = snapshot.choose(&ask, &policy, &inner.turn, &inner.figures, &mut rng);
+        let pick = chosen.map(Tracked::pick).unwrap();
         *counts.entry(pick.endpoint.slot).or_default() += 1;
         let latency = latency(pick.endpoint.slot);
         pick.guard.done(latency, true);

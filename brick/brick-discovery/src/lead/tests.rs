@@ -57,8 +57,8 @@ fn token(user: &str) -> String {
 }
 
 fn version(lead: &Lead) -> &str {
-    match lead {
-        Lead::Version(version) => version.as_str(),
+    match &lead.to {
+        To::Version(version) => version.as_str(),
         _ => "",
     }
 }
@@ -67,7 +67,7 @@ fn version(lead: &Lead) -> &str {
 fn without_rules_nothing_is_said() {
     let (balancer, _) = payment(both(), None);
     let mut headers = fields(&[("baggage", "a=b")]);
-    assert_eq!(balancer.lead(&mut headers), Lead::Any);
+    assert_eq!(balancer.lead(&mut headers), Lead::any());
     assert_eq!(headers["baggage"], "a=b");
 }
 

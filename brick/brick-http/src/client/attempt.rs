@@ -47,7 +47,7 @@ impl<'a> Attempts<'a> {
         let lead = match &call.client.target.place {
             Place::Brick(balancer) => balancer.lead(&mut headers),
             Place::Instance(balancer, name) => balancer.named(name),
-            Place::External(_) => Lead::Any,
+            Place::External(_) => Lead::any(),
         };
         Ok(Self {
             headers,

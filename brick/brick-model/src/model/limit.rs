@@ -36,6 +36,9 @@ pub struct Limit {
     /// What a call gives that fails; the failure unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Switch<Fallback>>,
+    /// Which of the callee's instances a call goes to; the cheaper of two unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<Balance>,
 }
 
 /// `false` for off, or a table.
@@ -131,6 +134,48 @@ pub struct Breaker {
     pub probes: Option<u32>,
 }
 
+/// Which of the callee's instances a call goes to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Balance {
+    /// `peak-ewma`, `round-robin`, `weighted` or `consistent-hash`; `peak-ewma` unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// What `consistent-hash` hashes: `user`, `tenant`, `header:NAME`, `cookie:NAME`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// How many times the mean load an instance may have before its keys go elsewhere; 1.25 unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_bound: Option<f64>,
+    /// Whether the caller's own zone is preferred while it has capacity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone_aware: Option<bool>,
+    /// How long an instance that joins others gets less than its share; not at all unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_start: Option<Span>,
+    /// When an instance that fails is left out for a while; `false` for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eject: Option<Switch<Eject>>,
+    /// Share of instances that have to be well, else those that were left out are called too; 0.5 unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub panic: Option<f64>,
+}
+
+/// When an instance that fails is left out for a while.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Eject {
+    /// After so many failures one after the other; 5 unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures: Option<u32>,
+    /// For how long the first time; 10s unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "for")]
+    pub lasts: Option<Span>,
+    /// No larger share is left out at once; 0.5 unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_share: Option<f64>,
+}
+
 /// How many calls a second.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -207,6 +252,7 @@ impl Limit {
             breaker: self.breaker.clone().or_else(|| other.breaker.clone()),
             rate: self.rate.clone().or_else(|| other.rate.clone()),
             fallback: self.fallback.clone().or_else(|| other.fallback.clone()),
+            balance: self.balance.clone().or_else(|| other.balance.clone()),
         }
     }
 
@@ -224,7 +270,7 @@ impl Serve {
 }
 
 /// Keys whose values are durations.
-const DURATIONS: [&str; 11] = [
+const DURATIONS: [&str; 13] = [
     "timeout",
     "try_timeout",
     "base",
@@ -236,6 +282,8 @@ const DURATIONS: [&str; 11] = [
     "open",
     "target",
     "interval",
+    "slow_start",
+    "for",
 ];
 
 fn wire(value: Value) -> Value {

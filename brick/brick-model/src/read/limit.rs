@@ -12,7 +12,9 @@ use crate::model::{
     Breaker, CallRate, Concurrency, Fallback, Hedge, Limit, Retry, Serve, Shed, Stale, Switch,
 };
 
-const KEYS: [&str; 8] = [
+mod balance;
+
+const KEYS: [&str; 9] = [
     "timeout",
     "try_timeout",
     "retry",
@@ -21,6 +23,7 @@ const KEYS: [&str; 8] = [
     "breaker",
     "rate",
     "fallback",
+    "balance",
 ];
 const RETRY_ON: [&str; 5] = ["connect", "reset", "timeout", "gateway", "5xx"];
 const TIME_MIN: Span = Span::from_millis(1);
@@ -99,6 +102,7 @@ fn limit(reader: &mut Reader, table: &Table<'_>) -> Limit {
         breaker: switch(reader, table, "breaker", breaker),
         rate: switch(reader, table, "rate", rate),
         fallback: table.get("fallback").and_then(|item| fallback(reader, &item)),
+        balance: table.get("balance").and_then(|item| balance::read(reader, &item)),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use brick_bus::{External, RouteAuth, Watch, routes};
 use brick_core::{BrickName, Version};
+use brick_discovery::Caller;
 use brick_discovery::balancer::Balancer;
 use brick_resilience::Edges;
 use http::Method;
@@ -19,6 +20,7 @@ use super::{Access, Conditions, Error, Route, Target};
 #[derive(Debug)]
 pub struct Compiler {
     watch: Watch,
+    caller: Option<Caller>,
     balancers: HashMap<String, Balancer>,
     /// Those that the table in the making uses.
     used: HashMap<String, Balancer>,
@@ -32,11 +34,21 @@ impl Compiler {
     pub fn new(watch: Watch) -> Self {
         Self {
             watch,
+            caller: None,
             balancers: HashMap::new(),
             used: HashMap::new(),
             edges: None,
             externals: HashMap::new(),
             identities: Identities::default(),
+        }
+    }
+
+    /// Instances are picked for this caller, as the limits of its edges say.
+    #[must_use]
+    pub fn with_caller(self, caller: Caller) -> Self {
+        Self {
+            caller: Some(caller),
+            ..self
         }
     }
 
@@ -108,9 +120,10 @@ impl Compiler {
             return Target::Remote(remote.clone());
         }
         let known = self.used.get(brick).or_else(|| self.balancers.get(brick));
-        let balancer = known
-            .cloned()
-            .unwrap_or_else(|| Balancer::new(self.watch.clone(), brick));
+        let balancer = known.cloned().unwrap_or_else(|| match &self.caller {
+            Some(caller) => Balancer::of(self.watch.clone(), brick, caller),
+            None => Balancer::new(self.watch.clone(), brick),
+        });
         if !self.used.contains_key(brick) {
             self.used.insert(brick.to_owned(), balancer.clone());
         }

@@ -91,7 +91,7 @@ impl Target {
     /// the host names one of them: `order-2.order.brick`.
     pub(crate) fn lead(&self, headers: &mut HeaderMap, may_name: bool) -> Lead {
         let (Self::Brick(balancer) | Self::Split { balancer, .. }) = self else {
-            return Lead::Any;
+            return Lead::any();
         };
         if may_name && let Some(name) = own_name(headers, balancer.brick()) {
             return balancer.named(name);
@@ -104,8 +104,8 @@ impl Target {
         let pick = match self {
             Self::Brick(balancer) => balancer.pick_led(lead, tried),
             // What operators say of the brick comes before what its route says.
-            Self::Split { balancer, .. } if *lead != Lead::Any => balancer.pick_led(lead, tried),
-            Self::Split { balancer, weights } => balancer.pick_split(weights, tried),
+            Self::Split { balancer, .. } if !lead.is_any() => balancer.pick_led(lead, tried),
+            Self::Split { balancer, weights } => balancer.pick_split(weights, tried, lead),
             Self::Fixed { addr, transport, .. } => {
                 return Some(Picked {
                     addr: *addr,
