@@ -132,12 +132,15 @@ pub struct Telemetry {
 #[serde(deny_unknown_fields)]
 pub struct Brick {
     /// Command that starts it, split like a shell would but run without one. `{target}` stands for the cargo target
-    /// folder of the profile. Exactly one of `run` and `external` is given.
+    /// folder of the profile. Exactly one of `run`, `external` and `registers` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
     /// Base URL of a service outside the system; it is on the map but never started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<String>,
+    /// It is started elsewhere, and its instances register themselves: by the registry's HTTP API or as Eureka clients.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub registers: bool,
     /// Command that builds it; equal `build` and `dir` run once for all bricks that share them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<String>,
@@ -299,6 +302,7 @@ impl Default for Brick {
         Self {
             run: None,
             external: None,
+            registers: false,
             build: None,
             dir: None,
             optional: false,

@@ -40,8 +40,13 @@ impl Model {
         waves
     }
 
-    /// The bricks that the agent runs: all but the external ones.
+    /// The bricks that the agent runs: neither external ones nor those that register themselves.
     pub fn running(&self) -> impl Iterator<Item = (&BrickName, &Brick)> {
+        self.bricks.iter().filter(|(_, brick)| brick.runs_here())
+    }
+
+    /// The bricks that have a pool of instances: all but the external ones.
+    pub fn pooled(&self) -> impl Iterator<Item = (&BrickName, &Brick)> {
         self.bricks.iter().filter(|(_, brick)| !brick.is_external())
     }
 
@@ -135,6 +140,11 @@ impl Brick {
     /// Whether it is a service outside the system.
     pub fn is_external(&self) -> bool {
         self.external.is_some()
+    }
+
+    /// Whether the agent starts it.
+    pub fn runs_here(&self) -> bool {
+        !self.is_external() && !self.registers
     }
 
     /// Folder that its commands start in, given the folder of `brick.toml`.

@@ -78,7 +78,7 @@ pub(crate) fn wanted(model: &Model, only: &[BrickName]) -> Result<Vec<BrickName>
             .bricks
             .get(&name)
             .ok_or_else(|| unknown_brick(model, name.as_str()))?;
-        if !brick.is_external() && closed.insert(name) {
+        if brick.runs_here() && closed.insert(name) {
             open.extend(brick.needs.iter().cloned());
         }
     }
@@ -103,10 +103,7 @@ pub(crate) fn versions<'m>(model: &'m Model, name: &BrickName) -> Vec<(BrickRef,
 
 /// What somebody means by a brick or a version of one: it exists, runs here, and the base is named by the brick alone.
 pub(crate) fn known<'m>(model: &'m Model, asked: &BrickRef) -> Result<(BrickRef, Cow<'m, Brick>), Error> {
-    let brick = model
-        .bricks
-        .get(&asked.brick)
-        .filter(|brick| !brick.is_external());
+    let brick = model.bricks.get(&asked.brick).filter(|brick| brick.runs_here());
     let brick = brick.ok_or_else(|| unknown_brick(model, asked.brick.as_str()))?;
     let mut of = asked.clone();
     of.version = of.version.filter(|label| *label != brick.version.base);
@@ -423,14 +420,8 @@ impl Ground {
             let path = self.folder.state().join(format!("{state}.db"));
             environment.push((env::DATABASE_URL.to_owned(), format!("sqlite:{}", path.display())));
         }
-        let mut needed = Vec::new();
-        for need in &brick.needs {
-            let variable = env::needed_url_name(need.as_str());
-            match model.bricks.get(need).and_then(|b| b.external.clone()) {
-                Some(external) => environment.push((variable, external)),
-                None => needed.push((variable, self.needed_url(model, &slot, brick, need))),
-            }
-        }
+        let (outside, needed) = self.needed(model, &slot, brick);
+        environment.extend(outside);
         environment.extend(self.through_proxy(model, &slot, brick));
         environment.extend(
             brick

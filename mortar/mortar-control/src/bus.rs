@@ -270,6 +270,12 @@ impl Bus {
         following.filter_map(|one| one.who).collect()
     }
 
+    /// Instances that have a stream open.
+    pub(crate) fn connected(&self) -> BTreeSet<Incarnation> {
+        let inner = self.inner.lock();
+        inner.subscribers.values().filter_map(|one| one.who).collect()
+    }
+
     pub(crate) fn subscribers(&self) -> usize {
         self.inner.lock().subscribers.len()
     }

@@ -95,7 +95,7 @@ fn as_set(state: &State, name: String) -> Option<(String, Value)> {
 
 /// Every brick that has a pool: those of the manifest that run here, and those that are registered all the same.
 fn bricks(state: &State) -> BTreeSet<BrickName> {
-    let told = state.manifest.iter().flat_map(|model| model.running());
+    let told = state.manifest.iter().flat_map(|model| model.pooled());
     let told = told.map(|(name, _)| name.clone());
     let registered = state.instances.values().map(|one| one.instance.brick.clone());
     told.chain(registered).collect()
@@ -104,7 +104,7 @@ fn bricks(state: &State) -> BTreeSet<BrickName> {
 /// The pools of these bricks, in one pass over the instances. A brick of neither manifest nor registry has none.
 pub(crate) fn endpoints(state: &State, of: &BTreeSet<BrickName>) -> Result<BTreeMap<String, Value>, Error> {
     let mut pools: BTreeMap<&BrickName, Vec<Endpoint>> = BTreeMap::new();
-    for (name, _) in state.manifest.iter().flat_map(|model| model.running()) {
+    for (name, _) in state.manifest.iter().flat_map(|model| model.pooled()) {
         if let Some(name) = of.get(name) {
             pools.insert(name, Vec::new());
         }
@@ -122,7 +122,7 @@ pub(crate) fn endpoints(state: &State, of: &BTreeSet<BrickName>) -> Result<BTree
                 version: instance.version.clone(),
                 zone: instance.zone.clone(),
                 addr: instance.addr,
-                weight: 100,
+                weight: registered.details.weight.unwrap_or(100),
                 concurrent: instance.concurrent,
                 protocol: protocol(state, name),
                 quarantined: registered.quarantined.is_some(),

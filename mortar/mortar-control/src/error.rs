@@ -24,6 +24,14 @@ pub enum Error {
         /// The bound.
         max: usize,
     },
+    /// The agent alone says where instances of this brick are.
+    #[error(
+        "instances of {brick} are registered by who runs them here; an outsider may join a brick with registers = true"
+    )]
+    NotJoinable {
+        /// The brick.
+        brick: String,
+    },
     /// No room for one more setting.
     #[error("operators set something of {max} resources already, no more fit")]
     TooManySettings {
@@ -66,6 +74,7 @@ impl From<Error> for Problem {
         match error {
             Error::Fenced { .. } => Self::conflict("fenced", text),
             Error::TooManyInstances { .. } => Self::conflict("too_many_instances", text),
+            Error::NotJoinable { .. } => Self::conflict("not_joinable", text),
             Error::TooManySettings { .. } => Self::conflict("too_many_settings", text),
             Error::Changed { .. } => {
                 Self::new(http::StatusCode::PRECONDITION_FAILED, "changed_meanwhile", text)

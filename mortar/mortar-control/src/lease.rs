@@ -1,33 +1,38 @@
 //! Leases: who was heard of lately. They live in memory alone, for a restarted control gives everybody a whole one.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use brick_core::{Drain, Incarnation};
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::service::Handle;
 use crate::state::{Action, State};
 
+mod sight;
+
 /// How often leases are looked at; one that runs out is noticed at most this much later.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long an instance may take to accept the connection by which it is probed.
-const PROBE: Duration = Duration::from_millis(500);
-/// Probes at the same time.
-const PROBES_MAX: usize = 64;
+/// Leases that are settled at one look.
+const SETTLED_MAX: usize = 64;
 
 /// The leases by incarnation.
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
     held: Mutex<HashMap<Incarnation, Lease>>,
+    /// Those that are kept although there is no sign of life, since most are lost sight of.
+    kept: Mutex<Kept>,
     pub(crate) expired: AtomicU64,
     pub(crate) rescued: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// Whether control preserves what it knows.
+    preserving: bool,
+    instances: BTreeSet<Incarnation>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -69,7 +74,63 @@ impl Leases {
         };
         lease.ttl = ttl.unwrap_or(lease.ttl);
         lease.until = Instant::now() + lease.ttl;
+        drop(held);
+        self.kept.lock().instances.remove(&incarnation);
         true
+    }
+
+    /// Whether the instance is kept although there is no sign of life.
+    pub(crate) fn keeps(&self, incarnation: Incarnation) -> bool {
+        self.kept.lock().instances.contains(&incarnation)
+    }
+
+    /// How many are kept so.
+    pub(crate) fn kept(&self) -> usize {
+        self.kept.lock().instances.len()
+    }
+
+    /// Whether control lost sight of most instances and keeps them.
+    pub(crate) fn is_preserving(&self) -> bool {
+        self.kept.lock().preserving
+    }
+
+    /// Gives it another lease, though nobody renewed it; whether it was none that is kept before.
+    fn keep(&self, incarnation: Incarnation) -> bool {
+        if let Some(lease) = self.held.lock().get_mut(&incarnation) {
+            lease.until = Instant::now() + lease.ttl;
+        }
+        self.kept.lock().instances.insert(incarnation)
+    }
+
+    /// Control lost sight of most.
+    fn preserve(&self, lost: usize, of: usize) {
+        if !std::mem::replace(&mut self.kept.lock().preserving, true) {
+            tracing::error!(
+                lost,
+                of,
+                "control has lost sight of most instances at once: it keeps them until they are heard of again; an \
+                 instance that is known to be gone is deregistered"
+            );
+        }
+    }
+
+    /// Enough of them were heard of again: from now on an instance that is not leaves when its lease runs out.
+    fn settle(&self) {
+        let all = self.len();
+        let mut kept = self.kept.lock();
+        if !kept.preserving {
+            return;
+        }
+        {
+            let held = self.held.lock();
+            kept.instances
+                .retain(|incarnation| held.contains_key(incarnation));
+        }
+        if !sight::is_most(kept.instances.len(), all) {
+            kept.preserving = false;
+            kept.instances.clear();
+            tracing::warn!("control hears of most instances again: those that it does not hear of leave");
+        }
     }
 
     /// How long the lease still is.
@@ -90,8 +151,18 @@ impl Leases {
         let held = self.held.lock();
         let over = held.iter().filter(|(_, lease)| lease.until <= now);
         over.map(|(incarnation, _)| *incarnation)
-            .take(PROBES_MAX)
+            .take(SETTLED_MAX)
             .collect()
+    }
+
+    /// Those of which nothing was heard for two thirds of their lease: two renewals of three.
+    fn late(&self) -> Vec<Incarnation> {
+        let now = Instant::now();
+        let held = self.held.lock();
+        let late = held
+            .iter()
+            .filter(|(_, lease)| lease.until <= now + lease.ttl / 3);
+        late.map(|(incarnation, _)| *incarnation).collect()
     }
 
     fn is_over(&self, incarnation: Incarnation) -> bool {
@@ -101,8 +172,8 @@ impl Leases {
     }
 }
 
-/// Looks after leases until the drain is requested. An instance whose lease ran out is probed: it stays in its pool,
-/// unsupervised, for as long as it answers, and leaves it otherwise.
+/// Looks after leases until the drain is requested. An instance whose lease ran out is looked for: it stays in its pool,
+/// unsupervised, for as long as there is a sign of life, and leaves it otherwise, unless most are lost sight of at once.
 pub(crate) async fn watch(handle: Handle, drain: Drain) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -111,53 +182,66 @@ pub(crate) async fn watch(handle: Handle, drain: Drain) {
             _ = look.tick() => {}
             () = drain.requested() => return,
         }
-        let state = handle.state();
-        let mut probes = JoinSet::new();
-        for incarnation in handle.leases().over() {
-            if let Some(one) = state.instances.get(&incarnation) {
-                let addr = one.instance.addr;
-                probes.spawn(async move { (incarnation, answers(addr).await) });
+        let over = handle.leases().over();
+        if !over.is_empty() {
+            let state = handle.state();
+            let (alive, lost) = sight::look_for(&handle, &state, over).await;
+            for incarnation in alive {
+                answered(&handle, &state, incarnation).await;
+            }
+            let preserves = sight::is_lost(&handle, &state, &lost).await;
+            for incarnation in lost {
+                silent(&handle, &state, incarnation, preserves).await;
             }
         }
-        while let Some(probed) = probes.join_next().await {
-            if let Ok((incarnation, alive)) = probed {
-                settle(&handle, &state, incarnation, alive).await;
-            }
-        }
+        handle.leases().settle();
     }
 }
 
-async fn answers(addr: SocketAddr) -> bool {
-    matches!(
-        tokio::time::timeout(PROBE, TcpStream::connect(addr)).await,
-        Ok(Ok(_))
-    )
-}
-
-async fn settle(handle: &Handle, state: &Arc<State>, incarnation: Incarnation, alive: bool) {
-    let leases = handle.leases();
-    let Some(one) = state.instances.get(&incarnation) else {
+/// Its lease ran out, and it answers.
+async fn answered(handle: &Handle, state: &State, incarnation: Incarnation) {
+    let (leases, Some(one)) = (handle.leases(), state.instances.get(&incarnation)) else {
         return;
     };
-    // It may have been renewed while it was probed.
+    // It may have been renewed while it was looked for.
+    if !leases.is_over(incarnation) {
+        return;
+    }
+    leases.renew(incarnation, None);
+    leases.rescued.fetch_add(1, Ordering::Relaxed);
+    if one.supervised {
+        let slot = one.instance.slot_name();
+        tracing::warn!(slot, %incarnation, "nobody renews the lease of this instance, but it answers: it stays");
+        wish(handle, &slot, Action::Unsupervised(incarnation)).await;
+    }
+}
+
+/// Its lease ran out, and there is no sign of life.
+async fn silent(handle: &Handle, state: &State, incarnation: Incarnation, preserves: bool) {
+    let (leases, Some(one)) = (handle.leases(), state.instances.get(&incarnation)) else {
+        return;
+    };
     if !leases.is_over(incarnation) {
         return;
     }
     let slot = one.instance.slot_name();
-    let action = if alive {
-        leases.renew(incarnation, None);
-        leases.rescued.fetch_add(1, Ordering::Relaxed);
-        if !one.supervised {
-            return;
+    if preserves {
+        if leases.keep(incarnation) {
+            tracing::warn!(slot, %incarnation, "control has lost sight of this instance, as of most: it is kept");
         }
-        tracing::warn!(slot, %incarnation, "nobody renews the lease of this instance, but it answers: it stays");
-        Action::Unsupervised(incarnation)
-    } else {
-        leases.expired.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(slot, %incarnation, "the lease of this instance ran out and it does not answer: it leaves");
-        Action::Remove(incarnation)
-    };
+        return;
+    }
+    leases.expired.fetch_add(1, Ordering::Relaxed);
+    tracing::warn!(slot, %incarnation, "the lease of this instance ran out and it does not answer: it leaves");
+    wish(handle, &slot, Action::Remove(incarnation)).await;
+}
+
+async fn wish(handle: &Handle, slot: &str, action: Action) {
     if let Err(error) = handle.wish(action).await {
-        tracing::warn!(slot, %incarnation, error = brick_core::chain(&error), "a lease that ran out cannot be settled yet");
+        tracing::warn!(
+            slot,
+            error = brick_core::chain(&error),
+            "a lease that ran out cannot be settled yet"
+        );
     }
 }

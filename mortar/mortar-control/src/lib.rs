@@ -26,6 +26,7 @@ mod expiry;
 mod lease;
 mod metrics;
 mod options;
+mod outsider;
 mod pools;
 mod reports;
 mod service;
@@ -39,6 +40,7 @@ pub use audit::{Entry, Filter, Numbered};
 pub use config::cipher::{Cipher, CipherError};
 pub use error::Error;
 pub use options::{OnManifest, Options};
+pub use outsider::{Clients, Details};
 pub use service::{Handle, Service};
 
 /// Paths whose requests get no span: they are the platform's own chatter.

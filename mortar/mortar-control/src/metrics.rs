@@ -63,6 +63,11 @@ fn leases(out: &mut Encoder, handle: &Handle) {
     );
     let ready = handle.state().instances.values().filter(|one| one.ready).count() as f64;
     out.gauge("brick_registry_ready", "instances that take requests", ready);
+    let preserving = if leases.is_preserving() { 1.0 } else { 0.0 };
+    let help = "1 while control keeps instances because it lost sight of most";
+    out.gauge("brick_registry_preserving", help, preserving);
+    let help = "instances that are kept although there is no sign of life";
+    out.gauge("brick_registry_kept", help, leases.kept() as f64);
     let mut count = |name, help, counter| tally(out, name, help, counter);
     count(
         "brick_registry_expired_total",

@@ -187,13 +187,14 @@ fn registry(document: Document) -> Document {
         .operation(
             Operation::post("/api/registry/v1/instances")
                 .summary(
-                    "Registers an instance; scope agent. A newer start replaces the older one in its slot",
+                    "Registers an instance; scope agent, or register:BRICK for an outsider, which gets its slot. A newer \
+                     start replaces the older one in its slot",
                 )
                 .access("admin")
                 .query::<Wait>()
                 .body::<Registration>()
                 .answer::<Granted>(200, "the lease")
-                .problem(409, "fenced: a newer start has the slot; or too many instances")
+                .problem(409, "fenced: a newer start has the slot; not_joinable; or too many instances")
                 .problem(422, "a value is out of bounds"),
         )
         .operation(
@@ -206,7 +207,8 @@ fn registry(document: Document) -> Document {
         .operation(
             Operation::delete("/api/registry/v1/instances/{incarnation}")
                 .summary(
-                    "Deregisters an instance; answers when every connected subscriber was told; scope agent",
+                    "Deregisters an instance; answers when every connected subscriber was told; scope agent or \
+                     register:BRICK",
                 )
                 .access("admin")
                 .query::<Wait>()
@@ -214,7 +216,7 @@ fn registry(document: Document) -> Document {
         )
         .operation(
             Operation::post("/api/registry/v1/leases")
-                .summary("Renews leases; scope agent. Instances that are not ready leave their pool")
+                .summary("Renews leases; scope agent or register:BRICK. Instances that are not ready leave their pool")
                 .access("admin")
                 .body::<Renewals>()
                 .answer::<Renewed>(200, "who has to register anew"),

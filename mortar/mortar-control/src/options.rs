@@ -12,6 +12,7 @@ use brick_model::Model;
 use tokio::sync::watch;
 
 use crate::Cipher;
+use crate::outsider::Clients;
 
 /// Told of every manifest that comes into force, the stored one at start included.
 pub type OnManifest = Arc<dyn Fn(&Model) + Send + Sync>;
@@ -27,6 +28,8 @@ pub struct Options {
     pub api_keys: Option<watch::Receiver<ApiKeys>>,
     /// Opens encrypted values of configurations; none where there is no master key.
     pub cipher: Option<Arc<Cipher>>,
+    /// Believes registered clients that show their secret with each request, as Eureka's do; none where nobody does.
+    pub clients: Option<Clients>,
     /// Life of a lease whose registration names none.
     pub lease: Duration,
     /// Changes within this time share one commit and travel together.
@@ -55,6 +58,7 @@ impl Options {
             trust,
             api_keys: None,
             cipher: None,
+            clients: None,
             lease: Duration::from_secs(10),
             coalesce: Duration::from_millis(3),
             history_max: 1_000,

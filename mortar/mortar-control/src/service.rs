@@ -99,6 +99,19 @@ impl Service {
                 works.then_some(()).ok_or_else(|| hint.to_owned())
             }
         });
+        let told = handle.clone();
+        telemetry.health().dependency("instances", move || {
+            let (preserving, kept) = (told.leases().is_preserving(), told.leases().kept());
+            async move {
+                let hint = || {
+                    format!(
+                        "control lost sight of most instances at once and keeps {kept} of which it hears nothing; \
+                         GET /api/registry/v1/instances says which"
+                    )
+                };
+                (!preserving).then_some(()).ok_or_else(hint)
+            }
+        });
         let service = Service {
             handle: handle.clone(),
             writer,

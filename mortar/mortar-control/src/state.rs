@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::audit::Entry;
 use crate::config::cipher::Cipher;
+use crate::outsider::Details;
 use crate::{Error, config, derive};
 
 /// Instances at most.
@@ -37,6 +38,9 @@ pub struct Registered {
     /// Why it left its pool while it runs on, where it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<String>,
+    /// What it says of itself besides.
+    #[serde(default, skip_serializing_if = "Details::is_empty")]
+    pub details: Details,
 }
 
 /// Slot of a version of a brick: concurrent versions count their slots apart.
@@ -94,6 +98,8 @@ pub(crate) enum Action {
     /// Changes nothing of this: what is written down happened elsewhere.
     Nothing,
     Register(Registered),
+    /// Registers an instance that nobody here started: it gets a slot, or keeps the one that it has by its own name.
+    Join(Registered),
     Ready(Vec<(Incarnation, bool)>),
     Unsupervised(Incarnation),
     /// Takes an instance out of its pool, for this reason, or back into it.
@@ -168,6 +174,7 @@ impl State {
         match action {
             Action::Nothing => {}
             Action::Register(registered) => self.register(registered)?,
+            Action::Join(registered) => self.join(registered)?,
             Action::Ready(changes) => {
                 for (incarnation, ready) in changes {
                     self.edit(incarnation, |one| (one.ready, one.supervised) = (ready, true));
@@ -236,7 +243,7 @@ impl State {
     }
 
     /// A newer start replaces the older one in its slot; an older one is refused.
-    fn register(&mut self, registered: Registered) -> Result<(), Error> {
+    pub(crate) fn register(&mut self, registered: Registered) -> Result<(), Error> {
         let (slot, incarnation) = (registered.slot(), registered.instance.incarnation);
         let fence = self.fences.get(&slot).copied();
         if let Some(newer) = fence.filter(|newest| *newest > incarnation) {
@@ -274,7 +281,7 @@ impl State {
         Ok(())
     }
 
-    fn edit(&mut self, incarnation: Incarnation, change: impl FnOnce(&mut Registered)) {
+    pub(crate) fn edit(&mut self, incarnation: Incarnation, change: impl FnOnce(&mut Registered)) {
         if let Some(held) = self.instances.get_mut(&incarnation) {
             let mut changed = Registered::clone(held);
             change(&mut changed);

@@ -149,8 +149,6 @@ impl Service {
         let admin_proxy = self.proxy("admin", AdminGate::new(self.verifier.clone(), port), &drain);
         let edges = Edges::new("edge", self.watch.clone(), TIMEOUT, self.telemetry.metrics());
         edge_proxy.follow(edges.clone());
-        let zone = &self.telemetry.identity().zone;
-        let caller = Caller::new("edge", zone, self.telemetry.metrics());
         match admin::routes(&self.options, self.control, self.telemetry_addr) {
             Ok(routes) => admin_proxy.replace(routes),
             Err(error) => tracing::error!(%error, "the admin listener has no routes"),
@@ -168,7 +166,7 @@ impl Service {
         let mut following = pin!(follow(
             self.watch.clone(),
             edges.clone(),
-            caller,
+            self.caller(),
             edge_proxy.clone(),
             parts,
             admin_proxy.clone(),
@@ -218,6 +216,12 @@ impl Service {
             side: Side::Outside,
         };
         Proxy::new(options, gate, &self.telemetry, self.token.clone(), drain.clone())
+    }
+
+    /// Whom instances are picked for.
+    fn caller(&self) -> Caller {
+        let zone = &self.telemetry.identity().zone;
+        Caller::new("edge", zone, self.telemetry.metrics())
     }
 
     fn settings(&self, http2: bool) -> Settings {

@@ -25,6 +25,9 @@ const TTL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Scopes of platform tokens that may be ordered.
 const ORDERED_SCOPES: [&str; 5] = [ADMIN, "bus", "call:*", "config:secrets", "synthetic"];
 
+/// What scopes begin with that let outsiders register instances of a brick.
+const REGISTER: &str = "register:";
+
 /// A process that gets a token.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -152,10 +155,10 @@ async fn token(State(inner): Shared, headers: HeaderMap, body: Body<NewToken>) -
             if let Some(scope) = wanted
                 .scopes
                 .iter()
-                .find(|scope| !ORDERED_SCOPES.contains(&scope.as_str()))
+                .find(|scope| !ORDERED_SCOPES.contains(&scope.as_str()) && !scope.starts_with(REGISTER))
             {
                 let hint = format!(
-                    "a platform token may have \"admin\", \"bus\", \"call:*\", \"config:secrets\" and \"synthetic\", not \"{scope}\""
+                    "a platform token may have \"admin\", \"bus\", \"call:*\", \"config:secrets\", \"register:BRICK\" and \"synthetic\", not \"{scope}\""
                 );
                 return Err(Problem::unprocessable("invalid_scope", hint));
             }

@@ -110,6 +110,16 @@ impl Handle {
         self.0.verifier.clone()
     }
 
+    /// The scopes of a registered client that shows its secret; none where it is not believed. The agent, whose key opens
+    /// everything, is none of them.
+    pub async fn client_scopes(&self, id: &str, secret: &str) -> Option<String> {
+        if !clients::is_valid_id(id) {
+            return None;
+        }
+        let believed = clients::authenticate(&self.0, id, secret).await;
+        believed.ok().map(|client| client.scopes)
+    }
+
     /// Sets the life of user and process tokens that are made from now on.
     pub fn set_token_ttl(&self, ttl: Duration) {
         self.0.issuer.set_token_ttl(ttl);

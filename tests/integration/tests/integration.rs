@@ -31,6 +31,7 @@ mod control {
     mod config;
     mod harness;
     mod limits;
+    mod outsiders;
     mod registry;
     mod scale;
     mod versions;

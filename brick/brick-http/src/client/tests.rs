@@ -488,3 +488,30 @@ async fn faults_on_purpose_are_seen_by_the_caller_and_counted() {
         "{text}"
     );
 }
+
+#[tokio::test]
+async fn calls_go_to_instances_as_their_edge_has_it() {
+    let system = System::new();
+    let named = |name: &'static str| Router::new().route("/name", get(async move || name));
+    let one = system
+        .brick("product")
+        .serve(Access::new().public(named("one")))
+        .await;
+    let two = system
+        .brick("product")
+        .serve(Access::new().public(named("two")))
+        .await;
+    system.endpoints("product", &[one.addr, two.addr]);
+    let balance = json!({ "by": "round-robin" });
+    system.limits(
+        "order",
+        "product",
+        json!({ "timeout_ms": 5_000, "balance": balance }),
+    );
+    let client = system.brick("order").clients.client("product");
+    let mut met = Vec::new();
+    for _ in 0..4 {
+        met.push(client.get("/name").send().await.unwrap().body);
+    }
+    assert_eq!(met, ["one", "two", "one", "two"]);
+}

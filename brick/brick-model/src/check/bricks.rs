@@ -58,14 +58,33 @@ impl Check<'_> {
 
     fn external(&mut self, path: &str, brick: &Brick) {
         self.secured(path, brick);
-        if !brick.is_external() {
+        if brick.runs_here() {
             return;
         }
+        if brick.registers && brick.is_external() {
+            let key_path = format!("{path}.registers");
+            let message = format!("{key_path}: an external brick is at its URL, it does not register");
+            self.at_key(
+                "external",
+                &key_path,
+                message,
+                "keep either registers or external",
+            );
+        }
+        let (kind, hint) = match brick.registers {
+            true => ("a brick that registers itself", "keep either run or registers"),
+            false => ("an external brick", "keep either run or external"),
+        };
         for key in RUN_ONLY {
             let key_path = format!("{path}.{key}");
             if self.places.has(&key_path) {
-                let message = format!("{key_path}: an external brick has no {key}, it runs elsewhere");
-                self.at_key("external", &key_path, message, "keep either run or external");
+                let message = format!("{key_path}: {kind} has no {key}, it runs elsewhere");
+                self.at_key(
+                    "external",
+                    &key_path,
+                    message,
+                    "keep run, external or registers alone",
+                );
             }
         }
     }

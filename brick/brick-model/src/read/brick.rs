@@ -15,7 +15,7 @@ use crate::pattern::Pattern;
 
 mod version;
 
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "run",
     "build",
     "dir",
@@ -30,6 +30,7 @@ const KEYS: [&str; 21] = [
     "env",
     "stop_grace",
     "external",
+    "registers",
     "openapi",
     "protocol",
     "proxy",
@@ -129,6 +130,9 @@ fn started(reader: &mut Reader, table: &Table<'_>, brick: &mut Brick) {
         }
         brick.external = Some(url.to_owned());
     }
+    if let Some(item) = table.get("registers") {
+        brick.registers = reader.boolean(&item).unwrap_or_default();
+    }
     if let Some(item) = table.get("dir")
         && let Some(dir) = reader.text(&item)
     {
@@ -141,8 +145,9 @@ fn started(reader: &mut Reader, table: &Table<'_>, brick: &mut Brick) {
         }
         brick.dir = Some(dir.to_owned());
     }
-    if table.get("run").is_none() && table.get("external").is_none() {
-        let hint = "add run = \"…\", the command that starts it, or external = \"https://…\"";
+    if table.get("run").is_none() && table.get("external").is_none() && !brick.registers {
+        let hint =
+            "add run = \"…\", the command that starts it, or external = \"https://…\", or registers = true";
         reader.missing(table, "run", hint);
     }
 }

@@ -44,6 +44,11 @@ pub(super) async fn run() -> Outcome {
     options.on_manifest = Some(Arc::new(move |model| {
         lives.set_token_ttl(model.mortar.identity.token_ttl.0)
     }));
+    let clients = issuer.clone();
+    options.clients = Some(Arc::new(move |id, secret| {
+        let clients = clients.clone();
+        Box::pin(async move { clients.client_scopes(&id, &secret).await })
+    }));
     options.agent_socket = base.optional(env::BRICK_AGENT_SOCKET).map(Into::into);
     options.platform = platform(&base)?;
     options.cipher = master_key(&base)?;

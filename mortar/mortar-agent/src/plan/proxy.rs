@@ -123,6 +123,9 @@ pub(crate) fn move_served(path: &Path, slot: &str, port: u16) -> std::io::Result
     write_private(path, &serde_json::to_vec_pretty(&host)?, false)
 }
 
+/// Variables of an environment.
+type Variables = Vec<(String, String)>;
+
 impl Ground {
     /// What the host proxy is told of a slot whose calls it makes.
     pub(super) fn caller(&self, model: &Model, slot: &Slot, brick: &Brick) -> Option<Caller> {
@@ -208,6 +211,22 @@ impl Ground {
             pairs.push((env::tcp_name(need.as_str()), addr.to_string()));
         }
         pairs
+    }
+
+    /// The variables that say where what a brick needs is: outside the system, and within.
+    pub(super) fn needed(&self, model: &Model, slot: &Slot, brick: &Brick) -> (Variables, Variables) {
+        let (mut outside, mut within) = (Variables::new(), Variables::new());
+        for need in &brick.needs {
+            let variable = env::needed_url_name(need.as_str());
+            let callee = model.bricks.get(need);
+            match callee.and_then(|callee| callee.external.clone()) {
+                Some(external) => outside.push((variable, external)),
+                // Where it is will be known when it registers: the SDK and the host proxy lead there by its name.
+                None if !brick.proxy && callee.is_some_and(|callee| callee.registers) => {}
+                None => within.push((variable, self.needed_url(model, slot, brick, need))),
+            }
+        }
+        (outside, within)
     }
 
     /// Where a process finds a brick that it needs.

@@ -1,6 +1,8 @@
 //! The registry: instances come, are heard of, and go.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -10,6 +12,7 @@ use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::outsider::{Details, Speaker};
 use crate::service::Handle;
 use crate::state::{Action, INSTANCES_MAX, Registered};
 
@@ -26,13 +29,16 @@ pub(crate) struct Registration {
     /// Version label.
     #[serde(default)]
     version: Version,
-    /// Number of the slot, from 1; base and concurrent versions of a brick count on their own.
-    slot: u32,
+    /// Number of the slot, from 1; base and concurrent versions of a brick count on their own. An outsider has none: it
+    /// gets one.
+    #[serde(default)]
+    slot: Option<u32>,
     /// Whether the version runs beside the brick's base.
     #[serde(default)]
     concurrent: bool,
-    /// This start in the slot.
-    incarnation: Incarnation,
+    /// This start in the slot. An outsider has none: it gets one.
+    #[serde(default)]
+    incarnation: Option<Incarnation>,
     /// Zone.
     #[serde(default = "zone_a")]
     zone: String,
@@ -45,6 +51,22 @@ pub(crate) struct Registration {
     /// Whether somebody will renew its lease.
     #[serde(default = "yes")]
     supervised: bool,
+    /// Relative weight in balancers, at most 10,000; 100 unless said.
+    #[serde(default)]
+    weight: Option<u32>,
+    /// Version of the API that it serves.
+    #[serde(default)]
+    api_version: Option<String>,
+    /// Whatever else there is to say, at most 64 pairs.
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+    /// An outsider's own name among the brick's instances: who registers again under it is the same. Its address unless
+    /// said.
+    #[serde(default)]
+    name: Option<String>,
+    /// Path that answers 2xx while it takes requests: asked when an outsider's lease runs out.
+    #[serde(default)]
+    health: Option<String>,
 }
 
 /// A lease that was granted.
@@ -52,6 +74,10 @@ pub(crate) struct Registration {
 pub(crate) struct Granted {
     /// Its life in milliseconds.
     lease_ms: u64,
+    /// Whose it is: what is renewed.
+    incarnation: Incarnation,
+    /// Where it counts, `stock/1`.
+    slot: String,
 }
 
 /// Leases to renew.
@@ -98,6 +124,8 @@ pub(crate) struct Gone {
 pub(crate) struct Instances {
     /// By brick and slot.
     items: Vec<Listed>,
+    /// Whether control lost sight of most instances at once, and keeps those whose leases ran out.
+    preserving: bool,
 }
 
 /// One instance.
@@ -106,7 +134,8 @@ pub(crate) struct Listed {
     /// Who it is and where it listens.
     #[serde(flatten)]
     instance: Instance,
-    /// `ready`, `unready`, `quarantined`, or `unsupervised`: it answers, but nobody renews its lease.
+    /// `ready`, `unready`, `quarantined`, `unsupervised` (it answers, but nobody renews its lease), or `kept` (its lease
+    /// ran out and it does not answer, as most do not: control has lost sight of them).
     state: &'static str,
     /// Whether it takes requests.
     ready: bool,
@@ -118,6 +147,18 @@ pub(crate) struct Listed {
     /// What is left of its lease in milliseconds, where that is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     lease_ms: Option<u64>,
+    /// Relative weight in balancers, where it is not 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight: Option<u32>,
+    /// Version of the API that it serves, where it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_version: Option<String>,
+    /// What else it says.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: BTreeMap<String, String>,
+    /// An outsider's own name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outsider: Option<String>,
 }
 
 /// What is told of each instance.
@@ -142,46 +183,102 @@ pub(crate) async fn register(
     query: Result<Query<Wait>, Problem>,
     body: Result<Json<Registration>, Problem>,
 ) -> Result<Json<Granted>, Problem> {
-    handle.verifier().platform_bearer(&headers, &["agent"])?;
+    let speaker = Speaker::of(&handle, &headers)?;
     let (Query(wait), Json(wanted)) = (query?, body?);
+    speaker.for_brick(&wanted.brick)?;
     let otherwise = handle.options().lease.as_millis() as u64;
-    let ttl_ms = wanted.ttl_ms.unwrap_or(otherwise);
-    if wanted.slot == 0 {
-        return Err(Problem::unprocessable("invalid_slot", "slots count from 1"));
-    }
-    if !TTL_MS.contains(&ttl_ms) {
-        let hint = format!("expected ttl_ms from {} to {}", TTL_MS.start(), TTL_MS.end());
-        return Err(Problem::unprocessable("invalid_ttl", hint));
-    }
-    if wanted.zone.is_empty() || wanted.zone.len() > 63 {
-        return Err(Problem::unprocessable(
-            "invalid_zone",
-            "expected a zone of 1 to 63 bytes",
-        ));
-    }
-    let incarnation = wanted.incarnation;
-    let registered = Registered {
-        instance: Instance {
-            brick: wanted.brick,
-            version: wanted.version,
-            slot: wanted.slot,
-            incarnation,
-            zone: wanted.zone,
-            addr: wanted.addr,
-            concurrent: wanted.concurrent,
-        },
-        ttl_ms,
-        ready: true,
-        supervised: wanted.supervised,
-        quarantined: None,
+    let registered = wanted.checked(otherwise)?;
+    let (ttl_ms, brick) = (registered.ttl_ms, registered.instance.brick.clone());
+    let (state, one) = match registered.details.outsider.clone() {
+        None if !speaker.is_agent() => {
+            let hint = "who is not the agent says neither slot nor incarnation: it gets them";
+            return Err(Problem::unprocessable("slot_not_yours", hint));
+        }
+        None => {
+            let one = registered.instance.clone();
+            (handle.wish(Action::Register(registered)).await?, one)
+        }
+        Some(name) => {
+            let (state, joined) = join(&handle, registered, &name).await?;
+            (state, joined.instance.clone())
+        }
     };
-    let brick = registered.instance.brick.clone();
-    let state = handle.wish(Action::Register(registered)).await?;
+    let incarnation = one.incarnation;
     handle
         .leases()
         .renew(incarnation, Some(Duration::from_millis(ttl_ms)));
     balancers_told(&handle, &state, &brick, &wait).await;
-    Ok(Json(Granted { lease_ms: ttl_ms }))
+    Ok(Json(Granted {
+        lease_ms: ttl_ms,
+        incarnation,
+        slot: one.slot_name(),
+    }))
+}
+
+/// Registers an outsider, and tells what it got.
+pub(crate) async fn join(
+    handle: &Handle,
+    registered: Registered,
+    name: &str,
+) -> Result<(Arc<crate::state::State>, Arc<Registered>), Problem> {
+    let brick = registered.instance.brick.clone();
+    let state = handle.wish(Action::Join(registered)).await?;
+    let joined = state.outsider(&brick, name).cloned();
+    let joined = joined.ok_or_else(Problem::internal)?;
+    Ok((state, joined))
+}
+
+impl Registration {
+    /// What is to be registered, where it makes sense.
+    fn checked(self, otherwise_ms: u64) -> Result<Registered, Problem> {
+        let ttl_ms = self.ttl_ms.unwrap_or(otherwise_ms);
+        if !TTL_MS.contains(&ttl_ms) {
+            let hint = format!("expected ttl_ms from {} to {}", TTL_MS.start(), TTL_MS.end());
+            return Err(Problem::unprocessable("invalid_ttl", hint));
+        }
+        if self.zone.is_empty() || self.zone.len() > 63 {
+            return Err(Problem::unprocessable(
+                "invalid_zone",
+                "expected a zone of 1 to 63 bytes",
+            ));
+        }
+        let joins = match (self.slot, self.incarnation) {
+            (None, None) => true,
+            (Some(slot), Some(_)) if slot > 0 => false,
+            (Some(0), _) => {
+                return Err(Problem::unprocessable("invalid_slot", "slots count from 1"));
+            }
+            _ => {
+                let hint = "expected both slot and incarnation, or none of them: then control gives them";
+                return Err(Problem::unprocessable("invalid_slot", hint));
+            }
+        };
+        let details = Details {
+            weight: self.weight,
+            api_version: self.api_version,
+            metadata: self.metadata,
+            outsider: joins.then(|| self.name.unwrap_or_else(|| self.addr.to_string())),
+            health: self.health,
+            eureka: None,
+        };
+        details.check()?;
+        Ok(Registered {
+            instance: Instance {
+                brick: self.brick,
+                version: self.version,
+                slot: self.slot.unwrap_or_default(),
+                incarnation: self.incarnation.unwrap_or_default(),
+                zone: self.zone,
+                addr: self.addr,
+                concurrent: self.concurrent,
+            },
+            ttl_ms,
+            ready: true,
+            supervised: self.supervised,
+            quarantined: None,
+            details,
+        })
+    }
 }
 
 pub(crate) async fn renew(
@@ -189,7 +286,7 @@ pub(crate) async fn renew(
     headers: HeaderMap,
     body: Result<Json<Renewals>, Problem>,
 ) -> Result<Json<Renewed>, Problem> {
-    handle.verifier().platform_bearer(&headers, &["agent"])?;
+    let speaker = Speaker::of(&handle, &headers)?;
     let Json(Renewals { renew }) = body?;
     if renew.len() > INSTANCES_MAX {
         let hint = format!("expected at most {INSTANCES_MAX} renewals in one call");
@@ -198,7 +295,8 @@ pub(crate) async fn renew(
     let state = handle.state();
     let (mut unknown, mut quarantined, mut changed) = (Vec::new(), Vec::new(), Vec::new());
     for Renewal { incarnation, ready } in renew {
-        if !handle.leases().renew(incarnation, None) {
+        let own = |one: &Arc<Registered>| speaker.may(&one.instance.brick);
+        if !state.instances.get(&incarnation).is_some_and(own) || !handle.leases().renew(incarnation, None) {
             unknown.push(incarnation);
             continue;
         }
@@ -223,11 +321,12 @@ pub(crate) async fn deregister(
     path: Result<Path<Incarnation>, Problem>,
     query: Result<Query<Wait>, Problem>,
 ) -> Result<Json<Gone>, Problem> {
-    handle.verifier().platform_bearer(&headers, &["agent"])?;
+    let speaker = Speaker::of(&handle, &headers)?;
     let (Path(incarnation), Query(wait)) = (path?, query?);
     let Some(one) = handle.state().instances.get(&incarnation).cloned() else {
         return Ok(Json(Gone { let_go: true }));
     };
+    speaker.for_brick(&one.instance.brick)?;
     let state = handle.wish(Action::Remove(incarnation)).await?;
     let let_go = balancers_told(&handle, &state, &one.instance.brick, &wait).await;
     Ok(Json(Gone { let_go }))
@@ -266,6 +365,7 @@ pub(crate) async fn list(
         .map(|one| Listed {
             state: match (one.ready, one.supervised) {
                 _ if one.quarantined.is_some() => "quarantined",
+                _ if handle.leases().keeps(one.instance.incarnation) => "kept",
                 (_, false) => "unsupervised",
                 (true, true) => "ready",
                 (false, true) => "unready",
@@ -275,6 +375,10 @@ pub(crate) async fn list(
             quarantined: one.quarantined.clone(),
             lease_ms: leases.then(|| left(one.instance.incarnation)),
             instance: one.instance.clone(),
+            weight: one.details.weight,
+            api_version: one.details.api_version.clone(),
+            metadata: one.details.metadata.clone(),
+            outsider: one.details.outsider.clone(),
         })
         .collect();
     items.sort_by(|a, b| {
@@ -287,5 +391,8 @@ pub(crate) async fn list(
         };
         key(a).cmp(&key(b))
     });
-    Ok(Json(Instances { items }))
+    Ok(Json(Instances {
+        items,
+        preserving: handle.leases().is_preserving(),
+    }))
 }

@@ -30,6 +30,7 @@ pub(crate) fn registered(brick: &str, slot: u32, incarnation: Incarnation) -> Re
         ready: true,
         supervised: true,
         quarantined: None,
+        details: Details::default(),
     }
 }
 

@@ -54,6 +54,11 @@ pub(super) async fn control_with(folder: &Path, edit: impl FnOnce(&mut Options),
         ..brick_telemetry::Options::default()
     });
     let mut options = Options::new("shop", identity.trust_bundle());
+    let clients = identity.clone();
+    options.clients = Some(Arc::new(move |id, secret| {
+        let clients = clients.clone();
+        Box::pin(async move { clients.client_scopes(&id, &secret).await })
+    }));
     edit(&mut options);
     let store = Arc::new(Sql::open(db).await.unwrap());
     let (service, handle) = mortar_control::Service::open(options, store, identity.verifier(), &telemetry)

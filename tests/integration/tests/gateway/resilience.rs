@@ -1,5 +1,6 @@
 //! What the edge does about a brick that fails, and about faults on purpose.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -246,4 +247,29 @@ async fn faults_hit_who_carries_the_header_and_nobody_else() {
     assert_eq!((status, slow.body.len()), (200, plain.body.len()));
     // 6,011 bytes take 0.3 s at this pace.
     assert!(took >= Duration::from_millis(250), "{took:?}");
+}
+
+#[tokio::test]
+async fn requests_of_one_key_meet_one_instance() {
+    let (one, two) = (Brick::start("one").await, Brick::start("two").await);
+    let balance = json!({ "by": "consistent-hash", "key": "header:x-cart" });
+    let resources = vec![
+        routes(vec![route("/**", "order", "public")]),
+        endpoints("order", &[one.addr, two.addr]),
+        resource(
+            "limits/edge->order",
+            json!({ "timeout_ms": 5_000, "balance": balance }),
+        ),
+    ];
+    let gateway = Gateway::start(one.addr, resources).await;
+    let mut met = BTreeSet::new();
+    for cart in 0..16 {
+        let request = get_with("/x", &format!("X-Cart: {cart}\r\n"));
+        let first = gateway.edge(&request).await.json()["brick"].to_string();
+        for _ in 0..3 {
+            assert_eq!(gateway.edge(&request).await.json()["brick"].to_string(), first);
+        }
+        met.insert(first);
+    }
+    assert_eq!(met.len(), 2, "{met:?}");
 }

@@ -240,3 +240,30 @@ async fn an_instance_in_quarantine_is_reached_by_its_own_name_alone_and_versions
     assert_eq!((answer.status, second.calls.load(Ordering::Relaxed)), (200, 2));
     assert_eq!(answer.json()["headers"]["baggage"], "brick.pool=product:v2");
 }
+
+#[tokio::test]
+async fn calls_go_to_instances_as_their_edge_has_it() {
+    let (one, two) = (Brick::start("one").await, Brick::start("two").await);
+    let host = Host::start(vec![
+        endpoints("product", &[one.addr, two.addr]),
+        limits(json!({ "timeout_ms": 2_000, "balance": { "by": "round-robin" } })),
+    ])
+    .await;
+    let order = host.caller("order").await;
+    host.tell(std::slice::from_ref(&order)).await;
+    let mut met = Vec::new();
+    for _ in 0..6 {
+        let answer = call(
+            &order,
+            "GET http://product.brick/things",
+            "Host: product.brick\r\n",
+        )
+        .await;
+        met.push(answer.json()["brick"].as_str().unwrap().to_owned());
+    }
+    let turns = |first: &'static str, second: &'static str| [first, second].repeat(3);
+    assert!(
+        met == turns("one", "two") || met == turns("two", "one"),
+        "{met:?}"
+    );
+}

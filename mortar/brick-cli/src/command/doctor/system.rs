@@ -148,6 +148,17 @@ async fn leases(admin: &Admin, ps: &[Value]) -> Vec<Finding> {
     let items = answer["items"].as_array().cloned().unwrap_or_default();
     let known: BTreeSet<String> = items.iter().map(|item| text(&item["incarnation"])).collect();
     let mut findings: Vec<Finding> = Vec::new();
+    if answer["preserving"] == true {
+        let kept = items.iter().filter(|item| item["state"] == "kept").count();
+        findings.push(Finding::wrong(
+            CHECK,
+            format!(
+                "control lost sight of most instances at once, and keeps {} of which it hears nothing",
+                count(kept, "instance")
+            ),
+            "look at the network between them and control; they are heard of again when they renew their leases",
+        ));
+    }
     for item in &items {
         if item["supervised"] == false {
             findings.push(Finding::wrong(
