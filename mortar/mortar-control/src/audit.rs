@@ -65,6 +65,8 @@ pub struct Filter {
     pub action: Option<String>,
     /// Whose target holds this text.
     pub target: Option<String>,
+    /// Of which anything holds this text: who, action, target, values, why, trace.
+    pub text: Option<String>,
     /// From then on.
     pub since: Option<Timestamp>,
     /// Older than the entry with this number.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use brick_core::{Drain, Incarnation, Version};
 use futures_util::future::join_all;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -83,6 +84,90 @@ pub(crate) enum Phase {
     Promoted,
     /// The version has nothing.
     Aborted,
+}
+
+/// How a version does in the step under way, beside what it is held against.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct Look {
+    /// The step that it is about, from 0.
+    step: usize,
+    /// What the version did since the step began.
+    own: Seen,
+    /// What the base did in the same time; in the last step, where it has no share, in the one before.
+    base: Seen,
+    /// `worse`, `as-good`, or `unknown` as long as too little is known.
+    verdict: &'static str,
+    /// In what it is worse, or what is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because: Option<String>,
+    /// When the instances were asked.
+    #[schemars(with = "String")]
+    at: Timestamp,
+}
+
+/// Calls of one version.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct Seen {
+    /// How many.
+    calls: u64,
+    /// Of these, answered with 5xx.
+    errors: u64,
+    /// The bound in milliseconds that 99 % of them keep to; absent where nothing was called, or more took longer than
+    /// the largest bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p99_ms: Option<f64>,
+}
+
+/// The newest look at each canary since this process began. In memory alone: the next look is a second away.
+#[derive(Debug, Default)]
+pub(crate) struct Looks(Mutex<HashMap<String, (Timestamp, Look)>>);
+
+impl Looks {
+    /// How this canary does, or did when it ended.
+    pub(crate) fn at(&self, canary: &Canary) -> Option<Look> {
+        let looks = self.0.lock();
+        let (started, look) = looks.get(&canary.brick)?;
+        (*started == canary.started).then(|| look.clone())
+    }
+
+    fn put(&self, canary: &Canary, look: Look) {
+        self.0.lock().insert(canary.brick.clone(), (canary.started, look));
+    }
+
+    /// Forgets canaries of bricks that are gone.
+    fn keep(&self, state: &State) {
+        self.0
+            .lock()
+            .retain(|brick, _| state.settings.contains_key(&format!("{CANARIES}{brick}")));
+    }
+}
+
+impl From<&Figures> for Seen {
+    fn from(figures: &Figures) -> Self {
+        Self {
+            calls: figures.calls,
+            errors: figures.errors,
+            p99_ms: figures.quantile(0.99).map(|us| us as f64 / 1e3),
+        }
+    }
+}
+
+impl Look {
+    fn new(canary: &Canary, own: &Figures, base: &Figures, found: &Verdict) -> Self {
+        let (verdict, because) = match found {
+            Verdict::Worse(why) => ("worse", Some(why.clone())),
+            Verdict::AsGood => ("as-good", None),
+            Verdict::Unknown(why) => ("unknown", Some(why.clone())),
+        };
+        Self {
+            step: canary.step,
+            own: own.into(),
+            base: base.into(),
+            verdict,
+            because,
+            at: Timestamp::now(),
+        }
+    }
 }
 
 /// What was measured since the step began. In memory alone.
@@ -173,6 +258,7 @@ pub(crate) async fn watch(handle: Handle, drain: Drain) {
         let named = state.settings_below(CANARIES);
         let running = named.filter_map(|(brick, _)| of(&state, brick));
         let running: Vec<Canary> = running.filter(|canary| canary.phase == Phase::Running).collect();
+        handle.looks().keep(&state);
         watched.retain(|brick, _| running.iter().any(|canary| canary.brick == *brick));
         for canary in running {
             let seen = watched.entry(canary.brick.clone()).or_default();
@@ -217,7 +303,10 @@ async fn look_at(handle: &Handle, state: &State, canary: Canary, seen: &mut Watc
         _ => base,
     };
     let mut next = canary.clone();
-    match judge::judge(&own, &held_against, &canary.limits) {
+    let found = judge::judge(&own, &held_against, &canary.limits);
+    let look = Look::new(&canary, &own, &held_against, &found);
+    handle.looks().put(&canary, look);
+    match found {
         _ if !is_up => next.end(Phase::Aborted, format!("no instance of {} is up", canary.version)),
         Verdict::Worse(why) => next.end(Phase::Aborted, why),
         Verdict::Unknown(why) if tired => next.end(Phase::Aborted, format!("too little is known: {why}")),

@@ -15,6 +15,7 @@ use crate::acks::Acks;
 use crate::agent::Agent;
 use crate::audit::{Entry, Filter, Numbered};
 use crate::bus::Bus;
+use crate::canary::Looks;
 use crate::config::Turns;
 use crate::lease::{self, Leases};
 use crate::reports::Reports;
@@ -42,6 +43,7 @@ struct Inner {
     acks: Acks,
     turns: Turns,
     reports: Reports,
+    looks: Looks,
     verifier: Verifier,
     wishes: mpsc::Sender<Wish>,
     agent: Agent,
@@ -87,6 +89,7 @@ impl Service {
             acks: Acks::default(),
             turns: Turns::default(),
             reports: Reports::default(),
+            looks: Looks::default(),
             verifier,
             wishes,
         }));
@@ -218,6 +221,10 @@ impl Handle {
 
     pub(crate) fn reports(&self) -> &Reports {
         &self.0.reports
+    }
+
+    pub(crate) fn looks(&self) -> &Looks {
+        &self.0.looks
     }
 
     pub(crate) fn agent(&self) -> &Agent {

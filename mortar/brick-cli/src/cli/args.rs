@@ -262,6 +262,12 @@ pub(crate) enum Screen {
     Logs,
     /// The traces.
     Traces,
+    /// The versions with their shares and canaries.
+    Routes,
+    /// The configuration.
+    Config,
+    /// Who changed what.
+    Audit,
 }
 
 /// `brick run`
@@ -305,6 +311,9 @@ pub(crate) struct Audit {
     /// Only what was done to a target that holds this text
     #[arg(long, value_name = "TEXT")]
     pub(crate) target: Option<String>,
+    /// Only what holds this text anywhere: who, action, target, values, why or trace
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Option<String>,
     /// Only what is younger than this
     #[arg(long, value_name = "DURATION")]
     pub(crate) since: Option<Span>,

@@ -44,6 +44,23 @@ pub(crate) enum Route {
         /// The version
         version: String,
     },
+    /// Send a tenant's requests to a version
+    Tenant {
+        /// The brick
+        brick: String,
+        /// The tenant, as baggage `tenant` names them
+        tenant: String,
+        /// The version
+        version: String,
+    },
+    /// Take one rule back; the others and the shares stay
+    Drop {
+        /// The brick
+        brick: String,
+        /// Its number, as `brick route show` has it
+        #[arg(value_name = "RULE", value_parser = clap::value_parser!(u32).range(1..))]
+        rule: u32,
+    },
     /// Take shares and rules back: requests go to any instance
     Reset {
         /// The brick

@@ -18,6 +18,7 @@ pub(crate) async fn run(agent: &Agent, audit: cli::Audit, output: Output) -> Out
             ("who", audit.who),
             ("action", audit.action),
             ("target", audit.target),
+            ("text", audit.text),
             ("since", audit.since.map(|since| since.to_string())),
             ("limit", Some(audit.limit.to_string())),
         ])

@@ -48,6 +48,9 @@ fn path(screen: Screen) -> &'static str {
         Screen::Breakers => "/console/breakers",
         Screen::Logs => "/console/logs",
         Screen::Traces => "/console/traces",
+        Screen::Routes => "/console/routes",
+        Screen::Config => "/console/config",
+        Screen::Audit => "/console/audit",
     }
 }
 

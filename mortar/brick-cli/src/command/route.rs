@@ -6,7 +6,7 @@ use super::ps::text;
 use super::segment;
 use crate::agent::{Admin, Agent};
 use crate::cli::{self, RouteSet};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Table, Tone};
 
 pub(crate) async fn run(agent: &Agent, route: cli::Route, output: Output) -> Outcome {
@@ -44,6 +44,12 @@ pub(crate) async fn run(agent: &Agent, route: cli::Route, output: Output) -> Out
         cli::Route::User { brick, user, version } => {
             rule(&admin, &brick, json!({ "user": user }), &version, output).await
         }
+        cli::Route::Tenant {
+            brick,
+            tenant,
+            version,
+        } => rule(&admin, &brick, json!({ "tenant": tenant }), &version, output).await,
+        cli::Route::Drop { brick, rule } => drop_rule(&admin, &brick, rule, output).await,
         cli::Route::Reset { brick } => {
             admin.delete(&path(&brick)).await?;
             output.value(&json!({ "reset": brick }), || {
@@ -60,8 +66,8 @@ fn path(brick: &str) -> String {
 
 async fn show(admin: &Admin, brick: &str, output: Output) -> Outcome {
     let view: Value = admin.get(&path(brick)).await?;
-    for rule in view["rules"].as_array().into_iter().flatten() {
-        output.note(&format!("to {}: {}", text(&rule["to"]), rule["when"]));
+    for (at, rule) in view["rules"].as_array().into_iter().flatten().enumerate() {
+        output.note(&format!("{}. to {}: {}", at + 1, text(&rule["to"]), rule["when"]));
     }
     output.rows(std::slice::from_ref(&view), || table(std::slice::from_ref(&view)));
     Ok(())
@@ -154,6 +160,21 @@ async fn rule(admin: &Admin, brick: &str, when: Value, version: &str, output: Ou
     let view: Value = admin.put(&path(brick), &wanted).await?;
     output.value(&view, || {
         format!("{brick}: {when} leads to {version}; `brick route reset {brick}` takes it back")
+    });
+    Ok(())
+}
+
+async fn drop_rule(admin: &Admin, brick: &str, rule: u32, output: Output) -> Outcome {
+    let mut wanted = wanted(admin, brick).await?;
+    let at = rule as usize - 1;
+    let rules = wanted["rules"].as_array_mut().filter(|rules| at < rules.len());
+    let Some(gone) = rules.map(|rules| rules.remove(at)) else {
+        let message = format!("{brick} has no rule {rule}");
+        return Err(Failure::failed(message).hint(format!("`brick route show {brick}` numbers them")));
+    };
+    let view: Value = admin.put(&path(brick), &wanted).await?;
+    output.value(&view, || {
+        format!("{brick}: {} leads to {} no more", gone["when"], text(&gone["to"]))
     });
     Ok(())
 }

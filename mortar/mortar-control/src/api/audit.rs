@@ -25,6 +25,8 @@ pub(crate) struct AuditQuery {
     action: Option<String>,
     /// Only what was done to a target that holds this text.
     target: Option<String>,
+    /// Only what holds this text anywhere: who, action, target, values, why or trace.
+    text: Option<String>,
     /// Only what is younger: a duration ago (`15m`) or an RFC 3339 time.
     since: Option<String>,
     /// At most so many, 100 unless said, 1,000 at most.
@@ -84,6 +86,7 @@ pub(crate) async fn list(
         who: query.who,
         action: query.action,
         target: query.target,
+        text: query.text,
         since: query
             .since
             .as_deref()

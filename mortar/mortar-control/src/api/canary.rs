@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::api::pools;
 use crate::audit::By;
 use crate::canary::judge::Limits;
-use crate::canary::{self, CANARIES, Canary, Phase};
+use crate::canary::{self, CANARIES, Canary, Look, Phase};
 use crate::pools::{POOLS, Wanted};
 use crate::service::Handle;
 
@@ -43,6 +43,9 @@ pub(crate) struct CanaryView {
     canary: Canary,
     /// Share of the keys in percent.
     share: u32,
+    /// How it does in the step under way, or did when it ended; absent until its instances were asked twice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seen: Option<Look>,
 }
 
 /// Every canary, running or over.
@@ -56,7 +59,8 @@ type Named = Result<Path<String>, Problem>;
 pub(crate) async fn list(State(handle): State<Handle>) -> Json<CanaryList> {
     let state = handle.state();
     let named = state.settings_below(CANARIES);
-    let items = named.filter_map(|(brick, _)| canary::of(&state, brick)).map(view);
+    let items = named.filter_map(|(brick, _)| canary::of(&state, brick));
+    let items = items.map(|canary| view(&handle, canary));
     Json(CanaryList {
         items: items.collect(),
     })
@@ -64,7 +68,7 @@ pub(crate) async fn list(State(handle): State<Handle>) -> Json<CanaryList> {
 
 pub(crate) async fn show(State(handle): State<Handle>, path: Named) -> Result<Json<CanaryView>, Problem> {
     let Path(brick) = path?;
-    held(&handle, &brick).map(view).map(Json)
+    held(&handle, &brick).map(|canary| Json(view(&handle, canary)))
 }
 
 pub(crate) async fn start(
@@ -118,7 +122,7 @@ pub(crate) async fn start(
     let after = serde_json::json!({ "version": begun.version, "steps": begun.steps, "hold_ms": hold_ms });
     let entry = by.did("canary.start", begun.name()).turning(Value::Null, after);
     begun.put(&handle, entry).await?;
-    Ok(Json(view(begun)))
+    Ok(Json(view(&handle, begun)))
 }
 
 /// Steps and hold with their defaults; what makes no sense is refused by its field.
@@ -205,7 +209,7 @@ async fn end(
         .did(action, canary.name())
         .turning(before.into(), canary.share().into());
     canary.put(handle, entry).await?;
-    Ok(Json(view(canary)))
+    Ok(Json(view(handle, canary)))
 }
 
 fn held(handle: &Handle, brick: &str) -> Result<Canary, Problem> {
@@ -217,8 +221,9 @@ fn held(handle: &Handle, brick: &str) -> Result<Canary, Problem> {
     })
 }
 
-fn view(canary: Canary) -> CanaryView {
+fn view(handle: &Handle, canary: Canary) -> CanaryView {
     CanaryView {
+        seen: handle.looks().at(&canary),
         share: canary.share(),
         canary,
     }

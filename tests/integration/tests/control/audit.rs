@@ -97,6 +97,11 @@ async fn every_change_is_written_down_with_who_what_and_why_and_outlives_a_resta
     );
     assert_eq!(trail(&second, "?action=limits&limit=1").await.len(), 1);
     assert_eq!(trail(&second, "?target=order-%3Epay&since=1h").await.len(), 2);
+    for (text, expect) in [("BANK", 1), ("4bf92f", 1), ("900", 2), ("carol", 3), ("%25", 0)] {
+        let found = trail(&second, &format!("?action=limits&text={text}")).await;
+        let clients = trail(&second, &format!("?action=client&text={text}")).await;
+        assert_eq!(found.len() + clients.len(), expect, "{text}");
+    }
     assert!(
         trail(&second, "?action=limit").await.is_empty(),
         "a group is a whole word"

@@ -318,7 +318,16 @@ async fn a_canary_of_which_nothing_is_known_waits_and_is_ended_by_hand() {
         base.asked.load(Ordering::Relaxed) >= asked + 4
     })
     .await;
-    assert_eq!(get(&control, CANARY).await["step"], 0, "too little is no success");
+    let told = get(&control, CANARY).await;
+    assert_eq!(told["step"], 0, "too little is no success");
+    let seen = &told["seen"];
+    assert_eq!(
+        (&seen["step"], &seen["verdict"], &seen["own"]["calls"]),
+        (&json!(0), &json!("unknown"), &json!(0)),
+        "{told}"
+    );
+    assert!(seen["base"]["calls"].as_u64() > Some(0), "{told}");
+    assert_eq!(seen["because"], "0 of 100 calls", "{told}");
     let (status, over) = call(
         &control,
         Method::POST,

@@ -20,7 +20,9 @@ const FIND: &str =
     "select id, at_ms, who, action, target, before_value, after_value, why, trace_id from control_audit
     where ($1 is null or who = $1) and ($2 is null or action = $2 or action like $3 escape '\\')
       and ($4 is null or target like $4 escape '\\') and at_ms >= $5 and id < $6
-    order by id desc limit $7";
+      and ($7 is null or who || ' ' || action || ' ' || target || ' ' || before_value || ' ' || after_value || ' '
+        || coalesce(why, '') || ' ' || coalesce(trace_id, '') like $7 escape '\\')
+    order by id desc limit $8";
 
 /// Adds the entries; the oldest go where there is no more room.
 pub(super) fn add(tx: &Tx<'_>, entries: &[Arc<Entry>]) -> Result<(), brick_state::Error> {
@@ -56,17 +58,17 @@ pub(super) fn find(reader: &Reader<'_>, filter: &Filter) -> Result<Vec<Numbered>
         .action
         .as_ref()
         .map(|action| format!("{}.%", escape(action)));
-    let holds = filter
-        .target
-        .as_ref()
-        .map(|target| format!("%{}%", escape(target)));
+    let holding = |part: &String| format!("%{}%", escape(part));
+    let target = filter.target.as_ref().map(holding);
+    let anywhere = filter.text.as_ref().map(holding);
     let params = [
         text(filter.who.as_ref()),
         text(filter.action.as_ref()),
         text(group.as_ref()),
-        text(holds.as_ref()),
+        text(target.as_ref()),
         filter.since.map_or(i64::MIN, Timestamp::as_millisecond).into(),
         filter.older.unwrap_or(i64::MAX).into(),
+        text(anywhere.as_ref()),
         filter.limit.into(),
     ];
     reader.query(FIND, &params, entry)
