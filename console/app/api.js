@@ -33,27 +33,25 @@ export function getAnswer(url) {
 }
 
 /**
- * Posts JSON: what changes something.
+ * Changes something, and says why where that was said; the audit trail keeps it.
+ * @param {'POST' | 'PUT' | 'PATCH' | 'DELETE'} method
  * @param {string} url
- * @param {unknown} body
+ * @param {unknown} [body] as JSON
+ * @param {{ why?: string, tag?: string }} [how] `tag`: only where it still has this entity tag (412 otherwise)
  * @returns {Promise<any>}
  */
-export async function post(url, body) {
-  const answer = await ask(url, { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } });
-  return answer.json();
+export async function send(method, url, body, { why = '', tag = '' } = {}) {
+  const answer = await ask(url, {
+    method,
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+    headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...(tag && { 'if-match': tag }), ...(why.trim() && { 'x-brick-why': octets(why.trim()) }) },
+  });
+  return answer.status === 204 ? null : answer.json();
 }
 
-/**
- * Puts JSON in the place of what is there, or takes it away where there is none to put; only where it still has this
- * entity tag (412 otherwise).
- * @param {string} url
- * @param {unknown} body
- * @param {string} tag
- */
-export async function change(url, body, tag) {
-  const condition = { 'if-match': tag };
-  if (body) await ask(url, { method: 'PUT', body: JSON.stringify(body), headers: { 'content-type': 'application/json', ...condition } });
-  else await ask(url, { method: 'DELETE', headers: condition });
+/** The octets of a text in UTF-8, as a field of a request takes them. @param {string} text */
+function octets(text) {
+  return String.fromCharCode(...new TextEncoder().encode(text.replace(/[\u0000-\u001f\u007f]+/g, ' ')));
 }
 
 /** @param {string} url @param {RequestInit & { signal?: AbortSignal }} init */

@@ -73,7 +73,7 @@ function Filter({ edges, text, state, sort }) {
     <label class="finder">
       <span class="sr">Filter by caller, callee or state</span>
       <svg viewBox="0 0 16 16" width="15" height="15" aria-hidden="true" class="mark"><circle cx="7" cy="7" r="4.5" /><path d="M10.5 10.5L14 14" /></svg>
-      <input data-search type="search" placeholder="Filter: order, order → payment, open…" value=${text} onInput=${(/** @type {Event} */ event) => change({ q: value(event) }, { replace: true })} autocomplete="off" spellcheck="false" />
+      <input data-search type="search" placeholder="Filter: order, order → payment, open…" value=${text} onInput=${(/** @type {Event} */ event) => change({ q: value(event) }, { replace: true })} autocomplete="off" spellcheck=${false} />
       <kbd aria-hidden="true">/</kbd>
     </label>
     <div class="tones" role="group" aria-label="State">

@@ -6,7 +6,7 @@ import { connection, useLive } from './live.js';
 import { change, params } from './route.js';
 import { useEvents } from './bricks/events.js';
 import { useFigures } from './bricks/figures.js';
-import { groupsOf, idleVersions, instancesOf, rowsOf, versionName } from './bricks/model.js';
+import { groupsOf, idleVersions, instancesOf, rowsOf, versionName, withQuarantine } from './bricks/model.js';
 import { ActionDialog } from './bricks/dialogs.js';
 import { Filter } from './bricks/filter.js';
 import { List } from './bricks/list.js';
@@ -18,21 +18,21 @@ const FOLDED_MAX = 60;
 export function Bricks() {
   const asked = params.value;
   const told = useLive({ topic: 'bricks' });
-  // Without the agent the registry still knows who is there.
+  // Without the agent the registry still knows who is there; who is quarantined it knows first.
   const away = told.error !== null && told.data === null;
-  const registry = useLive(away ? { topic: 'instances' } : null);
+  const registry = useLive({ topic: 'instances' });
   const system = useLive({ topic: 'system' });
   const graph = useLive({ topic: 'graph', window: 60 });
   const figures = useFigures();
   const events = useEvents();
-  const raw = told.data ?? registry.data;
-  const instances = useMemo(() => instancesOf(raw), [raw]);
+  const raw = told.data ?? (away ? registry.data : null);
+  const instances = useMemo(() => withQuarantine(instancesOf(raw), registry.data), [raw, registry.data]);
   const groups = useMemo(() => groupsOf(instances, system.data, graph.data), [instances, system.data, graph.data]);
-  const [text, tone, sort, dir] = ['q', 'state', 'sort', 'dir'].map((name) => asked.get(name) ?? '');
+  const [text, tone, zone, by, sort, dir] = ['q', 'state', 'zone', 'by', 'sort', 'dir'].map((name) => asked.get(name) ?? '');
   const folded = useMemo(() => new Set((asked.get('fold') ?? '').split(',').filter(Boolean)), [asked.get('fold')]);
   const rows = useMemo(
-    () => rowsOf(groups, { text, tone, sort, descending: dir === 'desc', folded, figures }),
-    [groups, text, tone, sort, dir, folded, figures],
+    () => rowsOf(groups, { text, tone, zone, byZone: by === 'zone', sort, descending: dir === 'desc', folded, figures }),
+    [groups, text, tone, zone, by, sort, dir, folded, figures],
   );
   const selected = asked.get('select') ?? '';
   const group = groups.find((one) => `brick:${one.name}` === selected || versionOf(one, selected) || one.instances.some((instance) => instance.slot === selected));
@@ -48,13 +48,13 @@ export function Bricks() {
       <p class="muted" role="status">${raw ? summary(groups, instances) : ''}</p>
     </header>
     ${told.error && html`<p class="card notice" role="alert">${told.error.detail}. ${away ? 'This is what the registry knows; it is asked again every second.' : 'This is what was last known.'}</p>`}
-    <${Filter} instances=${instances} text=${text} tone=${tone} />
+    <${Filter} instances=${instances} text=${text} tone=${tone} zone=${zone} byZone=${by === 'zone'} />
     <div class=${classes('stage', group && 'with-panel')}>
       <section class="card brick-list" aria-label="Bricks">
         ${raw
           ? html`<${List} rows=${rows} folded=${folded} selected=${selected} sort=${sort || 'name'} descending=${dir === 'desc'} onFold=${fold} onSelect=${select} />`
           : html`<${Waiting} failed=${told.error !== null} />`}
-        ${raw && !rows.length && html`<${Nothing} narrowed=${Boolean(text || tone)} />`}
+        ${raw && !rows.length && html`<${Nothing} narrowed=${Boolean(text || tone || zone)} />`}
       </section>
       ${group && html`<${Panel} key=${instance?.slot ?? (version || group.name)} group=${group} groups=${groups} version=${version} instance=${instance} figures=${figures} events=${events} onSelect=${select} />`}
     </div>
@@ -93,6 +93,8 @@ function keysOf() {
     { keys: 's', text: 'Scale the chosen brick', act: act('scale') },
     { keys: 'r', text: 'Roll the chosen brick', act: act('roll') },
     { keys: 'x', text: 'Kill the chosen instance', act: act('kill') },
+    { keys: 'q', text: 'Quarantine the chosen instance, or release it', act: act('quarantine') },
+    { keys: 'v', text: 'Log level of the chosen brick or instance', act: act('log') },
   ];
 }
 
@@ -106,7 +108,7 @@ function Waiting({ failed }) {
 function Nothing({ narrowed }) {
   return html`<div class="hint">
     ${narrowed
-      ? html`<p>Nothing matches. <button type="button" class="link accent" onClick=${() => change({ q: '', state: '' })}>Clear the filter</button></p>`
+      ? html`<p>Nothing matches. <button type="button" class="link accent" onClick=${() => change({ q: '', state: '', zone: '' })}>Clear the filter</button></p>`
       : html`<p>No brick runs. Describe one in <code>brick.toml</code>, then:</p><pre><code>brick up</code></pre>`}
   </div>`;
 }

@@ -12,3 +12,13 @@ export function Command({ text }) {
     <button type="button" class="button" onClick=${copy}>Copy<span class="sr"> ${text}</span></button>
   </div>`;
 }
+
+/** A word as a shell takes it: in quotes where it holds more than letters that mean nothing to one. @param {string} text */
+export function word(text) {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** A command with the reason, where one was said. @param {string} command @param {string} why */
+export function because(command, why) {
+  return why.trim() ? `${command} --why ${word(why.trim())}` : command;
+}

@@ -61,7 +61,7 @@ function Open() {
     <input
       class="palette-text" role="combobox" aria-label="Go to anything, do anything" aria-expanded="true" aria-controls="palette-list" aria-autocomplete="list"
       aria-activedescendant=${found.length ? `palette-${chosen}` : undefined}
-      placeholder="A screen, a brick, “logs of order”, a trace id…" autocomplete="off" spellcheck="false" autofocus
+      placeholder="A screen, a brick, “logs of order”, a trace id…" autocomplete="off" spellcheck=${false} autofocus
       value=${text} onInput=${write} onKeyDown=${press}
     />
     <ul id="palette-list" class="palette-list" role="listbox" aria-label="Found" ref=${list}>

@@ -1,6 +1,9 @@
 // The URL is the only place where the state of a screen lives: path for the screen, parameters for what it shows.
 // Back and forward therefore work, and an address can be sent to a colleague.
+import { holds } from './address.js';
 import { computed, signal } from './html.js';
+
+export { address } from './address.js';
 
 const current = signal(new URL(location.href));
 
@@ -9,20 +12,7 @@ export const path = computed(() => current.value.pathname);
 /** Parameters of the screen. */
 export const params = computed(() => current.value.searchParams);
 
-/** @typedef {Record<string, string | number | boolean | null | undefined>} Changes */
-
-/**
- * Address of a screen; empty parameters are left out.
- * @param {string} to
- * @param {Changes} [with_]
- */
-export function address(to, with_ = {}) {
-  const search = new URLSearchParams();
-  for (const [key, value] of Object.entries(with_)) {
-    if (holds(value)) search.set(key, String(value));
-  }
-  return search.size ? `${to}?${search}` : to;
-}
+/** @typedef {import('./address.js').Changes} Changes */
 
 /**
  * Goes to an address.
@@ -50,11 +40,6 @@ export function change(changes, options) {
     else target.searchParams.delete(key);
   }
   navigate(target.href, options);
-}
-
-/** @param {string | number | boolean | null | undefined} value */
-function holds(value) {
-  return value !== null && value !== undefined && value !== '' && value !== false;
 }
 
 /** Links within the console change the screen without loading the page again. Call once. */

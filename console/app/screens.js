@@ -1,10 +1,13 @@
 // The screens there are. Navigation, keys and palette are made of this one list.
 import { html } from './html.js';
+import { Audit } from './audit.js';
+import { Config } from './config.js';
 import { Logs } from './logs.js';
 import { Overview } from './overview.js';
 import { Breakers } from './breakers.js';
 import { Bricks } from './bricks.js';
 import { Traces } from './traces.js';
+import { Routes } from './routes.js';
 import { Trace } from './trace.js';
 
 /** @typedef {{ path: string, title: string, key: string, about: string, view: () => any }} Screen `key` follows `g` */
@@ -12,10 +15,13 @@ import { Trace } from './trace.js';
 /** @type {Screen[]} */
 export const SCREENS = [
   { path: '/', title: 'Overview', key: 'o', about: 'Service map and business metrics', view: Overview },
-  { path: '/console/bricks', title: 'Bricks', key: 'b', about: 'Every instance, its health; scale, roll, kill', view: Bricks },
+  { path: '/console/bricks', title: 'Bricks', key: 'b', about: 'Every instance, its health; scale, roll, kill, quarantine, log level', view: Bricks },
   { path: '/console/breakers', title: 'Breakers', key: 'k', about: 'Every edge between bricks, its breaker; open and close by hand', view: Breakers },
+  { path: '/console/routes', title: 'Routes', key: 'r', about: 'Versions, their shares and rules, canaries', view: Routes },
+  { path: '/console/config', title: 'Config', key: 'c', about: 'What counts for a brick and why, changes while it runs', view: Config },
   { path: '/console/traces', title: 'Traces', key: 't', about: 'Search requests, see where their time went', view: Traces },
   { path: '/console/logs', title: 'Logs', key: 'l', about: 'Every line of every brick, live and searched', view: Logs },
+  { path: '/console/audit', title: 'Audit', key: 'a', about: 'Who changed what, when and why', view: Audit },
 ];
 
 const TRACE = /^\/console\/traces\/([0-9a-fA-F]{1,64})$/;

@@ -71,13 +71,19 @@ function Screen({ system }) {
 /** @param {{ name: string, quiet: boolean }} props */
 function Header({ name, quiet }) {
   const under = screenAt(path.value)?.under;
+  const links = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => {
+    // On a narrow screen the links scroll; where one is stays in view.
+    const here = /** @type {HTMLElement | null | undefined} */ (links.current?.querySelector('[aria-current]'));
+    if (links.current && here) links.current.scrollLeft = here.offsetLeft - (links.current.clientWidth - here.offsetWidth) / 2 - links.current.offsetLeft;
+  }, [under, quiet]);
   return html`<header class="top">
     <a class="brand" href="/" aria-label=${name ? `${name}, overview` : 'Brickwork, overview'}>
       <img src="/console/icon.svg" alt="" width="24" height="24" />
       <span class="brand-name"><bdi>${name || 'Brickwork'}</bdi></span>
     </a>
     ${!quiet &&
-    html`<nav aria-label="Screens">
+    html`<nav aria-label="Screens" ref=${links}>
       ${SCREENS.map((one) => html`<a key=${one.path} href=${one.path} aria-current=${one.path === under ? 'page' : undefined}>${one.title}</a>`)}
     </nav>`}
     <div class="top-end">

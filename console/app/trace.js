@@ -86,7 +86,7 @@ function CompareWith() {
     change({ compare: String(asked).trim().toLowerCase() });
   };
   return html`<form class="compare-with" onSubmit=${submit}>
-    <label><span class="sr">Trace id to compare with</span><input name="compare" required pattern="\\s*[0-9a-fA-F]{32}\\s*" title="32 hex digits" placeholder="Trace id to compare with" autocomplete="off" spellcheck="false" /></label>
+    <label><span class="sr">Trace id to compare with</span><input name="compare" required pattern="\\s*[0-9a-fA-F]{32}\\s*" title="32 hex digits" placeholder="Trace id to compare with" autocomplete="off" spellcheck=${false} /></label>
     <button type="submit" class="button">Compare</button>
   </form>`;
 }

@@ -6,7 +6,7 @@ import { NASTY, WEIRD } from './lib/data.mjs';
 import { browser, mock, visit } from './lib/console.mjs';
 import { scroll } from './lib/frames.mjs';
 import { visible } from '../../console/app/visible.js';
-import { figuresOf, groupsOf, instancesOf, rowsOf, startOf } from '../../console/app/bricks/model.js';
+import { figuresOf, groupsOf, instancesOf, rowsOf, startOf, withQuarantine } from '../../console/app/bricks/model.js';
 
 const PATH = '/console/bricks';
 
@@ -294,10 +294,69 @@ test('hostile names, details, lines and flags are text', async () => {
   });
 });
 
+test('an instance is quarantined with a reason, seen to be out of its pool, and released', () =>
+  visit(`${PATH}?select=order/2`, async (page) => {
+    await row(page, 'order/2').getByText('ready').waitFor();
+    await page.keyboard.press('q');
+    await dialog(page).getByText('order-2.order.brick').waitFor();
+    await dialog(page).getByText('Meanwhile 1 other instance takes its requests.').waitFor();
+    await dialog(page).getByLabel('Why').fill('answers slowly');
+    assert.equal(await dialog(page).locator('.command code').innerText(), "$ brick quarantine order/2 --why 'answers slowly'");
+    await dialog(page).getByRole('button', { name: 'Quarantine', exact: true }).click();
+    await row(page, 'order/2').getByText('quarantined').waitFor();
+    await row(page, 'order').getByText('1 of 2 ready').waitFor();
+    await panel(page).getByText('answers slowly').waitFor();
+    await panel(page).getByRole('button', { name: 'Release…' }).click();
+    await dialog(page).getByText('answers slowly').waitFor();
+    assert.equal(await dialog(page).locator('.command code').innerText(), '$ brick quarantine --release order/2');
+    await dialog(page).getByRole('button', { name: 'Release', exact: true }).click();
+    await row(page, 'order/2').getByText('ready').waitFor();
+    await panel(page).getByText('answers slowly').waitFor({ state: 'detached' });
+    assert.deepEqual(mock.world.control.asked, [['POST', 'registry/v1/instances/order%2F2/quarantine', { reason: 'answers slowly' }, 'answers slowly'], ['DELETE', 'registry/v1/instances/order%2F2/quarantine']]);
+  }));
+
+test('the last ready instance says what its quarantine means; the platform has none', () =>
+  visit(`${PATH}?select=customer/1&do=quarantine`, async (page) => {
+    await dialog(page).getByText('No other instance of customer is ready: who needs it gets errors').waitFor();
+    await page.keyboard.press('Escape');
+    await row(page, 'gateway').click();
+    await panel(page).getByRole('button', { name: 'Kill…' }).waitFor();
+    assert.equal(await panel(page).getByRole('button', { name: /Quarantine|Log level/ }).count(), 0);
+  }));
+
+test('zones narrow the list and group it', () =>
+  visit(PATH, async (page) => {
+    await row(page, 'order/2').waitFor();
+    await page.getByRole('button', { name: 'Zone a' }).click();
+    await row(page, 'order/2').waitFor({ state: 'detached' });
+    assert.match(page.url(), /zone=a/);
+    await page.getByRole('button', { name: 'Zone a' }).click();
+    await page.getByLabel('By zone').check();
+    await row(page, 'zone a').getByText(/\d+ of \d+ ready/).waitFor();
+    const names = await rows(page).locator('.name').allInnerTexts();
+    assert.deepEqual([names[0], names.filter((name) => name.startsWith('zone'))], ['zone a', ['zone a', 'zone b']]);
+    assert.equal(names.length, 2 + mock.world.agent.rows.length);
+    await row(page, 'zone a').locator('.fold').click();
+    await page.waitForFunction((all) => document.querySelectorAll('.brick-row').length < all, names.length);
+    await row(page, 'order/2').click();
+    await panel(page).getByRole('heading', { name: 'order/2' }).waitFor();
+  }));
+
+test('the log level of a brick or one of its instances is set from its panel, and shown with its end', () =>
+  visit(`${PATH}?select=order/2`, async (page) => {
+    await panel(page).getByRole('button', { name: 'Log level…' }).click();
+    assert.equal(await dialog(page).locator('.command code').innerText(), '$ brick config log order/2=debug --for 10m');
+    await dialog(page).getByRole('button', { name: 'Set', exact: true }).click();
+    await page.getByText('order/2 writes debug, back in 10 minutes.').waitFor();
+    await panel(page).getByText(/Log level:\s*debug/).waitFor();
+    await panel(page).getByText(/for 9 min more/).waitFor();
+    assert.equal(mock.world.control.levels.instances['order/2'].level, 'debug');
+  }));
+
 for (const theme of ['light', 'dark']) {
   test(`no serious accessibility violation in list, panel and dialogs in the ${theme} theme`, async () => {
     mock.reset({ down: ['payment/1'] });
-    for (const query of ['', '?select=order/1', '?select=brick:order', '?select=payment/1', '?select=payment@v2', '?select=payment@v2&do=scale', '?select=brick:payment&do=roll', '?select=order/1&do=kill', '?q=nothing']) {
+    for (const query of ['', '?select=order/1', '?select=brick:order', '?select=payment/1', '?select=payment@v2', '?select=payment@v2&do=scale', '?select=brick:payment&do=roll', '?select=order/1&do=kill', '?select=order/1&do=quarantine', '?select=order/1&do=log', '?by=zone', '?q=nothing']) {
       await visit(PATH + query, async (page) => {
         await page.getByText('7 bricks', { exact: false }).waitFor();
         if (query.includes('order/1')) await panel(page).getByText('degraded').waitFor();
@@ -309,7 +368,7 @@ for (const theme of ['light', 'dark']) {
 }
 
 test('the list fits a telephone', async () => {
-  for (const query of ['', '?select=order/1', '?select=order/1&do=kill']) {
+  for (const query of ['', '?by=zone', '?select=order/1', '?select=order/1&do=kill', '?select=order/1&do=quarantine', '?select=order/1&do=log']) {
     await visit(PATH + query, async (page) => {
       await rows(page).first().waitFor();
       assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360, query);
@@ -324,6 +383,12 @@ test('rows of the agent become groups, the start is read from the incarnation, f
   const how = { text: '', tone: '', sort: '', descending: false, folded: new Set(), figures: new Map() };
   assert.deepEqual(rowsOf(groups, how).map((one) => one.id), ['brick:idle', 'brick:order', 'order/2', 'order/10', 'control/1']);
   assert.deepEqual(rowsOf(groups, { ...how, folded: new Set(['order']), text: 'order' }).map((one) => one.id), ['brick:order']);
+  const zoned = groupsOf(instancesOf([of('order/1', { zone: 'b' }), of('order/2', { zone: 'a' }), of('idle/1')]), null, null);
+  assert.deepEqual(rowsOf(zoned, { ...how, byZone: true }).map((one) => one.id), ['zone:a', 'order/2', 'zone:b', 'order/1', 'zone:', 'idle/1']);
+  assert.deepEqual(rowsOf(zoned, { ...how, zone: 'a' }).map((one) => one.id), ['brick:order', 'order/2']);
+  const held = instancesOf([of('order/1', { incarnation: 'i', quarantined: true }), of('order/2', { incarnation: 'j' })]);
+  assert.deepEqual(held.map((one) => [one.state, one.quarantine]), [['quarantined', ''], ['ready', null]]);
+  assert.deepEqual(withQuarantine(held, { items: [{ incarnation: 'i' }, { incarnation: 'j', quarantined: 'slow' }] }).map((one) => [one.state, one.tone, one.quarantine]), [['ready', 'ok', null], ['quarantined', 'warn', 'slow']]);
   assert.equal(startOf('0192f0c1-2345-7abc-8def-0123456789ab'), 0x0192f0c12345);
   for (const odd of ['', '0192f0c1-2345-4abc-8def-0123456789ab', 'x']) assert.equal(startOf(odd), null);
   for (const raw of [null, {}, 7, { items: null }]) assert.deepEqual(groupsOf(instancesOf(raw), raw, raw), []);

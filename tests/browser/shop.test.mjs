@@ -261,6 +261,87 @@ test('a breaker held open makes checkouts fail fast, with the reason in the cons
   await page.context().close();
 });
 
+test('in the console a version gets a share after saying who would move, a value changes while the bricks run, and the audit trail has both', () => atWork(async () => {
+  await shop.brick('scale', 'payment@v2=1');
+  await buy();
+  const { url } = await shop.brick('open', 'routes', '--print');
+  const page = await open(browser, url);
+  const dialog = page.getByRole('dialog');
+  const card = page.getByRole('article', { name: 'payment' });
+  await card.locator('.versions tr', { hasText: 'v2' }).getByText('1 ready').waitFor({ timeout: 20_000 });
+  await card.getByRole('button', { name: 'Shares…' }).click();
+  await dialog.getByLabel('Share of v2 in percent').fill('10');
+  await dialog.getByText('10 % of the users would change their version.').waitFor();
+  await dialog.getByLabel('Why').fill('a tenth is enough to see');
+  await dialog.getByRole('button', { name: 'Apply' }).click();
+  await page.getByText('payment: v2 has 10 %.').waitFor();
+  await card.locator('.versions tr', { hasText: 'v2' }).getByText('10 %').waitFor();
+  const told = await shop.brick('route', 'show', 'payment');
+  assert.deepEqual([told[0].weights, told[0].sticky], [{ v2: 10 }, 'user'], JSON.stringify(told));
+  if (process.env.SCREENSHOTS === '1') await shop.brick('canary', 'start', 'payment', 'v2', '--steps', '10,100', '--hold', '120s', '--errors', '0.9', '--slower', '100');
+  if (process.env.SCREENSHOTS === '1') await card.locator('.beside').waitFor({ timeout: 30_000 });
+  await screenshot(page, 'routes');
+  if (process.env.SCREENSHOTS === '1') await shop.brick('canary', 'abort', 'payment');
+
+  await page.getByRole('link', { name: 'Config', exact: true }).click();
+  await page.getByRole('navigation', { name: 'Bricks' }).getByRole('link', { name: 'order' }).click();
+  const value = page.locator('.values tbody tr', { hasText: 'max_lines' });
+  await value.getByText('manifest').waitFor();
+  const set = async (/** @type {string} */ to) => {
+    await value.getByRole('button', { name: /^Change/ }).click();
+    await dialog.getByLabel('Value').fill(to);
+    await dialog.getByLabel('Why').fill('parcels are small');
+    await dialog.getByRole('button', { name: 'Change', exact: true }).click();
+  };
+  await set('many');
+  await dialog.getByRole('alert').getByText(/order\/[12] refuses: .*nothing was changed anywhere/).waitFor();
+  await page.keyboard.press('Escape');
+  await set('20');
+  await dialog.getByText(/Applied by 2\/2 in \d+ ms, spread \d+ ms/).waitFor();
+  await dialog.locator('.words', { hasText: 'order/2' }).getByText(/after \d+ ms/).first().waitFor();
+  await page.keyboard.press('Escape');
+  await value.getByText('live', { exact: true }).waitFor();
+  const words = page.getByRole('list', { name: 'Instances' });
+  await words.getByText('in force').nth(1).waitFor();
+  await screenshot(page, 'config');
+  assert.deepEqual(await audit(page), []);
+
+  await page.getByRole('link', { name: /^Audit of the configuration/ }).click();
+  const entry = (/** @type {RegExp} */ text) => page.locator('.audit-row').filter({ hasText: text });
+  await entry(/config\.set[\s\S]*config\/order[\s\S]*parcels are small[\s\S]*max_lines 50 → 20/).waitFor();
+  await page.getByRole('textbox', { name: 'Target' }).fill('');
+  await page.getByRole('searchbox').fill('a TENTH is');
+  await entry(/pools\.set[\s\S]*pools\/payment/).click();
+  await page.getByRole('complementary').getByRole('row', { name: /weights\.v2.*10/ }).waitFor();
+  assert.deepEqual(await audit(page), []);
+
+  await shop.brick('config', 'unset', 'order.max_lines');
+  await shop.brick('route', 'reset', 'payment');
+  await shop.brick('scale', 'payment@v2=0');
+  assert.deepEqual([page.foreign, page.trouble.filter((one) => !/409/.test(one))], [[], []]);
+  await page.context().close();
+}));
+
+test('an instance quarantined in the console takes no request, and is released', async () => {
+  const { url } = await shop.brick('open', 'bricks', '--print');
+  const page = await open(browser, url);
+  const row = page.locator('.brick-row').filter({ has: page.locator('.name', { hasText: /^order\/2$/ }) });
+  const dialog = page.getByRole('dialog');
+  await row.getByText('ready').waitFor();
+  await row.click();
+  await page.keyboard.press('q');
+  await dialog.getByLabel('Why').fill('looked into');
+  await dialog.getByRole('button', { name: 'Quarantine', exact: true }).click();
+  await row.getByText('quarantined').waitFor();
+  await page.getByRole('complementary').getByText('looked into').waitFor();
+  await buy();
+  await page.keyboard.press('q');
+  await dialog.getByRole('button', { name: 'Release', exact: true }).click();
+  await row.getByText('ready').waitFor({ timeout: 20_000 });
+  assert.deepEqual([page.foreign, page.trouble], [[], []]);
+  await page.context().close();
+});
+
 test('calls that are cut off between two healthy bricks make the edge between them lossy, in the console and for brick map', async () => {
   const edge = 'storefront->recommendation';
   const set = await shop.brick('fault', 'set', edge, '--reset', '--share', '0.4', '--for', '5m');

@@ -1,5 +1,5 @@
 // Opening and closing a breaker by hand: what it means, the command that does the same, the request.
-import { Problem, change, get } from '../api.js';
+import { Problem, get, send } from '../api.js';
 import { patched } from './model.js';
 
 /** @typedef {'open' | 'close' | 'auto'} Kind */
@@ -24,13 +24,14 @@ export function limitsUrl(edge) {
 /** How often a change is made anew because another operator made one meanwhile. */
 const ATTEMPTS = 5;
 
-/** Keeps what else operators want of the edge, also what another wants by now. @param {Kind} kind @param {import('./model.js').Edge} edge */
-export async function act(kind, edge) {
+/** Keeps what else operators want of the edge, also what another wants by now. @param {Kind} kind @param {import('./model.js').Edge} edge @param {string} why */
+export async function act(kind, edge, why) {
   const url = limitsUrl(edge);
   for (let attempt = 1; ; attempt += 1) {
     const { override, tag } = await get(url);
     try {
-      return await change(url, patched(override, KINDS[kind].forced), tag ?? '*');
+      const wanted = patched(override, KINDS[kind].forced);
+      return await (wanted ? send('PUT', url, wanted, { why, tag: tag ?? '*' }) : send('DELETE', url, undefined, { why, tag: tag ?? '*' }));
     } catch (error) {
       if (attempt === ATTEMPTS || !(error instanceof Problem) || error.status !== 412) throw error;
     }

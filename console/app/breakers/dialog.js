@@ -1,8 +1,6 @@
 // Holding a breaker by hand: says what will happen, then does it.
-import { html, useState } from '../html.js';
-import { Command } from '../command.js';
-import { Dialog } from '../dialog.js';
-import { say } from '../notices.js';
+import { ActDialog } from '../act.js';
+import { html } from '../html.js';
 import { KINDS, act, commandOf } from './action.js';
 import { callerName } from './model.js';
 
@@ -10,36 +8,16 @@ import { callerName } from './model.js';
 
 /** @param {{ kind: string | null, edge: Edge, onClose: () => void }} props */
 export function HoldDialog({ kind, edge, onClose }) {
-  const [state, setState] = useState({ busy: false, failure: '' });
   if (kind !== 'open' && kind !== 'close' && kind !== 'auto') return null;
   const { go, title } = KINDS[kind];
   const name = `${callerName(edge.caller)} → ${edge.callee}`;
-  const danger = kind === 'open';
-  /** @param {SubmitEvent} event */
-  const submit = async (event) => {
-    event.preventDefault();
-    if (state.busy) return;
-    setState({ busy: true, failure: '' });
-    try {
-      await act(kind, edge);
-      say('ok', `${name}: ${{ open: 'held open', close: 'held closed', auto: 'decides by itself again' }[kind]}.`);
-      onClose();
-    } catch (error) {
-      setState({ busy: false, failure: /** @type {Error} */ (error).message });
-    }
+  const hold = async (/** @type {string} */ why) => {
+    await act(kind, edge, why);
+    return `${name}: ${{ open: 'held open', close: 'held closed', auto: 'decides by itself again' }[kind]}.`;
   };
-  return html`<${Dialog} label=${title(name)} onClose=${onClose}>
-    <header class="dialog-head"><h2><bdi>${title(name)}</bdi></h2><button type="button" class="quiet" onClick=${onClose} aria-label="Close">✕</button></header>
-    <form class="dialog-form" onSubmit=${submit}>
-      <${Effect} kind=${kind} edge=${edge} />
-      ${state.failure && html`<p class="problem" role="alert">${state.failure}</p>`}
-      <div class="same"><p class="muted small">The same from the command line:</p><${Command} text=${commandOf(kind, edge)} /></div>
-      <p class="dialog-foot">
-        <button type="button" class="button" onClick=${onClose}>Cancel</button>
-        <button type="submit" class=${danger ? 'button primary danger' : 'button primary'} disabled=${state.busy} autofocus=${!danger}>${state.failure ? 'Try again' : go}</button>
-      </p>
-    </form>
-  </${Dialog}>`;
+  return html`<${ActDialog} title=${title(name)} go=${go} command=${commandOf(kind, edge)} act=${hold} danger=${kind === 'open'} onClose=${onClose}>
+    <${Effect} kind=${kind} edge=${edge} />
+  </${ActDialog}>`;
 }
 
 /** In words. @param {{ kind: Kind, edge: Edge }} props */

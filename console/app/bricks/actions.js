@@ -1,6 +1,6 @@
 // What can be done to a brick: what it will do in words, the command that does the same, the request, its outcome.
 // A run outlives the dialog that began it; whoever looks elsewhere is told when it ends.
-import { post } from '../api.js';
+import { send } from '../api.js';
 import { plural } from '../format.js';
 import { signal } from '../html.js';
 import { say } from '../notices.js';
@@ -51,11 +51,11 @@ export function killAction(slot, signal_) {
   return { kind: 'kill', title: `Kill ${slot}`, command, url: '/api/agent/v1/kill', body, brick: slot.split(/[@/]/)[0], slot };
 }
 
-/** Does it. @param {Action} action @returns {number} id of the run */
-export function start(action) {
+/** Does it. @param {Action} action @param {string} why @returns {number} id of the run */
+export function start(action, why) {
   const id = (last += 1);
   runs.value = [...runs.peek(), { id, action, state: /** @type {const} */ ('running'), text: '', from: newestSeq() }].slice(-RUNS_MAX);
-  post(action.url, action.body).then(
+  send('POST', action.url, action.body, { why }).then(
     (answer) => end(id, 'done', outcome(action, answer)),
     (error) => end(id, 'failed', error.message),
   );

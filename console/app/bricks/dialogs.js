@@ -1,8 +1,10 @@
 // Scale, roll, kill: each says what it will do and how the command line does the same, then shows what comes of it.
 import { html, useEffect, useState } from '../html.js';
-import { Command } from '../command.js';
+import { ActDialog, DialogHead, Same, Why } from '../act.js';
+import { send } from '../api.js';
 import { Dialog } from '../dialog.js';
 import { plural } from '../format.js';
+import { LevelDialog } from '../config/level.js';
 import { Entry } from './happened.js';
 import { REPLICAS_MAX, killAction, rollAction, runs, scaleAction, start, watched } from './actions.js';
 import { useEvents } from './events.js';
@@ -20,6 +22,8 @@ export function ActionDialog({ kind, group, version, instance, onClose }) {
   if (kind === 'scale' && !group.platform) return html`<${Scale} group=${group} first=${version || instance?.version || group.base} onClose=${onClose} />`;
   if (kind === 'roll' && !group.platform) return html`<${Roll} group=${group} first=${version} onClose=${onClose} />`;
   if (kind === 'kill' && instance) return html`<${Kill} group=${group} instance=${instance} onClose=${onClose} />`;
+  if (kind === 'quarantine' && instance && !group.platform) return html`<${instance.quarantine === null ? Quarantine : Release} group=${group} instance=${instance} onClose=${onClose} />`;
+  if (kind === 'log' && !group.platform) return html`<${LevelDialog} brick=${group.name} slots=${group.instances.map((one) => one.slot)} first=${instance && group.instances.length > 1 ? instance.slot : ''} onDone=${() => {}} onClose=${onClose} />`;
   return html`<${Dialog} label="Not possible" onClose=${onClose}>
     <header class="dialog-head"><h2>Not possible</h2></header>
     <p>${group.platform ? `${group.name} belongs to the platform: it has one process, which the agent starts and replaces itself.` : 'Choose one of its instances first.'}</p>
@@ -30,6 +34,7 @@ export function ActionDialog({ kind, group, version, instance, onClose }) {
 /** @param {{ action: Action, go: string, danger?: boolean, blocked?: boolean, onClose: () => void, children?: any }} props */
 function Frame({ action, go, danger = false, blocked = false, onClose, children }) {
   const [id, setId] = useState(0);
+  const [why, setWhy] = useState('');
   const run = runs.value.find((one) => one.id === id);
   useEffect(() => {
     if (!id) return undefined;
@@ -40,13 +45,13 @@ function Frame({ action, go, danger = false, blocked = false, onClose, children 
   /** @param {SubmitEvent} event */
   const submit = (event) => {
     event.preventDefault();
-    if (!busy && !blocked) setId(start(action));
+    if (!busy && !blocked) setId(start(action, why));
   };
   return html`<${Dialog} label=${action.title} onClose=${onClose}>
-    <header class="dialog-head"><h2><bdi>${action.title}</bdi></h2><button type="button" class="quiet" onClick=${onClose} aria-label="Close">✕</button></header>
+    <${DialogHead} title=${action.title} onClose=${onClose} />
     <form class="dialog-form" onSubmit=${submit}>
       ${!run && children}
-      ${!run && html`<div class="same"><p class="muted small">The same from the command line:</p><${Command} text=${action.command} /></div>`}
+      ${!run && html`<${Why} why=${why} onWhy=${setWhy} /><${Same} command=${action.command} why=${why} />`}
       ${run && html`<${Progress} run=${run} />`}
       <p class="dialog-foot">
         ${busy && html`<span class="muted small dialog-note">It goes on when you close this.</span>`}
@@ -161,4 +166,40 @@ function Kill({ group, instance, onClose }) {
     </fieldset>
     <p>${instance.pid === null ? instance.restarts === null ? 'The agent is away: it alone knows the process.' : 'It has no process just now.' : `The agent sees that process ${instance.pid} is gone and starts ${instance.slot} again. ${next}`}</p>
   </${Frame}>`;
+}
+
+/** @param {string} slot */
+function quarantineUrl(slot) {
+  return `/api/registry/v1/instances/${encodeURIComponent(slot)}/quarantine`;
+}
+
+/** Its own name, by which callers still reach it. @param {Instance} instance */
+function ownName(instance) {
+  return `${instance.slot.replace(/[@/]/g, '-')}.${instance.brick}.brick`;
+}
+
+/** @param {{ group: Group, instance: Instance, onClose: () => void }} props */
+function Quarantine({ group, instance, onClose }) {
+  const others = group.instances.filter((one) => one.state === 'ready' && one.slot !== instance.slot).length;
+  const act = async (/** @type {string} */ why) => {
+    const answer = await send('POST', quarantineUrl(instance.slot), { reason: why.trim() }, { why });
+    return `${instance.slot} left its pool${answer?.told === false ? '; not every caller has said so yet' : ''}.`;
+  };
+  return html`<${ActDialog} title=${`Quarantine ${instance.slot}`} go="Quarantine" command=${`brick quarantine ${instance.slot}`} act=${act} danger=${others === 0} onClose=${onClose}>
+    <p>It leaves its pool at once and runs on, to be looked into. Requests under way are finished; new ones reach it by its own name alone, <code>${ownName(instance)}</code>.</p>
+    <p>${others ? `Meanwhile ${plural(others, 'other instance takes', 'other instances take')} its requests.` : `No other instance of ${group.name} is ready: who needs it gets errors until it is released.`}</p>
+    <p class="muted small">It is about this start of it: what is started in its place takes requests.</p>
+  </${ActDialog}>`;
+}
+
+/** @param {{ instance: Instance, onClose: () => void }} props */
+function Release({ instance, onClose }) {
+  const act = async (/** @type {string} */ why) => {
+    await send('DELETE', quarantineUrl(instance.slot), undefined, { why });
+    return `${instance.slot} takes requests again.`;
+  };
+  return html`<${ActDialog} title=${`Release ${instance.slot}`} go="Release" command=${`brick quarantine --release ${instance.slot}`} act=${act} onClose=${onClose}>
+    <p>It comes back into its pool and takes requests as the others do.</p>
+    ${instance.quarantine && html`<p>It was quarantined because: <b><bdi>${instance.quarantine}</bdi></b></p>`}
+  </${ActDialog}>`;
 }

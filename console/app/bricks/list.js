@@ -105,7 +105,7 @@ function Head({ column, active, descending }) {
 function keyboard({ rows, at, folded, toggle, onSelect }) {
   const go = (/** @type {number} */ to) => rows.length && onSelect(rows[Math.max(0, Math.min(rows.length - 1, to))].id);
   const row = rows[at];
-  const parent = () => rows.findLastIndex((one, i) => i < at && one.kind === 'group');
+  const parent = () => rows.findLastIndex((one, i) => i < at && (one.kind === 'group' || one.kind === 'zone'));
   /** @type {Record<string, () => unknown>} */
   const acts = {
     ArrowDown: () => go(at + 1),
@@ -114,9 +114,9 @@ function keyboard({ rows, at, folded, toggle, onSelect }) {
     PageUp: () => go(at - 12),
     Home: () => go(0),
     End: () => go(rows.length - 1),
-    ArrowRight: () => (row?.kind === 'group' && folded.has(row.group.name) ? toggle(row.group.name) : go(at + 1)),
+    ArrowRight: () => ((row?.kind === 'group' || row?.kind === 'zone') && folded.has(row.group.name) ? toggle(row.group.name) : go(at + 1)),
     ArrowLeft: () => {
-      if (row?.kind === 'group' && !folded.has(row.group.name)) toggle(row.group.name);
+      if ((row?.kind === 'group' || row?.kind === 'zone') && !folded.has(row.group.name)) toggle(row.group.name);
       else if (row?.kind === 'instance' || row?.kind === 'version') go(parent());
     },
     Enter: () => /** @type {HTMLElement | null} */ (document.querySelector('.bricks .panel'))?.focus(),

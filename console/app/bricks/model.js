@@ -4,12 +4,12 @@
  * @typedef {'ok' | 'busy' | 'warn' | 'bad' | 'idle'} Tone
  * @typedef {{ rate: number, errors: number, p50: number | null, p99: number | null }} Figures
  * @typedef {{ brick: string, version: string, slot: string, zone: string, state: string, tone: Tone, pid: number | null,
- *   port: number | null, restarts: number | null, revision: string, adopted: boolean, incarnation: string, problem: string,
- *   since: number | null, platform: boolean }} Instance
+ *   port: number | null, restarts: number | null, revision: string, adopted: boolean, incarnation: string, problem: string, quarantine: string | null,
+ *   since: number | null, platform: boolean }} Instance `quarantine` is the reason why it takes no requests, `` where none is known
  * @typedef {{ name: string, platform: boolean, instances: Instance[], ready: number, tone: Tone, state: string,
  *   base: string, versions: string[], declared: Declared[], needs: string[], optional: boolean, figures: Figures | null }} Group
  * @typedef {{ version: string, replicas: number }} Declared what the manifest says of one version
- * @typedef {{ id: string, kind: 'group' | 'single' | 'instance' | 'version', group: Group, instance: Instance | null,
+ * @typedef {{ id: string, kind: 'group' | 'zone' | 'single' | 'instance' | 'version', group: Group, instance: Instance | null,
  *   version: string, figures: Figures | null }} Row `version` is one that has no instance now, else empty
  */
 
@@ -22,7 +22,7 @@ const SERIES_MAX = 500;
 
 /** @type {Record<string, Tone>} */
 const TONES = {
-  ready: 'ok', building: 'busy', starting: 'busy', stopping: 'busy', unready: 'warn', unsupervised: 'warn', backoff: 'warn',
+  ready: 'ok', building: 'busy', starting: 'busy', stopping: 'busy', unready: 'warn', unsupervised: 'warn', quarantined: 'warn', backoff: 'warn',
   'crash-loop': 'bad', failed: 'bad', stopped: 'idle', skipped: 'idle',
 };
 /** Worst first. @type {Tone[]} */
@@ -40,7 +40,8 @@ export function instancesOf(raw) {
   const taken = new Set();
   const read = list(raw).map((one) => {
     const brick = String(one.brick);
-    const state = String(one.state ?? (one.ready ? 'ready' : 'unready'));
+    const told = String(one.state ?? (one.ready ? 'ready' : 'unready'));
+    const state = one.quarantined && told === 'ready' ? 'quarantined' : told;
     const incarnation = String(one.incarnation ?? '');
     return {
       brick,
@@ -56,11 +57,28 @@ export function instancesOf(raw) {
       adopted: Boolean(one.adopted),
       incarnation,
       problem: String(one.problem ?? ''),
+      quarantine: one.quarantined ? (typeof one.quarantined === 'string' ? one.quarantined : '') : null,
       since: startOf(incarnation),
       platform: PLATFORM.includes(brick),
     };
   });
   return read.sort((a, b) => slots.compare(a.brick, b.brick) || Number(a.slot.includes('@')) - Number(b.slot.includes('@')) || slots.compare(a.slot, b.slot));
+}
+
+/**
+ * The agent's rows with what control knows first: who is quarantined, and why.
+ * @param {Instance[]} instances
+ * @param {any} registry its instances
+ * @returns {Instance[]}
+ */
+export function withQuarantine(instances, registry) {
+  const known = new Map(list(registry).map((one) => [String(one.incarnation), one.quarantined]));
+  return instances.map((one) => {
+    if (!one.incarnation || !known.has(one.incarnation)) return one;
+    const reason = known.get(one.incarnation);
+    if (!reason) return one.quarantine === null ? one : { ...one, quarantine: null, ...(one.state === 'quarantined' && { state: 'ready', tone: /** @type {const} */ ('ok') }) };
+    return { ...one, quarantine: String(reason), ...(one.state === 'ready' && { state: 'quarantined', tone: /** @type {const} */ ('warn') }) };
+  });
 }
 
 /**
@@ -154,19 +172,20 @@ function stateOf(own, tone) {
 /**
  * The rows of the list, in order.
  * @param {Group[]} groups
- * @param {{ text: string, tone: string, sort: string, descending: boolean, folded: Set<string>, figures: Map<string, Figures> }} how
+ * @param {{ text: string, tone: string, zone?: string, byZone?: boolean, sort: string, descending: boolean, folded: Set<string>, figures: Map<string, Figures> }} how
  * @returns {Row[]}
  */
-export function rowsOf(groups, { text, tone, sort, descending, folded, figures }) {
+export function rowsOf(groups, { text, tone, zone = '', byZone = false, sort, descending, folded, figures }) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const takes = (/** @type {Instance} */ one) =>
-    (!tone || one.tone === tone) && words.every((word) => searched(one).includes(word));
+    (!tone || one.tone === tone) && (!zone || one.zone === zone) && words.every((word) => searched(one).includes(word));
   const value = VALUES[sort] ?? VALUES.name;
   const sign = descending ? -1 : 1;
+  if (byZone) return zoned(groups, takes, (a, b) => sign * order(value(a), value(b)) || slots.compare(a.id, b.id), folded, figures);
   const kept = groups.flatMap((group) => {
     const own = group.instances.filter(takes);
-    const idle = tone ? [] : idleVersions(group).filter((version) => words.every((word) => `${versionName(group, version)} no instance`.toLowerCase().includes(word)));
-    const empty = !group.instances.length && !tone && words.every((word) => group.name.toLowerCase().includes(word));
+    const idle = tone || zone ? [] : idleVersions(group).filter((version) => words.every((word) => `${versionName(group, version)} no instance`.toLowerCase().includes(word)));
+    const empty = !group.instances.length && !tone && !zone && words.every((word) => group.name.toLowerCase().includes(word));
     if (!own.length && !idle.length && !empty) return [];
     const alone = group.instances.length === 1 && !idleVersions(group).length;
     const children = own.map((instance) => rowOf(group, instance, figures.get(instance.slot) ?? null, !alone));
@@ -179,6 +198,36 @@ export function rowsOf(groups, { text, tone, sort, descending, folded, figures }
     if (folded.has(head.group.name)) return [head];
     children.sort((a, b) => Number(Boolean(a.version)) - Number(Boolean(b.version)) || sign * order(value(a), value(b)) || slots.compare(a.id, b.id));
     return [head, ...children];
+  });
+}
+
+/**
+ * The rows by zone: what is lost with one.
+ * @param {Group[]} groups
+ * @param {(one: Instance) => boolean} takes
+ * @param {(a: Row, b: Row) => number} compare
+ * @param {Set<string>} folded
+ * @param {Map<string, Figures>} figures
+ * @returns {Row[]}
+ */
+function zoned(groups, takes, compare, folded, figures) {
+  /** @type {Map<string, Row[]>} */
+  const zones = new Map();
+  for (const group of groups) {
+    for (const one of group.instances.filter(takes)) zones.set(one.zone, [...(zones.get(one.zone) ?? []), rowOf(group, one, figures.get(one.slot) ?? null, true)]);
+  }
+  const names = [...zones.keys()].sort((a, b) => Number(!a) - Number(!b) || slots.compare(a, b));
+  return names.flatMap((zone) => {
+    const rows = (zones.get(zone) ?? []).sort(compare);
+    const instances = rows.flatMap((row) => row.instance ?? []);
+    const tones = instances.map((one) => one.tone);
+    const tone = WORST.find((candidate) => tones.includes(candidate)) ?? 'idle';
+    const group = /** @type {Group} */ ({
+      name: zone ? `zone ${zone}` : 'no zone', platform: false, instances, tone, ready: instances.filter((one) => one.state === 'ready').length, state: stateOf(instances, tone),
+      base: '', versions: [], declared: [], needs: [], optional: false, figures: null,
+    });
+    const head = /** @type {Row} */ ({ id: `zone:${zone}`, kind: 'zone', group, instance: null, version: '', figures: summed(rows) });
+    return folded.has(group.name) ? [head] : [head, ...rows];
   });
 }
 

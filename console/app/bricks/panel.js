@@ -1,7 +1,8 @@
 // What is behind one brick or instance: who it says it is, how it fares, what it wrote last, what happened to it.
-import { html, useEffect, useRef, useState } from '../html.js';
+import { html, useRef } from '../html.js';
 import { age, dateTime, duration, percent, rate } from '../format.js';
-import { get } from '../api.js';
+import { LevelText, useLevels } from '../config/level.js';
+import { usePolled } from '../poll.js';
 import { address, change } from '../route.js';
 import { Health } from './health.js';
 import { LastLines } from './lines.js';
@@ -36,8 +37,10 @@ export function Panel({ group, groups, version, instance, figures, events, onSel
       <h2><span class="state" data-tone=${instance?.tone ?? (members.length ? group.tone : 'idle')}><span class="dot" aria-hidden="true"></span></span><bdi>${name}</bdi></h2>
       <button type="button" class="quiet" onClick=${() => onSelect('')} aria-label="Close">✕</button>
     </header>
+    ${instance && instance.quarantine !== null && html`<${Quarantined} instance=${instance} />`}
     ${instance?.problem && html`<p class="problem" role="alert">${instance.problem}</p>`}
     <${Actions} group=${group} members=${members} instance=${instance} />
+    ${!group.platform && html`<${Levels} brick=${group.name} slot=${instance?.slot ?? ''} />`}
     ${!version && html`<${Numbers} of=${own} />`}
     ${instance ? html`<${Behind} instance=${instance}>${needs}</${Behind}>` : html`<${Siblings} group=${group} version=${version} members=${members} onSelect=${onSelect} />${needs}`}
     <${LastLines} brick=${group.name} version=${version} slot=${instance?.slot ?? ''} />
@@ -51,8 +54,24 @@ function Actions({ group, members, instance }) {
   const open = (/** @type {string} */ kind) => () => change({ do: kind }, { replace: true });
   return html`<p class="ways">
     ${!group.platform && html`<button type="button" class="button" onClick=${open('scale')}>Scale…</button><button type="button" class="button" onClick=${open('roll')} disabled=${!members.length}>Roll…</button>`}
+    ${!group.platform && html`<button type="button" class="button" onClick=${open('log')}>Log level…</button>`}
+    ${instance && !group.platform && html`<button type="button" class="button" onClick=${open('quarantine')} disabled=${instance.pid === null}>${instance.quarantine === null ? 'Quarantine…' : 'Release…'}</button>`}
     ${instance && html`<button type="button" class="button danger" onClick=${open('kill')} disabled=${instance.pid === null}>Kill…</button>`}
   </p>`;
+}
+
+/** Why it takes no requests. @param {{ instance: Instance }} props */
+function Quarantined({ instance }) {
+  return html`<p class="held-back" role="status"><b>Quarantined:</b> <bdi>${instance.quarantine || 'the reason is not known yet'}</bdi>. It runs on and takes no requests but those by its own name.</p>`;
+}
+
+/** Levels of log lines that are set for a while. @param {{ brick: string, slot: string }} props */
+function Levels({ brick, slot }) {
+  const levels = useLevels(brick);
+  const own = slot ? levels.instances.filter(([one]) => one === slot) : levels.instances;
+  if (!levels.all && !own.length) return null;
+  return html`<p class="small">Log level: ${own.map(([one, level]) => html`<span key=${one}>${slot ? '' : html`<bdi>${one}</bdi> `}<${LevelText} of=${level} />${' '}</span>`)}${levels.all && !(slot && own.length) && html`<${LevelText} of=${levels.all} />`}
+    <a class="more-link" href=${address('/console/config', { brick })}>Config</a></p>`;
 }
 
 /** @param {{ of: import('./model.js').Figures | null }} props */
@@ -68,26 +87,9 @@ function Numbers({ of }) {
 
 /** What the instance itself answers. @param {{ instance: Instance, children?: any }} props */
 function Behind({ instance, children }) {
-  const [told, setTold] = useState(/** @type {{ data: any, failure: string }} */ ({ data: null, failure: '' }));
-  useEffect(() => {
-    const stop = new AbortController();
-    const cut = instance.slot.lastIndexOf('/');
-    const [name, n] = [instance.slot.slice(0, cut), instance.slot.slice(cut + 1)].map(encodeURIComponent);
-    const url = `/api/system/v1/instances/${name}/${n}`;
-    const look = () => {
-      if (document.visibilityState !== 'visible') return;
-      get(url, stop.signal).then(
-        (data) => setTold({ data, failure: '' }),
-        (error) => stop.signal.aborted || setTold((before) => ({ data: before.data, failure: error.message })),
-      );
-    };
-    look();
-    const timer = setInterval(look, EVERY_MS);
-    return () => {
-      clearInterval(timer);
-      stop.abort();
-    };
-  }, [instance.slot, instance.incarnation]);
+  const cut = instance.slot.lastIndexOf('/');
+  const [name, n] = [instance.slot.slice(0, cut), instance.slot.slice(cut + 1)].map(encodeURIComponent);
+  const told = usePolled(`/api/system/v1/instances/${name}/${n}`, EVERY_MS);
   return html`${told.failure && html`<p class="problem" role="alert">${told.failure}. Asked again every five seconds.</p>`}
     <${Health} of=${told.data?.health} waiting=${!told.data && !told.failure} />
     ${children}
@@ -158,6 +160,8 @@ function Ways({ group, version, instance, onSelect }) {
     <a class="button" href=${address('/console/logs', logs)}>Logs</a>
     <a class="button" href=${address('/console/traces', { service: group.name })}>Traces</a>
     <a class="button" href=${address('/console/traces', { service: group.name, errors: 1 })}>Failed</a>
+    ${!group.platform && html`<a class="button" href=${address('/console/config', { brick: group.name })}>Config</a>`}
+    ${!group.platform && group.versions.length > 1 && html`<a class="button" href=${address('/console/routes', { select: group.name })}>Routes</a>`}
     ${!group.platform && html`<a class="button" href=${address('/', { select: `brick:${group.name}` })}>On the map</a>`}
   </p>`;
 }

@@ -19,8 +19,8 @@ function One({ id, row, now, top, place, folded, chosen, onToggle, onSelect }) {
   const about = instance ?? { state: group.state, tone: row.version ? 'idle' : group.tone, version: row.version || group.versions.join(', '), revision: '', zone: '', port: null, pid: null, since: null, problem: '' };
   const restarts = row.version ? null : instance ? instance.restarts : group.instances.some((one) => one.restarts !== null) ? restartsOf(group) : null;
   return html`<div
-    id=${id} class=${classes('brick-row', kind === 'version' ? 'instance idle' : kind, chosen && 'chosen')} style=${{ top: `${top}px` }} role="row" aria-level=${kind === 'instance' || kind === 'version' ? 2 : 1} aria-rowindex=${place}
-    aria-expanded=${kind === 'group' && isParent(group) ? !folded : undefined} aria-selected=${chosen} onClick=${() => onSelect(chosen ? '' : row.id)}
+    id=${id} class=${classes('brick-row', kind === 'version' ? 'instance idle' : kind === 'zone' ? 'group zone' : kind, chosen && 'chosen')} style=${{ top: `${top}px` }} role="row" aria-level=${kind === 'instance' || kind === 'version' ? 2 : 1} aria-rowindex=${place}
+    aria-expanded=${(kind === 'group' || kind === 'zone') && isParent(group) ? !folded : undefined} aria-selected=${chosen} onClick=${() => onSelect(chosen ? '' : row.id)}
   >
     <span class="c-name" role="gridcell"><${Name} row=${row} folded=${folded} onToggle=${onToggle} /></span>
     <span class="c-state" role="gridcell"><${State} row=${row} tone=${about.tone} state=${about.state} problem=${about.problem} /></span>
@@ -50,7 +50,7 @@ function Name({ row, folded, onToggle }) {
     event.stopPropagation();
     onToggle(group.name);
   };
-  const many = kind === 'group' && isParent(group);
+  const many = (kind === 'group' || kind === 'zone') && isParent(group);
   const below = kind === 'instance' || kind === 'version';
   return html`<span class=${classes('fold', folded && !below && 'folded')} aria-hidden="true" onClick=${many ? fold : undefined}>${many ? '▾' : ''}</span>
     <span class="swatch" aria-hidden="true" style=${{ background: group.platform ? 'var(--strong)' : colourOf(group.name) }}></span>
@@ -62,8 +62,8 @@ function Name({ row, folded, onToggle }) {
 /** @param {{ row: Row, tone: string, state: string, problem: string }} props */
 function State({ row, tone, state, problem }) {
   const { kind, group } = row;
-  const text = kind === 'version' ? 'no instance' : kind === 'group' ? (group.instances.length ? `${group.ready} of ${group.instances.length} ready` : 'no instance') : state;
-  return html`<span class="state" data-tone=${tone} title=${problem || undefined}><span class="dot" aria-hidden="true"></span><span>${text}</span></span>`;
+  const text = kind === 'version' ? 'no instance' : kind === 'group' || kind === 'zone' ? (group.instances.length ? `${group.ready} of ${group.instances.length} ready` : 'no instance') : state;
+  return html`<span class="state" data-tone=${tone} title=${problem || row.instance?.quarantine || undefined}><span class="dot" aria-hidden="true"></span><span>${text}</span></span>`;
 }
 
 /** @param {{ of: import('./model.js').Figures | null }} props */

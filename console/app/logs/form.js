@@ -33,7 +33,7 @@ export function Form() {
   };
   return html`<form class="log-search" role="search" aria-label="Logs" onSubmit=${submit}>
     <label class="wide"><span class="sr">Search messages and fields</span>
-      <input type="search" name="q" data-search value=${text} placeholder="Search messages and fields" autocomplete="off" spellcheck="false" onInput=${(/** @type {any} */ event) => type(event.currentTarget.value)} />
+      <input type="search" name="q" data-search value=${text} placeholder="Search messages and fields" autocomplete="off" spellcheck=${false} onInput=${(/** @type {any} */ event) => type(event.currentTarget.value)} />
     </label>
     <${Range} asked=${asked} />
     ${asked.get('trace') && html`<span class="pill">trace <code>${asked.get('trace')?.slice(0, 8)}</code><button type="button" class="link" aria-label="All traces" onClick=${() => change({ trace: '' })}>✕</button></span>`}

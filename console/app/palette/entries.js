@@ -9,6 +9,7 @@ import { choose } from '../theme.js';
 /** @typedef {{ id: string, kind: string, title: string, about: string, act: () => void, whole?: string }} Entry */
 
 const BRICKS = '/console/bricks';
+const ROUTES = '/console/routes';
 
 /** An entry that leads to an address. @param {string} kind @param {string} title @param {string} about @param {string} to @returns {Entry} */
 function way(kind, title, about, to) {
@@ -21,7 +22,7 @@ export function entriesOf(system, bricks) {
   return [
     ...SCREENS.map((one) => way('Screen', one.title, one.about, one.path)),
     ...groups.flatMap(ofBrick),
-    ...groups.flatMap((group) => group.instances.flatMap(ofInstance)),
+    ...groups.flatMap((group) => group.instances.flatMap((one) => ofInstance(one, group.platform))),
     { id: 'keys', kind: 'Help', title: 'Keys', about: 'What can be pressed here', act: () => (keyHelp.value = true) },
     ...THEMES,
   ];
@@ -39,21 +40,31 @@ function ofBrick(group) {
     way('Brick', name, about, address(BRICKS, { select: `brick:${name}` })),
     way('Logs', `Logs of ${name}`, '', address('/console/logs', { brick: name })),
     way('Traces', `Traces of ${name}`, '', address('/console/traces', { service: name })),
+    way('Audit', `Audit of ${name}`, 'Who changed it', address('/console/audit', { target: name })),
   ];
   if (group.platform) return entries;
   return [
     ...entries,
     way('Do', `Scale ${name}…`, 'Run more or fewer instances', address(BRICKS, { select: `brick:${name}`, do: 'scale' })),
     ...idleVersions(group).map((version) => way('Do', `Scale ${versionName(group, version)}…`, 'No instance of it runs now', address(BRICKS, { select: versionName(group, version), do: 'scale' }))),
+    way('Config', `Config of ${name}`, 'What counts and why', address('/console/config', { brick: name })),
+    way('Do', `Set a value of ${name}…`, 'While it runs', address('/console/config', { brick: name, do: 'set' })),
+    way('Do', `Log level of ${name}…`, 'Turn up the volume, for a while', address(BRICKS, { select: `brick:${name}`, do: 'log' })),
+    ...(group.versions.length > 1 ? [
+      way('Routes', `Routes of ${name}`, `Versions ${group.versions.join(', ')}`, address(ROUTES, { select: name })),
+      way('Do', `Shares of ${name}…`, 'Which version gets how much', address(ROUTES, { select: name, do: 'weights' })),
+      way('Do', `Canary of ${name}…`, 'A share that grows while it does well', address(ROUTES, { select: name, do: 'canary' })),
+    ] : []),
     way('Do', `Roll ${name}…`, 'Replace its instances one by one', address(BRICKS, { select: `brick:${name}`, do: 'roll' })),
   ];
 }
 
-/** @param {import('../bricks/model.js').Instance} one */
-function ofInstance(one) {
+/** @param {import('../bricks/model.js').Instance} one @param {boolean} platform */
+function ofInstance(one, platform) {
   return [
     way('Instance', one.slot, `${one.state}, port ${one.port}`, address(BRICKS, { select: one.slot })),
     way('Do', `Kill ${one.slot}…`, 'See what the others make of it', address(BRICKS, { select: one.slot, do: 'kill' })),
+    ...(platform ? [] : [way('Do', `${one.quarantine === null ? 'Quarantine' : 'Release'} ${one.slot}…`, one.quarantine === null ? 'Out of its pool, to be looked into' : 'Back into its pool', address(BRICKS, { select: one.slot, do: 'quarantine' }))]),
   ];
 }
 

@@ -47,8 +47,8 @@ export function Form({ services, onSearch }) {
         ${known.map((name) => html`<option key=${name} value=${name} selected=${value('service') === name}>${name}</option>`)}
       </select>
     </label>
-    <label>Operation <input name="operation" data-search defaultValue=${value('operation')} placeholder="GET /cart" autocomplete="off" spellcheck="false" /></label>
-    <label>Attribute <input name="attr" defaultValue=${value('attr')} placeholder="key=value" autocomplete="off" spellcheck="false" pattern="[^=]+=.*" title="key=value" /></label>
+    <label>Operation <input name="operation" data-search defaultValue=${value('operation')} placeholder="GET /cart" autocomplete="off" spellcheck=${false} /></label>
+    <label>Attribute <input name="attr" defaultValue=${value('attr')} placeholder="key=value" autocomplete="off" spellcheck=${false} pattern="[^=]+=.*" title="key=value" /></label>
     <label class="brief">Longer than <span class="unit"><input name="min" defaultValue=${value('min')} inputmode="decimal" pattern="[0-9]*[.]?[0-9]*" placeholder="0" title="milliseconds" autocomplete="off" /><span>ms</span></span></label>
     <label class="brief">Shorter than <span class="unit"><input name="max" defaultValue=${value('max')} inputmode="decimal" pattern="[0-9]*[.]?[0-9]*" placeholder="any" title="milliseconds" autocomplete="off" /><span>ms</span></span></label>
     <label>Time
@@ -60,7 +60,7 @@ export function Form({ services, onSearch }) {
     <label>Tests
       <select name="synthetic">${SYNTHETIC.map(([id, text]) => html`<option key=${id} value=${id} selected=${value('synthetic') === id}>${text}</option>`)}</select>
     </label>
-    <label>Trace id <input name="trace" placeholder="32 hex digits" autocomplete="off" spellcheck="false" pattern="\\s*[0-9a-fA-F]{32}\\s*" title="32 hex digits" /></label>
+    <label>Trace id <input name="trace" placeholder="32 hex digits" autocomplete="off" spellcheck=${false} pattern="\\s*[0-9a-fA-F]{32}\\s*" title="32 hex digits" /></label>
     <button type="submit" class="button primary">Search</button>
   </form>`;
 }

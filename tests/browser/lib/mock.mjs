@@ -7,6 +7,7 @@ import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { act, bricksOf, byInstance, follow, instance, startAgent } from './agent.mjs';
 import * as data from './data.mjs';
+import { answerControl, registered, startControl } from './control.mjs';
 import { answerEdges, edges, startEdges } from './edges.mjs';
 import * as wide from './wide.mjs';
 import * as logs from './mock-logs.mjs';
@@ -19,7 +20,7 @@ export const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; 
 /** What the mock is like unless a test says otherwise. */
 const BEGINNING = {
   signedIn: true, idle: false, nasty: false, failed: false, many: false, slow: false, platform: false, lossy: false, wide: false,
-  spans: 0, perSecond: 0, batched: true, sent: 0, keep: false, lines: null,
+  spans: 0, perSecond: 0, batched: true, sent: 0, keep: false, lines: null, trail: 12,
 };
 
 /** Starts the mock; `world` may be changed while it runs. */
@@ -30,6 +31,7 @@ export async function startMock(port = 0) {
     Object.assign(world, BEGINNING, { down: [] }, changes);
     world.agent = startAgent(world);
     world.edges = startEdges(world);
+    world.control = startControl(world);
   };
   reset();
   const server = createServer((request, response) => void answer(world, request, response));
@@ -57,9 +59,9 @@ async function answer(world, request, response) {
     response.end(typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body));
   };
   if (url.pathname === `${LOGS}/tail` && world.signedIn) return logs.tail(world, url.searchParams, request, response);
-  if (url.pathname.startsWith('/api/')) {
+  if (url.pathname.startsWith('/api/') || url.pathname.startsWith('/bus/')) {
     if (world.signedIn && url.pathname === '/api/agent/v1/events') return follow(world, response);
-    const [status, body] = request.method === 'GET' ? api(world, url) : await changed(world, url, request);
+    const [status, body] = request.method === 'GET' ? await api(world, url) : await changed(world, url, request);
     return send(status, body);
   }
   const path = normalize(url.pathname).replace(/^\/console\/?/, '').replace(/^\//, '');
@@ -80,17 +82,21 @@ const SIGNED_OUT = [401, { title: 'Unauthorized', status: 401, code: 'signed_out
 
 async function changed(world, url, request) {
   if (!world.signedIn) return SIGNED_OUT;
-  if (request.method === 'DELETE') return answerEdges(world, 'DELETE', url.pathname);
+  if (request.method === 'DELETE') return (await answerControl(world, 'DELETE', url, undefined, request.headers)) ?? answerEdges(world, 'DELETE', url.pathname);
   if (request.headers['content-type'] !== 'application/json') return [415, { title: 'Unsupported Media Type', status: 415, code: 'json_expected', detail: 'expected application/json' }];
   const chunks = [];
   for await (const chunk of request) chunks.push(chunk);
   const body = JSON.parse(Buffer.concat(chunks).toString());
+  const told = await answerControl(world, request.method, url, body, request.headers);
+  if (told) return told;
   return request.method === 'PUT' ? answerEdges(world, 'PUT', url.pathname, body) : act(world, url.pathname.replace('/api/agent/v1/', ''), body);
 }
 
 function api(world, url) {
   if (!world.signedIn) return SIGNED_OUT;
   const query = url.searchParams;
+  const told = answerControl(world, 'GET', url);
+  if (told) return told;
   const edge = answerEdges(world, 'GET', url.pathname);
   if (edge) return edge;
   if (url.pathname === '/api/console/v1/session') return [200, { scope: 'admin' }];
@@ -118,7 +124,7 @@ function state(world, topic) {
     case 'edges': world.edges.beat += 1;
       return world.idle ? { items: [] } : edges(world);
     case 'instances': if (world.wide) return wide.instances();
-      return world.many ? { items: world.agent.rows.slice(3).map((one) => ({ ...one, slot: one.instance, addr: `127.0.0.1:${one.port}`, ready: true, supervised: true })) } : data.instances(world.down);
+      return world.many ? { items: world.agent.rows.slice(3).map((one) => ({ ...one, slot: one.instance, addr: `127.0.0.1:${one.port}`, ready: true, supervised: true })) } : world.down.length ? data.instances(world.down) : registered(world);
     case 'graph': world.asked = topic;
       if (world.wide) return wide.graph(topic.window);
       return world.idle ? { window_s: topic.window, nodes: [], edges: [] } : data.graph(topic.window, now, world);
