@@ -239,12 +239,15 @@ async fn prepare(
     let revision = state.resources.get(&name).map_or(0, |resource| resource.revision);
     let heard = answers(handle, &name, revision, &asked).await;
     let here = registered(&handle.state(), &change.wish.brick);
+    let decided = heard.values().any(|told| told.refused.is_some());
     let mut refused = Vec::new();
     for (incarnation, instance) in asked {
         let reason = match heard.get(&incarnation) {
             Some(told) => told.refused.clone(),
             // Who ended meanwhile starts with what is decided.
             None if !here.contains_key(&incarnation) => None,
+            // One refusal is enough: whoever had not spoken by then was not waited for.
+            None if decided => None,
             None => Some(format!("no answer within {} s", PATIENCE.as_secs())),
         };
         refused.extend(reason.map(|reason| Refused { instance, reason }));
