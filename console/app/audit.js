@@ -51,8 +51,8 @@ function Form({ asked }) {
       <svg viewBox="0 0 16 16" width="15" height="15" aria-hidden="true" class="mark"><circle cx="7" cy="7" r="4.5" /><path d="M10.5 10.5L14 14" /></svg>
       <input data-search type="search" placeholder="Any text: target, value, reason…" value=${asked.text} onInput=${set('q')} autocomplete="off" spellcheck=${false} /><kbd aria-hidden="true">/</kbd>
     </label>
-    <label class="small-field">Who<input value=${asked.who} placeholder="operator" onChange=${set('who')} autocomplete="off" spellcheck=${false} /></label>
-    <label class="small-field">Action<input value=${asked.action} list="audit-actions" placeholder="config, pools.set" onChange=${set('action')} autocomplete="off" spellcheck=${false} /></label>
+    <label class="small-field">Who<input value=${asked.who} placeholder="operator" onInput=${set('who')} autocomplete="off" spellcheck=${false} /></label>
+    <label class="small-field">Action<input value=${asked.action} list="audit-actions" placeholder="config, pools.set" onInput=${set('action')} autocomplete="off" spellcheck=${false} /></label>
     <datalist id="audit-actions">${ACTIONS.map((one) => html`<option key=${one} value=${one}></option>`)}</datalist>
     <label class="small-field">Target<input value=${asked.target} placeholder="order" onInput=${set('target')} autocomplete="off" spellcheck=${false} /></label>
     <label class="small-field">Since<select onChange=${set('since')}>${(SINCE.some(([key]) => key === asked.since) ? SINCE : [...SINCE, [asked.since, asked.since]]).map(([key, text]) => html`<option key=${key} value=${key} selected=${key === asked.since}>${text}</option>`)}</select></label>

@@ -1,5 +1,5 @@
 // What was changed of a brick's configuration, by whom and how it ended; what differs between two changes; the way back.
-import { html } from '../html.js';
+import { html, useEffect } from '../html.js';
 import { ago, dateTime } from '../format.js';
 import { usePolled } from '../poll.js';
 import { change } from '../route.js';
@@ -36,6 +36,9 @@ export function History({ changes, onRollback }) {
 export function Compare({ brick, changes, from, to }) {
   const applied = changes.filter((one) => one.outcome === 'applied');
   const told = usePolled(`${configUrl(brick)}/diff?from=${encodeURIComponent(from || 'manifest')}&to=${encodeURIComponent(to || 'now')}`, EVERY_MS);
+  const newest = changes[0]?.change ?? '';
+  // What was changed just now differs at once.
+  useEffect(() => told.again(), [newest]);
   const choices = applied.map((one) => [one.change, `${one.change}, ${ago(one.at)}`]);
   const items = Array.isArray(told.data?.items) ? told.data.items.map(differenceOf) : null;
   /** @param {string} label @param {string} name @param {string} chosen @param {string[]} first */
