@@ -79,12 +79,7 @@ impl Check<'_> {
             let key_path = format!("{path}.{key}");
             if self.places.has(&key_path) {
                 let message = format!("{key_path}: {kind} has no {key}, it runs elsewhere");
-                self.at_key(
-                    "external",
-                    &key_path,
-                    message,
-                    "keep run, external or registers alone",
-                );
+                self.at_key("external", &key_path, message, hint);
             }
         }
     }
