@@ -75,7 +75,7 @@ impl<T> Setting<T> {
 pub struct Retry {
     /// Further tries of one call.
     pub max: u32,
-    /// Further tries for each call, as a share of all calls; ten may be saved up.
+    /// Further tries for each call, as a share of all calls; there are ten at first, and a hundred may be saved up.
     pub budget: f64,
     /// Longest wait before the first further try, doubled for each next; the wait is drawn between zero and it.
     pub base_ms: u64,

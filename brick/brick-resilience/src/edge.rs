@@ -1,5 +1,7 @@
 //! One edge: how this process calls one callee. The policy of the moment and the state of every mechanism.
 
+mod permit;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,6 +18,8 @@ use crate::bulkhead::{Bulkhead, Full};
 use crate::outcome::Outcome;
 use crate::policy::Policy;
 use crate::rate::RateLimit;
+
+pub use permit::Permit;
 
 /// Instances beside the first that a call is tried at when connections cannot be made.
 pub const CONNECTS_MAX: u32 = 2;
@@ -80,14 +84,6 @@ pub enum Rejected {
         /// When to come again.
         retry_after: Duration,
     },
-}
-
-/// A call that was let through. It takes the outcome of each try; dropped, it gives up its place.
-pub struct Permit {
-    edge: Arc<Edge>,
-    policy: Arc<Policy>,
-    ticket: Ticket,
-    told: AtomicBool,
 }
 
 /// A try that failed, for the question whether there is another.
@@ -401,72 +397,6 @@ fn wait(base: Duration, cap: Duration, repeated: u32, rng: &mut impl rand::Rng) 
     most.mul_f64(rng.random::<f64>())
 }
 
-impl Permit {
-    /// The policy that the call was let through by.
-    pub fn policy(&self) -> &Policy {
-        &self.policy
-    }
-
-    /// Whether another try goes out beside a slow one: while the breaker is closed, and out of the retry budget. Counted,
-    /// and told to the span.
-    pub fn hedge(&self) -> bool {
-        if self.edge.state() != State::Closed {
-            return false;
-        }
-        let paid = self.edge.budget.withdraw();
-        self.edge.decide(if paid {
-            Decision::Hedge
-        } else {
-            Decision::RetryRefused
-        });
-        paid
-    }
-
-    /// The edge.
-    pub fn edge(&self) -> &Arc<Edge> {
-        &self.edge
-    }
-
-    /// What one try came to. [`Outcome::Void`] counts for nothing.
-    pub fn outcome(&self, outcome: &Outcome, latency: Duration, now: Instant) {
-        if *outcome == Outcome::Void {
-            return;
-        }
-        if *outcome == Outcome::TimedOut {
-            self.edge.decide(Decision::Timeout);
-        }
-        let (edge, policy) = (&self.edge, &self.policy);
-        let dropped = matches!(outcome, Outcome::TimedOut | Outcome::Failed { status: 503, .. });
-        edge.bulkhead.note(policy.concurrency, latency, dropped);
-        // A probe's ticket counts once, whatever comes of further tries.
-        let ticket = match self.told.swap(true, Ordering::Relaxed) {
-            true => self.ticket.spent(),
-            false => self.ticket,
-        };
-        let failed = outcome.is_failure();
-        let change = edge
-            .breaker
-            .outcome(policy.breaker.as_ref(), ticket, failed, latency, now);
-        if let Some(change) = change {
-            edge.turned(change);
-        }
-    }
-
-    /// Whether a failed try is made again, and after what wait.
-    pub fn retry(&self, failure: Failure<'_>) -> Option<Duration> {
-        self.edge.retry(&self.policy, failure)
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.edge.bulkhead.leave();
-        if !*self.told.get_mut() {
-            self.edge.breaker.abandon(self.ticket);
-        }
-    }
-}
-
 /// A ticket while its call waits for a place.
 struct Held<'a> {
     edge: &'a Edge,
@@ -494,14 +424,6 @@ impl fmt::Debug for Edge {
             .field("name", &self.name)
             .field("state", &self.state())
             .field("in_flight", &self.in_flight())
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Permit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit")
-            .field("edge", &self.edge.name)
             .finish_non_exhaustive()
     }
 }

@@ -53,7 +53,7 @@ struct Kept {
 /// An answer, whoever gave it.
 pub(crate) enum Given {
     /// An instance.
-    Reply(Reply),
+    Reply(Box<Reply>),
     /// Nobody: it stands in for one.
     Instead(Box<Response<Body>>),
 }
@@ -128,8 +128,8 @@ pub(crate) async fn send(
     let fallbacks = &errand.local.shared.fallbacks;
     if !failed {
         return sent.map(|mut reply| {
-            reply.seen = key.and_then(|key| Recorder::new(fallbacks, key, &reply));
-            Given::Reply(reply)
+            reply.seen = key.and_then(|key| recorder(fallbacks, key, &reply));
+            Given::Reply(Box::new(reply))
         });
     }
     let instead = match &fallback {
@@ -138,12 +138,12 @@ pub(crate) async fn send(
         Fallback::Brick { brick } => match spare {
             Some(spare) => other(errand, fallbacks, brick, spare, call)
                 .await
-                .map(Given::Reply),
+                .map(|reply| Given::Reply(Box::new(reply))),
             None => None,
         },
     };
     let Some(mut given) = instead else {
-        return sent.map(Given::Reply);
+        return sent.map(|reply| Given::Reply(Box::new(reply)));
     };
     if let (Some(edges), Some(brick)) = (errand.local.shared.edges(), errand.target.brick()) {
         edges.edge(brick).get().decide(Decision::Fallback);
@@ -235,32 +235,32 @@ struct Recorder {
     body: BytesMut,
 }
 
-impl Recorder {
-    /// Of what may be kept: a GET's 200 that sets no cookie and does not say `no-store`.
-    fn new(fallbacks: &Fallbacks, key: String, reply: &Reply) -> Option<Box<dyn Filter>> {
-        let headers = reply.response.headers();
-        let forbidden = headers.get_all(CACHE_CONTROL).iter().any(|value| {
-            let directives = value.to_str().unwrap_or("no-store");
-            let mut directives = directives.split(',').map(str::trim);
-            directives.any(|one| one.eq_ignore_ascii_case("no-store"))
-        });
-        if reply.response.status() != StatusCode::OK || forbidden || headers.contains_key(SET_COOKIE) {
-            return None;
-        }
-        let mut fields = headers.clone();
-        headers::remove_hop(&mut fields);
-        Some(Box::new(Self {
-            stale: Arc::clone(&fallbacks.stale),
-            of: Some((key, fields)),
-            declared: reply
-                .lease
-                .size_hint()
-                .exact()
-                .and_then(|length| length.try_into().ok()),
-            body: BytesMut::new(),
-        }))
+/// Of what may be kept: a GET's 200 that sets no cookie and does not say `no-store`.
+fn recorder(fallbacks: &Fallbacks, key: String, reply: &Reply) -> Option<Box<dyn Filter>> {
+    let headers = reply.response.headers();
+    let forbidden = headers.get_all(CACHE_CONTROL).iter().any(|value| {
+        let directives = value.to_str().unwrap_or("no-store");
+        let mut directives = directives.split(',').map(str::trim);
+        directives.any(|one| one.eq_ignore_ascii_case("no-store"))
+    });
+    if reply.response.status() != StatusCode::OK || forbidden || headers.contains_key(SET_COOKIE) {
+        return None;
     }
+    let mut fields = headers.clone();
+    headers::remove_hop(&mut fields);
+    Some(Box::new(Recorder {
+        stale: Arc::clone(&fallbacks.stale),
+        of: Some((key, fields)),
+        declared: reply
+            .lease
+            .size_hint()
+            .exact()
+            .and_then(|length| length.try_into().ok()),
+        body: BytesMut::new(),
+    }))
+}
 
+impl Recorder {
     fn keep(&mut self) {
         if let Some((key, fields)) = self.of.take() {
             let bytes = fields

@@ -97,6 +97,9 @@ struct Connected {
     limit: Option<Duration>,
 }
 
+/// What a try came to, and what the client gets where it was the last.
+type Judged = (Outcome, Result<Response<()>, Answer>);
+
 /// Instances that were tried in vain.
 #[derive(Default)]
 struct Tried {
@@ -145,20 +148,8 @@ pub(crate) async fn send(
         } = connected;
         call.done(outcome.as_ref().ok().map(Response::status), addr);
         observed(load.as_ref(), &outcome, begun);
-        let (came_to, last) = match outcome {
-            Ok(response) => {
-                let came_to = crossing::outcome(response.status(), response.headers());
-                (came_to, Ok((response, lease, load)))
-            }
-            Err(Failed::Unsent) if tried.stale < STALE_MAX => {
-                tried.stale += 1;
-                errand.local.stats.retries.fetch_add(1, Ordering::Relaxed);
-                continue;
-            }
-            Err(failed) => {
-                let (came_to, answer) = without_answer(errand, failed, addr)?;
-                (came_to, Err(answer))
-            }
+        let Some((came_to, last)) = judged(errand, &mut tried, outcome, addr)? else {
+            continue;
         };
         crossing.ended(&came_to, call);
         let again = match came_to.is_failure() && request.rewind() {
@@ -166,25 +157,48 @@ pub(crate) async fn send(
             false => None,
         };
         let Some(wait) = again else {
-            let (response, lease, guard) = last?;
             let load = Load {
-                _guard: guard,
+                _guard: load,
                 _permit: crossing.arrived(),
             };
             return Ok(Reply {
-                response,
+                response: last?,
                 lease,
                 load,
                 pace,
                 seen: None,
             });
         };
-        drop(last);
+        drop((lease, load));
         tried.avoid.extend(incarnation);
         tried.died = true;
         errand.local.stats.retries.fetch_add(1, Ordering::Relaxed);
         if !wait.is_zero() {
             Box::pin(tokio::time::sleep(wait)).await;
+        }
+    }
+}
+
+/// Judges a try; none where the next costs nothing, for nothing was sent.
+fn judged(
+    errand: &Errand<'_>,
+    tried: &mut Tried,
+    outcome: Result<Response<()>, Failed>,
+    addr: SocketAddr,
+) -> Result<Option<Judged>, Answer> {
+    match outcome {
+        Ok(response) => {
+            let came_to = crossing::outcome(response.status(), response.headers());
+            Ok(Some((came_to, Ok(response))))
+        }
+        Err(Failed::Unsent) if tried.stale < STALE_MAX => {
+            tried.stale += 1;
+            errand.local.stats.retries.fetch_add(1, Ordering::Relaxed);
+            Ok(None)
+        }
+        Err(failed) => {
+            let (came_to, answer) = without_answer(errand, failed, addr)?;
+            Ok(Some((came_to, Err(answer))))
         }
     }
 }

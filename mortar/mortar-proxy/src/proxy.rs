@@ -446,7 +446,7 @@ async fn send(
         let sent = fallback::send(errand, fallback, parts, body, call);
         // Apart: few edges have one.
         return Ok(match Box::pin(sent).await? {
-            Given::Reply(reply) => Outcome::Reply(Box::new(reply), errand.limit, link.lend_timer()),
+            Given::Reply(reply) => Outcome::Reply(reply, errand.limit, link.lend_timer()),
             Given::Instead(response) => Outcome::Answer(response),
         });
     }
