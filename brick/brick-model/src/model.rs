@@ -22,6 +22,7 @@ mod demo;
 mod limit;
 pub(crate) mod listener;
 mod number;
+pub(crate) mod repository;
 mod route;
 mod version;
 
@@ -34,6 +35,7 @@ pub use listener::{
     AccessLog, BrickTls, CacheStore, Edge, EdgeCert, EdgeTls, Inbound, Protocol, TlsVersion, WORKERS_MAX,
 };
 pub use number::{PerSecond, Share};
+pub use repository::{CONFIG_REPOSITORY, ConfigRepository, is_label};
 pub use route::{Auth, Cache, Cors, Mirror, Rate, RateBy, Rewrite, Route, Setting};
 pub use version::{BASE, Concurrent, Versions};
 
@@ -69,6 +71,13 @@ pub struct Model {
     /// Configuration values by brick. Values that change at run time override them.
     #[serde(default)]
     pub config: BTreeMap<BrickName, serde_json::Map<String, Value>>,
+    /// Configuration that is kept in git.
+    #[serde(
+        rename = "config_repository",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub repository: Option<ConfigRepository>,
     /// Feature flags by name.
     #[serde(rename = "flag", default)]
     pub flags: BTreeMap<String, Flag>,

@@ -21,6 +21,7 @@ mod demo;
 mod limit;
 mod listener;
 mod load;
+mod repository;
 mod route;
 mod suite;
 mod system;

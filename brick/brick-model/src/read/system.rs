@@ -3,11 +3,11 @@
 use brick_core::BrickName;
 use brick_core::duration::Span;
 
-use super::{Item, Reader, Table, brick, config, demo, limit, listener, load, route, suite};
+use super::{Item, Reader, Table, brick, config, demo, limit, listener, load, repository, route, suite};
 use crate::model::{Edge, FORMAT, Model, Mortar, System};
 use crate::size::Bytes;
 
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     "brickwork",
     "system",
     "mortar",
@@ -17,6 +17,7 @@ const TABLES: [&str; 14] = [
     "limits",
     "serve",
     "config",
+    "config_repository",
     "flag",
     "load",
     "test",
@@ -36,6 +37,7 @@ pub(super) fn empty() -> Model {
         limits: Default::default(),
         serves: Default::default(),
         config: Default::default(),
+        repository: None,
         flags: Default::default(),
         loads: Default::default(),
         tests: Default::default(),
@@ -81,6 +83,9 @@ pub(super) fn model(reader: &mut Reader, root: &Table<'_>) -> Model {
     }
     if let Some(item) = root.get("config") {
         model.config = config::all(reader, &item);
+    }
+    if let Some(item) = root.get("config_repository") {
+        model.repository = repository::repository(reader, &item);
     }
     if let Some(item) = root.get("flag") {
         model.flags = config::flags(reader, &item);
