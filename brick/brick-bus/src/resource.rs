@@ -156,6 +156,9 @@ pub struct Ack {
     /// Keys of a configuration that were applied and do not count here, with the higher layer that has the word.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub shadowed: BTreeMap<String, String>,
+    /// Keys of a configuration that are not known there, with the nearest that is, or nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unknown: BTreeMap<String, String>,
 }
 
 impl fmt::Display for Cursor {

@@ -64,6 +64,8 @@ pub struct Acknowledgement {
     pub refused: Option<String>,
     /// Keys of a configuration that do not count here, with the higher layer that has the word.
     pub shadowed: BTreeMap<String, String>,
+    /// Keys of a configuration that are not known here, with the nearest that is, or nothing.
+    pub unknown: BTreeMap<String, String>,
 }
 
 /// Reads the state and follows it. Cheap to clone; each clone waits for changes on its own.
@@ -180,6 +182,7 @@ impl Watch {
             revision,
             refused,
             shadowed: BTreeMap::new(),
+            unknown: BTreeMap::new(),
         });
     }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::layer::Shape;
-use crate::live::{self, Failed, Live, Member, Shadowed};
+use crate::live::{self, Failed, Live, Member, Word};
 use crate::make::{self, Check, Made};
 use crate::{Errors, Origin, Sources};
 
@@ -72,7 +72,7 @@ impl<T: DeserializeOwned + Serialize + Default + Send + Sync + 'static> Config<T
             },
             made => {
                 let made = made?;
-                live::tell(watch.as_ref(), live.as_deref(), Ok(&made.shadowed));
+                live::tell(watch.as_ref(), live.as_deref(), Ok(&made.word));
                 made
             }
         };
@@ -142,27 +142,27 @@ impl<T: DeserializeOwned + Send + Sync> Member for Shared<T> {
         self.made.load().revision
     }
 
-    fn commit(&self, live: Option<&Resource>) -> Result<Shadowed, Errors> {
+    fn commit(&self, live: Option<&Resource>) -> Result<Word, Errors> {
         let revision = live.map(|resource| resource.revision);
         if self.made.load().revision == revision {
-            return Ok(self.made.load().shadowed.clone());
+            return Ok(self.made.load().word.clone());
         }
         match self.taken(live).map_or_else(
             || make::make::<T>(&self.sources, &self.shape, live, &*self.check),
             Ok,
         ) {
             Ok(made) => {
-                let shadowed = made.shadowed.clone();
+                let word = made.word.clone();
                 self.made.store(Arc::new(made));
                 self.changed.send_modify(|count| *count += 1);
-                Ok(shadowed)
+                Ok(word)
             }
             Err(errors) => {
                 let old = self.made.load();
                 self.made.store(Arc::new(Made {
                     value: Arc::clone(&old.value),
                     settings: old.settings.clone(),
-                    shadowed: old.shadowed.clone(),
+                    word: old.word.clone(),
                     revision,
                 }));
                 Err(errors)

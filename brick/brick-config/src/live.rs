@@ -17,8 +17,14 @@ use tokio::sync::Notify;
 
 use crate::{Config, Errors};
 
-/// Keys that do not count in this process, with the layer that has the word.
-pub(crate) type Shadowed = BTreeMap<String, String>;
+/// What there is to say of values that were taken.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Word {
+    /// Keys that do not count in this process, with the layer that has the word.
+    pub(crate) shadowed: BTreeMap<String, String>,
+    /// Keys that are not known here, with the nearest that is, or nothing.
+    pub(crate) unknown: BTreeMap<String, String>,
+}
 
 /// A configuration that takes part in live changes.
 pub(crate) trait Member: Send + Sync {
@@ -29,7 +35,7 @@ pub(crate) trait Member: Send + Sync {
     fn revision(&self) -> Option<u64>;
 
     /// Takes over what was decided.
-    fn commit(&self, live: Option<&Resource>) -> Result<Shadowed, Errors>;
+    fn commit(&self, live: Option<&Resource>) -> Result<Word, Errors>;
 }
 
 /// Why a process must not go on: it cannot take what everybody else has.
@@ -153,14 +159,20 @@ impl Live {
     }
 
     fn commit(&self, members: &[Arc<dyn Member>], decided: Option<&Resource>) -> Result<(), Failed> {
-        let (mut shadowed, mut failed) = (Shadowed::new(), None);
+        let (mut whole, mut failed) = (None::<Word>, None);
         for member in members {
             match member.commit(decided) {
-                Ok(own) => shadowed.extend(own),
+                Ok(own) => {
+                    whole = Some(match whole {
+                        None => own,
+                        Some(whole) => whole.and(own),
+                    });
+                }
                 Err(errors) => failed = Some(errors),
             }
         }
-        let outcome = failed.as_ref().map_or(Ok(&shadowed), Err);
+        let whole = whole.unwrap_or_default();
+        let outcome = failed.as_ref().map_or(Ok(&whole), Err);
         tell(Some(&self.watch), decided, outcome);
         let change = decided.and_then(|resource| ConfigMeta::of(&resource.value)?.change);
         match (failed, change) {
@@ -174,7 +186,7 @@ impl Live {
 }
 
 /// Acknowledges what was applied or refused.
-pub(crate) fn tell(watch: Option<&Watch>, live: Option<&Resource>, outcome: Result<&Shadowed, &Errors>) {
+pub(crate) fn tell(watch: Option<&Watch>, live: Option<&Resource>, outcome: Result<&Word, &Errors>) {
     let (Some(watch), Some(resource)) = (watch, live) else {
         return;
     };
@@ -185,13 +197,23 @@ pub(crate) fn tell(watch: Option<&Watch>, live: Option<&Resource>, outcome: Resu
         name: resource.name.clone(),
         revision: resource.revision,
         refused: outcome.err().map(Errors::told),
-        shadowed: outcome.cloned().unwrap_or_default(),
+        shadowed: outcome.map(|word| word.shadowed.clone()).unwrap_or_default(),
+        unknown: outcome.map(|word| word.unknown.clone()).unwrap_or_default(),
     });
 }
 
 /// Name of the resource that holds a brick's configuration.
 pub(crate) fn resource_name(brick: &str) -> String {
     format!("config/{brick}")
+}
+
+impl Word {
+    /// Of two configurations of a process: a key that one knows is known.
+    fn and(mut self, other: Self) -> Self {
+        self.shadowed.extend(other.shadowed);
+        self.unknown.retain(|key, _| other.unknown.contains_key(key));
+        self
+    }
 }
 
 impl fmt::Debug for Live {

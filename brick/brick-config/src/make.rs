@@ -11,8 +11,11 @@ use serde_json::Value;
 use crate::config::Setting;
 use crate::error::is_secret;
 use crate::layer::{self, Given, Layer, Shape};
-use crate::live::Shadowed;
+use crate::live::Word;
 use crate::{Error, Errors, Origin, Sources};
+
+/// Keys that the platform itself reads: what is said with others, and what no configuration has to name.
+const OWN: [&str; 3] = ["$meta", "log", "flag"];
 
 /// A brick's own check of values that fit their types.
 pub(crate) type Check<T> = dyn Fn(&T) -> Result<(), String> + Send + Sync;
@@ -21,8 +24,8 @@ pub(crate) type Check<T> = dyn Fn(&T) -> Result<(), String> + Send + Sync;
 pub(crate) struct Made<T> {
     pub(crate) value: Arc<T>,
     pub(crate) settings: Vec<Setting>,
-    /// Keys that control set and that do not count here.
-    pub(crate) shadowed: Shadowed,
+    /// What there is to say of what control set.
+    pub(crate) word: Word,
     /// Revision of the live values in it.
     pub(crate) revision: Option<u64>,
 }
@@ -75,12 +78,13 @@ pub(crate) fn make<T: DeserializeOwned>(
             Err(error) => errors.push(error),
         }
     }
-    layers.push(told.repository);
     let changed = told
-        .changes
+        .repository
         .iter()
+        .chain(&told.changes)
         .map(|(key, _)| key.clone())
         .collect::<Vec<_>>();
+    layers.push(told.repository);
     layers.push(told.changes);
     layers.push(shape.environment(sources, false));
     layers.push(shape.arguments(&sources.args));
@@ -110,7 +114,10 @@ pub(crate) fn make<T: DeserializeOwned>(
     Ok(Made {
         value: Arc::new(value),
         settings,
-        shadowed: changed.into_iter().filter_map(above).collect(),
+        word: Word {
+            shadowed: changed.into_iter().filter_map(above).collect(),
+            unknown: told.unknown,
+        },
         revision: live.map(|resource| resource.revision),
     })
 }
@@ -121,6 +128,7 @@ struct Told {
     manifest: Layer,
     repository: Layer,
     changes: Layer,
+    unknown: BTreeMap<String, String>,
     meta: ConfigMeta,
 }
 
@@ -136,13 +144,20 @@ impl Told {
         let origin = Origin::Bus {
             revision: resource.revision,
         };
-        for (key, mut given) in shape.read(object, &origin).0 {
+        let (given, unknown) = shape.read(object, &origin);
+        told.unknown = unknown.into_iter().filter_map(unknown_key).collect();
+        for (key, mut given) in given {
             match told.meta.origin(&key) {
                 Some(config::MANIFEST) => {
                     given.origin = Origin::Manifest;
                     told.manifest.push((key, given));
                 }
                 Some(from) if from.starts_with(config::REPOSITORY) => {
+                    // Everything is text in such a file; here it stands for what the key wants.
+                    given.is_text = from
+                        .split('@')
+                        .next()
+                        .is_some_and(|file| file.ends_with(".properties"));
                     given.origin = Origin::Repository(from.to_owned());
                     told.repository.push((key, given));
                 }
@@ -156,6 +171,20 @@ impl Told {
             }
         }
         told
+    }
+}
+
+/// A key that no field has, with the nearest that one has. What every brick has besides is none of them.
+fn unknown_key(error: Error) -> Option<(String, String)> {
+    match error {
+        Error::Unknown { key, nearest, .. }
+            if !OWN
+                .iter()
+                .any(|own| key == *own || key.starts_with(&format!("{own}."))) =>
+        {
+            Some((key, nearest.unwrap_or_default()))
+        }
+        _ => None,
     }
 }
 

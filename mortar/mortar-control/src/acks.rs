@@ -34,6 +34,9 @@ pub(crate) struct Told {
     /// Keys of a configuration that do not count there, with the higher layer that has the word.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) shadowed: BTreeMap<String, String>,
+    /// Keys that it does not know, with the nearest that it does, or nothing.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) unknown: BTreeMap<String, String>,
     /// When it said so, RFC 3339.
     pub(crate) at: String,
     /// The same on this process's own clock.
@@ -64,6 +67,7 @@ impl Acks {
             revision: ack.revision,
             refused: ack.refused.map(|reason| reason.chars().take(1_000).collect()),
             shadowed: bounded(ack.shadowed),
+            unknown: bounded(ack.unknown),
             at: Timestamp::now().to_string(),
             heard: Instant::now(),
         };
@@ -91,9 +95,9 @@ impl Acks {
     }
 }
 
-fn bounded(shadowed: BTreeMap<String, String>) -> BTreeMap<String, String> {
+fn bounded(keys: BTreeMap<String, String>) -> BTreeMap<String, String> {
     let short = |text: String| text.chars().take(200).collect::<String>();
-    let some = shadowed.into_iter().take(SHADOWED_MAX);
+    let some = keys.into_iter().take(SHADOWED_MAX);
     some.map(|(key, by)| (short(key), short(by))).collect()
 }
 
@@ -110,6 +114,7 @@ mod tests {
             incarnation,
             refused: None,
             shadowed: BTreeMap::new(),
+            unknown: BTreeMap::new(),
         };
         let first = Incarnation::new();
         acks.take(say(first, 1), 5);

@@ -104,6 +104,7 @@ impl Acks {
                 incarnation: self.incarnation,
                 refused: ack.refused.clone(),
                 shadowed: ack.shadowed.clone(),
+                unknown: ack.unknown.clone(),
             })
             .collect();
         let mut call = self.client.post(self.url.as_str());

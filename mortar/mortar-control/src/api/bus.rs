@@ -51,6 +51,9 @@ pub(crate) struct AckBody {
     /// Keys of a configuration that do not count there, with the higher layer that has the word.
     #[serde(default)]
     shadowed: BTreeMap<String, String>,
+    /// Keys of a configuration that it does not know, with the nearest that it does.
+    #[serde(default)]
+    unknown: BTreeMap<String, String>,
 }
 
 /// Whose acknowledgements.
@@ -176,6 +179,7 @@ pub(crate) async fn acknowledge(
             incarnation: ack.incarnation,
             refused: ack.refused,
             shadowed: ack.shadowed,
+            unknown: ack.unknown,
         };
         handle.acks().take(ack, current);
     }
