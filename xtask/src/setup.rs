@@ -12,7 +12,7 @@ struct Need {
     what_for: &'static str,
 }
 
-const NEEDS: [Need; 12] = [
+const NEEDS: [Need; 14] = [
     Need {
         program: "python3",
         package: "python3",
@@ -69,6 +69,16 @@ const NEEDS: [Need; 12] = [
         what_for: "the packages of the browser tests",
     },
     Need {
+        program: "git",
+        package: "git",
+        what_for: "configuration that is kept in git",
+    },
+    Need {
+        program: "pip3",
+        package: "python3-pip",
+        what_for: "the packages of the clients that others wrote in Python",
+    },
+    Need {
         program: "chromium",
         package: "chromium",
         what_for: "the browser tests",
@@ -91,21 +101,15 @@ pub(crate) fn run(root: &Path) -> Result<Vec<String>> {
     }
     let lacking = NEEDS.iter().filter(|need| !present(need.program));
     missing.extend(lacking.map(|need| told(need, is_root())));
-    let browser = root.join("tests/browser");
-    if browser.join("package-lock.json").exists() && !browser.join("node_modules").exists() && present("npm")
-    {
-        println!("setup: installing the browser tests' packages");
-        if !quiet(
-            Command::new("npm")
-                .args(["ci", "--no-audit", "--no-fund"])
-                .current_dir(&browser),
-        ) {
-            missing.push(format!(
-                "the browser tests' packages could not be installed; run `npm ci` in {} to see why",
-                browser.display()
-            ));
-        }
-    }
+    missing.extend(packages(
+        &root.join("tests/browser"),
+        "the browser tests' packages",
+    ));
+    missing.extend(packages(
+        &root.join("tests/clients"),
+        "the packages of clients that others wrote",
+    ));
+    missing.extend(python(root));
     if let Some(line) = h2spec(root) {
         missing.push(line);
     }
@@ -113,6 +117,44 @@ pub(crate) fn run(root: &Path) -> Result<Vec<String>> {
         println!("setup: MISSING: {line}");
     }
     Ok(missing)
+}
+
+/// Packages of npm in a folder. What is missing, if anything is.
+fn packages(folder: &Path, what: &str) -> Option<String> {
+    if !folder.join("package-lock.json").exists() || folder.join("node_modules").exists() || !present("npm") {
+        return None;
+    }
+    println!("setup: installing {what}");
+    let mut npm = Command::new("npm");
+    let installed = quiet(npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(folder));
+    let hint = format!(
+        "{what} could not be installed; run `npm ci` in {} to see why",
+        folder.display()
+    );
+    (!installed).then_some(hint)
+}
+
+/// Packages of PyPI for the clients that others wrote, in `target/tools/python`. What is missing, if anything is.
+fn python(root: &Path) -> Option<String> {
+    let (wanted, to) = (
+        root.join("tests/clients/requirements.txt"),
+        root.join("target/tools/python"),
+    );
+    if to.is_dir() || !present("pip3") {
+        return None;
+    }
+    println!("setup: installing Python's packages of clients that others wrote");
+    let mut pip = Command::new("pip3");
+    pip.args(["install", "--quiet", "--no-input", "--target"])
+        .arg(&to)
+        .arg("-r")
+        .arg(&wanted);
+    let hint = format!(
+        "they could not be installed; run `pip3 install --target {} -r {}`",
+        to.display(),
+        wanted.display()
+    );
+    (!quiet(&mut pip)).then_some(hint)
 }
 
 /// h2spec, which no Debian package brings: built by Go into `target/tools`. What is missing, if anything is.

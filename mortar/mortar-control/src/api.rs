@@ -14,6 +14,8 @@ pub(crate) mod pools;
 pub(crate) mod quarantine;
 pub(crate) mod registry;
 pub(crate) mod reports;
+pub(crate) mod repository;
+pub(crate) mod spring;
 pub(crate) mod system;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -78,6 +80,8 @@ pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
             delete(registry::deregister),
         )
         .route("/api/registry/v1/leases", post(registry::renew))
+        .route("/config/monitor", post(repository::monitor))
+        .merge(for_spring())
         .route("/bus/v1/watch", get(bus::watch))
         .route("/bus/v1/reports", post(reports::take))
         .route("/bus/v1/acks", post(bus::acknowledge).get(bus::acknowledged))
@@ -96,6 +100,8 @@ fn configuration() -> Router<Handle> {
             "/api/config/v1/{brick}",
             get(config::show).put(config::replace).patch(config::merge),
         )
+        .route("/api/config-repository/v1", get(repository::show))
+        .route("/api/config-repository/v1/refresh", post(repository::refresh))
         .route("/api/config/v1/{brick}/history", get(config::history))
         .route("/api/config/v1/{brick}/diff", get(config::diff))
         .route("/api/config/v1/{brick}/encrypt", post(config::encrypt))
@@ -103,6 +109,22 @@ fn configuration() -> Router<Handle> {
         .route(
             "/api/config/v1/{brick}/log",
             get(levels::show).put(levels::set).delete(levels::take_back),
+        )
+}
+
+/// What clients of Spring Cloud Config ask for; each says itself who may.
+fn for_spring() -> Router<Handle> {
+    Router::new()
+        .route("/config/encrypt", post(spring::unbound))
+        .route("/config/decrypt", post(spring::unbound))
+        .route("/config/encrypt/{application}/{key}", post(spring::encrypt))
+        .route("/config/decrypt/{application}/{key}", post(spring::decrypt))
+        .route("/config/{file}", get(spring::file))
+        .route("/config/{first}/{second}", get(spring::two))
+        .route("/config/{application}/{profiles}/{label}", get(spring::three))
+        .route(
+            "/config/{application}/{profiles}/{label}/{*path}",
+            get(spring::below),
         )
 }
 

@@ -13,6 +13,8 @@ pub(crate) mod cipher;
 pub(crate) mod history;
 pub(crate) mod layers;
 pub(crate) mod level;
+pub(crate) mod repository;
+pub(crate) mod spring;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -28,8 +28,12 @@ pub struct Options {
     pub api_keys: Option<watch::Receiver<ApiKeys>>,
     /// Opens encrypted values of configurations; none where there is no master key.
     pub cipher: Option<Arc<Cipher>>,
-    /// Believes registered clients that show their secret with each request, as Eureka's do; none where nobody does.
+    /// Believes registered clients that show their secret with each request, as clients of Spring do; none where nobody registers any.
     pub clients: Option<Clients>,
+    /// Folder for the copy of a configuration repository; none where there can be none.
+    pub repository_dir: Option<PathBuf>,
+    /// Folder that paths of the manifest are relative to.
+    pub base_dir: PathBuf,
     /// Life of a lease whose registration names none.
     pub lease: Duration,
     /// Changes within this time share one commit and travel together.
@@ -59,6 +63,8 @@ impl Options {
             api_keys: None,
             cipher: None,
             clients: None,
+            repository_dir: None,
+            base_dir: PathBuf::new(),
             lease: Duration::from_secs(10),
             coalesce: Duration::from_millis(3),
             history_max: 1_000,

@@ -17,6 +17,7 @@ use crate::audit::{Entry, Filter, Numbered};
 use crate::bus::Bus;
 use crate::canary::Looks;
 use crate::config::Turns;
+use crate::config::repository::{self, Repository};
 use crate::lease::{self, Leases};
 use crate::reports::Reports;
 use crate::state::{Action, State};
@@ -42,6 +43,7 @@ struct Inner {
     leases: Arc<Leases>,
     acks: Acks,
     turns: Turns,
+    repository: Repository,
     reports: Reports,
     looks: Looks,
     verifier: Verifier,
@@ -81,6 +83,7 @@ impl Service {
         let handle = Handle(Arc::new(Inner {
             agent: Agent::new(options.agent_socket.clone()),
             http: Client::new(),
+            repository: Repository::new(options.repository_dir.clone(), options.base_dir.clone()),
             store,
             options,
             shared,
@@ -115,6 +118,11 @@ impl Service {
                 (!preserving).then_some(()).ok_or_else(hint)
             }
         });
+        let told = handle.clone();
+        telemetry.health().dependency("config repository", move || {
+            let works = told.repository().works();
+            async move { works }
+        });
         let service = Service {
             handle: handle.clone(),
             writer,
@@ -140,6 +148,7 @@ impl Service {
             follow_keys(self.handle.clone(), drain.clone()),
             expiry::watch(self.handle.clone(), drain.clone()),
             canary::watch(self.handle.clone(), drain.clone()),
+            repository::follow(self.handle.clone(), drain.clone()),
             closing,
         );
     }
@@ -217,6 +226,11 @@ impl Handle {
     /// Keeps changes of one configuration apart.
     pub(crate) fn turns(&self) -> &Turns {
         &self.0.turns
+    }
+
+    /// Configuration that is kept in git.
+    pub(crate) fn repository(&self) -> &Repository {
+        &self.0.repository
     }
 
     pub(crate) fn reports(&self) -> &Reports {

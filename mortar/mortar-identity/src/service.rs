@@ -116,8 +116,15 @@ impl Handle {
         if !clients::is_valid_id(id) {
             return None;
         }
-        let believed = clients::authenticate(&self.0, id, secret).await;
-        believed.ok().map(|client| client.scopes)
+        match clients::authenticate(&self.0, id, secret).await {
+            Ok(client) => Some(client.scopes),
+            Err(refused) => {
+                if let clients::Refused::Internal(error) = refused {
+                    tracing::error!(error = brick_core::chain(&error), "clients cannot be looked up");
+                }
+                None
+            }
+        }
     }
 
     /// Sets the life of user and process tokens that are made from now on.

@@ -33,7 +33,9 @@ mod control {
     mod limits;
     mod outsiders;
     mod registry;
+    mod repository;
     mod scale;
+    mod spring;
     mod versions;
 }
 mod host {

@@ -62,13 +62,19 @@ pub(crate) enum Config {
     Diff {
         /// The brick
         brick: String,
-        /// Id or revision of a change, or `manifest`
+        /// Id or revision of a change, `manifest` or `repository`
         from: Option<String>,
         /// Id or revision of a change, or `now`
         to: Option<String>,
     },
     /// Make the values what an earlier change left: a new change, in two phases like any other
     Rollback(Rollback),
+    /// Show how the configuration repository was found last: revision, what is refused and why
+    Repository {
+        /// Look now, and make what is there a change
+        #[arg(long)]
+        refresh: bool,
+    },
     /// Encrypt a value for one key; write what is printed into the manifest, or set it
     Encrypt {
         /// The value and its place: `order.pin=1234`

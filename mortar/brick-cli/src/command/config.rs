@@ -33,6 +33,15 @@ pub(crate) async fn run(agent: &Agent, config: cli::Config, output: Output) -> O
             report(&answer, output);
             Ok(())
         }
+        cli::Config::Repository { refresh } => {
+            const PATH: &str = "/api/config-repository/v1";
+            let answer: Value = match refresh {
+                true => admin.post(&format!("{PATH}/refresh"), &json!({})).await?,
+                false => admin.get(PATH).await?,
+            };
+            output.value(&answer, || found(&answer).join("\n"));
+            Ok(())
+        }
         cli::Config::Encrypt { value } => {
             let body = json!({ "key": value.key.key, "value": typed(&Value::Null, &value.value) });
             let answer: Value = admin
@@ -62,6 +71,9 @@ async fn get(admin: &Admin, what: &str, output: Output) -> Outcome {
         .split_once('.')
         .map_or((what, None), |(brick, key)| (brick, Some(key)));
     let answer: Value = admin.get(&path(brick)).await?;
+    if let Some(problem) = answer["problem"].as_str() {
+        output.note(&format!("old values stay: {problem}"));
+    }
     let mut rows = Vec::new();
     for (name, origin) in answer["origins"].as_object().into_iter().flatten() {
         let wanted = key.is_none_or(|key| name == key || name.starts_with(&format!("{key}.")));
@@ -150,6 +162,25 @@ fn report(answer: &Value, output: Output) {
     output.value(answer, || told(answer).join("\n"));
 }
 
+/// How the repository was found.
+fn found(answer: &Value) -> Vec<String> {
+    let (url, label) = (text(&answer["url"]), text(&answer["label"]));
+    let mut lines = vec![match answer["subject"].as_str() {
+        Some(subject) => format!("{url}, {label}: {subject}"),
+        None => format!("{url}, {label}: not read yet"),
+    }];
+    if let Some(problem) = answer["problem"].as_str() {
+        lines.push(format!("old values stay: {problem}"));
+    }
+    for (brick, why) in answer["refused"].as_object().into_iter().flatten() {
+        lines.push(format!("old values of {brick} stay: {}", text(why)));
+    }
+    for key in answer["left_out"].as_array().into_iter().flatten() {
+        lines.push(format!("no brick can have the key {}", text(key)));
+    }
+    lines
+}
+
 fn told(answer: &Value) -> Vec<String> {
     let brick = text(&answer["brick"]);
     if answer["change"].is_null() {
@@ -172,6 +203,13 @@ fn told(answer: &Value) -> Vec<String> {
         let instance = text(&one["instance"]);
         if one["applied"] != true {
             lines.push(format!("{instance} has not: {}", text(&one["reason"])));
+        }
+        for (key, nearest) in one["unknown"].as_object().into_iter().flatten() {
+            let meant = match text(nearest) {
+                nearest if nearest.is_empty() => String::new(),
+                nearest => format!(" (did you mean {nearest}?)"),
+            };
+            lines.push(format!("{instance} knows no {key}{meant}"));
         }
         for (key, by) in one["shadowed"].as_object().into_iter().flatten() {
             lines.push(format!("{instance} goes on with {key} of its {}", text(by)));
@@ -324,7 +362,7 @@ mod tests {
         let answer = json!({
             "brick": "order", "change": "a1b2c3d", "revision": 7, "applied": 2, "of": 2, "ms": 41, "spread_ms": 6,
             "instances": [
-                { "instance": "order/1", "applied": true },
+                { "instance": "order/1", "applied": true, "unknown": { "max_line": "max_lines", "x": "" } },
                 { "instance": "order/2", "applied": true, "shadowed": { "max_lines": "environment variable MAX_LINES" } },
             ],
             "after_restart": ["order@v2/1"],
@@ -333,6 +371,8 @@ mod tests {
             told(&answer),
             [
                 "applied by 2/2 in 41 ms, spread 6 ms (a1b2c3d)",
+                "order/1 knows no max_line (did you mean max_lines?)",
+                "order/1 knows no x",
                 "order/2 goes on with max_lines of its environment variable MAX_LINES",
                 "after restart: order@v2/1 (`brick roll order`)",
             ]

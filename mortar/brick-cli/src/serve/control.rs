@@ -52,6 +52,8 @@ pub(super) async fn run() -> Outcome {
     options.agent_socket = base.optional(env::BRICK_AGENT_SOCKET).map(Into::into);
     options.platform = platform(&base)?;
     options.cipher = master_key(&base)?;
+    options.repository_dir = Some(folder.join("config-repository.git"));
+    options.base_dir = std::env::current_dir().unwrap_or_default();
     let store = Sql::open(database).await.map_err(|error| failed(&error))?;
     let opened =
         mortar_control::Service::open(options, Arc::new(store), issuer.verifier(), &base.telemetry).await;

@@ -14,6 +14,7 @@ use crate::config::change::{self, Report, What, Wish};
 use crate::config::cipher::CipherError;
 use crate::config::history::{self, Difference, Told};
 use crate::config::layers::{self, Flat};
+use crate::config::repository::layer::SHARED;
 use crate::config::resource_name;
 use crate::service::Handle;
 
@@ -30,7 +31,7 @@ pub(crate) struct ConfigView {
     origins: BTreeMap<String, String>,
     /// Keys whose values are hidden.
     secrets: BTreeSet<String>,
-    /// Why an encrypted value does not count: what it was before stays.
+    /// Why an encrypted value, or what the repository says, does not count: what it was before stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
@@ -73,7 +74,7 @@ pub(crate) struct HistoryView {
 /// What to compare.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct DiffQuery {
-    /// Id or revision of a change, or `manifest`; `manifest` unless said.
+    /// Id or revision of a change, `repository` (it and the manifest) or `manifest`; `manifest` unless said.
     from: Option<String>,
     /// Id or revision of a change, or `now`; `now` unless said.
     to: Option<String>,
@@ -116,7 +117,10 @@ pub(crate) async fn encrypt(
 ) -> Result<Json<CipherView>, Problem> {
     let (Path(brick), Json(body)) = (path?, body?);
     let state = handle.state();
-    change::known(&state, &brick)?;
+    // Not a brick's, but bound the same: files for all applications, and the secret of the webhook.
+    if brick != SHARED && brick != brick_model::CONFIG_REPOSITORY {
+        change::known(&state, &brick)?;
+    }
     let refused = |why: CipherError| Problem::unprocessable("cipher_invalid", why.to_string());
     let cipher = state.cipher.as_ref().ok_or(CipherError::NoKey).map_err(refused)?;
     let value = cipher.seal(&brick, &body.key, &body.value).map_err(refused)?;
@@ -154,9 +158,9 @@ pub(crate) async fn show(
     Ok(Json(ConfigView {
         revision: resource.map_or(0, |resource| resource.revision),
         problem: effective
-            .opened(&state, &brick)
-            .err()
-            .map(|sealed| sealed.to_string()),
+            .sealed(&state, &brick, effective.flat.keys())
+            .map(|sealed| sealed.to_string())
+            .or_else(|| handle.repository().problem_of(&brick)),
         brick,
         values: Value::Object(values),
         origins: effective.origins,
@@ -244,6 +248,7 @@ pub(crate) async fn diff(
         let wanted = wanted.unwrap_or(otherwise);
         match wanted {
             "now" => Ok(effective.flat.clone()),
+            "repository" => Ok(layers::with(&state, &brick, &Flat::new()).flat),
             "manifest" => {
                 let model = state.manifest.as_ref();
                 Ok(model.map_or_else(Flat::new, |model| layers::flat(&model.config_of(&brick))))
@@ -251,8 +256,9 @@ pub(crate) async fn diff(
             _ => {
                 let found = history::find(&all, wanted).and_then(|entry| entry.values.clone());
                 let short: String = wanted.chars().take(40).collect();
-                let hint =
-                    format!("expected now, manifest, or an applied change of the history, found \"{short}\"");
+                let hint = format!(
+                    "expected now, repository, manifest, or an applied change of the history, found \"{short}\""
+                );
                 found.ok_or_else(|| Problem::not_found("change_unknown", hint))
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use brick_http::{Json, Problem};
@@ -17,6 +18,8 @@ use crate::state::Action;
 
 /// Changed tables that the audit trail names.
 const CHANGES_MAX: usize = 100;
+/// How long a manifest waits for a configuration repository that it names first: less than the agent waits.
+const REPOSITORY_WAIT: Duration = Duration::from_millis(1_000);
 
 /// What a manifest led to.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -93,6 +96,8 @@ pub(crate) async fn manifest(
     handle.verifier().platform_bearer(&headers, &["agent"])?;
     let Json(model) = body?;
     let held = handle.state();
+    let repository = model.repository.clone();
+    let fresh = repository != held.manifest.as_ref().and_then(|held| held.repository.clone());
     let changed = difference(held.manifest.as_deref(), &model);
     let action = Action::Manifest(Arc::new(model));
     // The agent sends the manifest whenever it meets control anew; what changes nothing is no change.
@@ -104,6 +109,12 @@ pub(crate) async fn manifest(
             .change(action, entry.turning(Value::Null, json!({ "changed": changed })))
             .await?
     };
+    if fresh && repository.is_some() {
+        // Bricks that start next have what it says from the beginning, where it can be had at once.
+        handle.repository().look(REPOSITORY_WAIT).await;
+    } else {
+        handle.repository().ask();
+    }
     Ok(Json(InForce {
         revision: state.revision,
     }))

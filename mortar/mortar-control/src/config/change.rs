@@ -6,6 +6,7 @@
 //! in between, nothing was decided: its next start aborts ([`abort_undecided`]).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use brick_bus::Prepare;
@@ -18,6 +19,7 @@ use serde_json::Value;
 
 use super::history::{self, Difference, Entry, Refused, Told};
 use super::layers::{self, Effective, Flat, Live};
+use super::repository::{self, layer::Layer};
 use super::{LIVE, PREPARE, resource_name};
 use crate::audit::{self, By};
 use crate::service::Handle;
@@ -46,6 +48,8 @@ pub(crate) enum What {
     Replace(Flat),
     /// The values as a change of the history left them.
     Rollback(String),
+    /// What the configuration repository says now.
+    Repository(Arc<Layer>),
 }
 
 /// How a change went.
@@ -92,6 +96,9 @@ struct Applied {
     /// Keys that do not count there, with the higher layer that has the word.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     shadowed: BTreeMap<String, String>,
+    /// Changed keys that it does not know, with the nearest that it does: they count for nothing there.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    unknown: BTreeMap<String, String>,
 }
 
 /// A change on its way.
@@ -100,8 +107,9 @@ struct Change {
     wish: Wish,
     began: Instant,
     live: Flat,
+    repository: Layer,
     proposed: Effective,
-    /// The proposed values, decrypted.
+    /// The proposed values, decrypted; of what cannot be, what was there before.
     opened: Flat,
     diff: Vec<Difference>,
 }
@@ -116,11 +124,24 @@ pub(crate) async fn run(handle: &Handle, wish: Wish) -> Result<Report, Problem> 
     let held = layers::live(&state, &wish.brick);
     let live = wanted(&state, &wish, &held)?;
     let current = layers::effective(&state, &wish.brick);
-    let proposed = layers::with(&state, &wish.brick, &live);
+    let old = repository::of(&state, &wish.brick);
+    let new = match &wish.what {
+        What::Repository(layer) => Layer::clone(layer),
+        _ => old.clone(),
+    };
+    let proposed = layers::with_repository(&state, &wish.brick, &new, &live);
     let diff = history::between(&current, &proposed);
-    let sealed = |wrong: layers::Sealed| Problem::unprocessable("cipher_invalid", wrong.to_string());
-    let opened = proposed.opened(&state, &wish.brick).map_err(sealed)?;
-    if proposed == current && live == held.values {
+    if !matches!(wish.what, What::Repository(_)) {
+        // Only what this change brings stands in its way; other values stay what they were.
+        let brought = live
+            .iter()
+            .filter(|(key, value)| held.values.get(*key) != Some(value));
+        if let Some(sealed) = proposed.sealed(&state, &wish.brick, brought.map(|(key, _)| key)) {
+            return Err(Problem::unprocessable("cipher_invalid", sealed.to_string()));
+        }
+    }
+    let opened = proposed.opened_or_held(&state, &wish.brick);
+    if proposed == current && live == held.values && new == old {
         return Ok(nothing(&state, wish.brick));
     }
     let change = Change {
@@ -128,6 +149,7 @@ pub(crate) async fn run(handle: &Handle, wish: Wish) -> Result<Report, Problem> 
         wish,
         began,
         live,
+        repository: new,
         proposed,
         opened,
         diff,
@@ -171,6 +193,7 @@ fn wanted(state: &State, wish: &Wish, held: &Live) -> Result<Flat, Problem> {
             live
         }
         What::Rollback(to) => rollback(state, &wish.brick, to)?,
+        What::Repository(_) => held.values.clone(),
     };
     layers::check(&live).map_err(invalid)?;
     Ok(live)
@@ -293,11 +316,18 @@ async fn abort(handle: &Handle, change: &Change, refused: Vec<Refused>) -> Probl
         .map(|one| format!("{} refuses: {}", one.instance, one.reason))
         .collect();
     let entry = change.entry("refused", refused, None);
-    let stored = [
-        (format!("{PREPARE}{}", change.wish.brick), None),
-        history::with(&handle.state(), &change.wish.brick, entry),
-    ];
-    if let Err(error) = handle.wish(Action::SetAll(stored.into())).await {
+    let mut stored = vec![(format!("{PREPARE}{}", change.wish.brick), None)];
+    // The repository says the same again until it says otherwise: once is enough.
+    let state = handle.state();
+    let all = history::of(&state, &change.wish.brick);
+    let again = |last: &Entry| {
+        let (last, new) = (&last.told, &entry.told);
+        (&last.kind, &last.why, &last.refused) == (&new.kind, &new.why, &new.refused)
+    };
+    if !matches!(change.wish.what, What::Repository(_)) || !all.last().is_some_and(again) {
+        stored.push(history::with(&state, &change.wish.brick, entry));
+    }
+    if let Err(error) = handle.wish(Action::SetAll(stored)).await {
         return error.into();
     }
     let detail = format!(
@@ -323,6 +353,10 @@ async fn commit(handle: &Handle, change: Change) -> Result<Report, Problem> {
         (format!("{LIVE}{brick}"), Some(live)),
         history::with(&state, &brick, entry),
         (format!("{PREPARE}{brick}"), None),
+        (
+            format!("{}{brick}", repository::REPOSITORY),
+            said(&change.repository),
+        ),
     ];
     let asked = following(handle, &name);
     let state = handle
@@ -378,6 +412,7 @@ impl Change {
         match self.wish.what {
             What::Merge(_) | What::Replace(_) => "set",
             What::Rollback(_) => "rollback",
+            What::Repository(_) => "repository",
         }
     }
 
@@ -410,8 +445,27 @@ impl Change {
             ms: told.map(|told| ms(told.heard.saturating_duration_since(self.began))),
             reason,
             shadowed: told.map(|told| told.shadowed.clone()).unwrap_or_default(),
+            unknown: told.map(|told| self.unknown(told)).unwrap_or_default(),
         }
     }
+
+    /// The keys that this change brings and that an instance does not know.
+    fn unknown(&self, told: &crate::acks::Told) -> BTreeMap<String, String> {
+        let brought = |key: &String| {
+            let brings = |one: &Difference| {
+                one.after.is_some() && (one.key == *key || one.key.starts_with(&format!("{key}.")))
+            };
+            self.diff.iter().any(brings)
+        };
+        let all = told.unknown.iter().filter(|(key, _)| brought(key));
+        all.map(|(key, nearest)| (key.clone(), nearest.clone())).collect()
+    }
+}
+
+/// What the repository says, as it is stored; none where that is nothing.
+fn said(layer: &Layer) -> Option<Value> {
+    let says = *layer != Layer::default();
+    says.then(|| serde_json::to_value(layer).ok())?
 }
 
 /// What was being prepared when control ended was not decided: it is taken back, and its history says so.

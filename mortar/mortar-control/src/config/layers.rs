@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::cipher::{self, CipherError};
+use super::repository::{
+    self,
+    layer::{Layer, SHARED},
+};
 use super::{LIVE, resource_name, shown};
 use crate::state::State;
 
@@ -67,10 +71,23 @@ pub(crate) fn effective(state: &State, brick: &str) -> Effective {
 
 /// What would count with these live values.
 pub(crate) fn with(state: &State, brick: &str, live: &Flat) -> Effective {
+    with_repository(state, brick, &repository::of(state, brick), live)
+}
+
+/// The same with what the repository says, too.
+pub(crate) fn with_repository(state: &State, brick: &str, repository: &Layer, live: &Flat) -> Effective {
     let mut all = Effective::default();
     if let Some(model) = &state.manifest {
         all.put(flat(&model.config_of(brick)), config::MANIFEST);
         all.secrets.extend(model.secrets_of(brick));
+    }
+    let said = repository.values.iter();
+    for (key, value) in said {
+        let origin = repository
+            .origins
+            .get(key)
+            .map_or(config::REPOSITORY, String::as_str);
+        all.put(Flat::from([(key.clone(), value.clone())]), origin);
     }
     all.put(live.clone(), config::LIVE);
     let hidden = |(key, value): (&String, &Value)| (shown(key, value, false) != *value).then(|| key.clone());
@@ -98,20 +115,24 @@ impl Effective {
         }
     }
 
-    /// The values with those that are encrypted opened, or why one cannot be.
-    pub(crate) fn opened(&self, state: &State, brick: &str) -> Result<Flat, Sealed> {
-        let mut plain = Flat::new();
-        for (key, value) in &self.flat {
-            let opened = opened(state, brick, key, value).map_err(|why| Sealed {
+    /// Why the first of these keys that cannot be opened cannot.
+    pub(crate) fn sealed<'k>(
+        &self,
+        state: &State,
+        brick: &str,
+        keys: impl IntoIterator<Item = &'k String>,
+    ) -> Option<Sealed> {
+        keys.into_iter().find_map(|key| {
+            let why = opened(state, brick, key, self.flat.get(key)?).err()?;
+            Some(Sealed {
                 key: key.clone(),
                 why,
-            })?;
-            plain.insert(key.clone(), opened);
-        }
-        Ok(plain)
+            })
+        })
     }
 
-    /// The same, with what was published before in the place of what cannot be opened: the old values stay.
+    /// The values with those that are encrypted opened, and what was published before in the place of what cannot be:
+    /// the old values stay.
     pub(crate) fn opened_or_held(&self, state: &State, brick: &str) -> Flat {
         let held = state.resources.get(&resource_name(brick));
         let each = self.flat.iter().filter_map(|(key, value)| {
@@ -148,11 +169,15 @@ pub(crate) struct Sealed {
     pub(crate) why: CipherError,
 }
 
-fn opened(state: &State, brick: &str, key: &str, value: &Value) -> Result<Value, CipherError> {
+/// A value opened where it is encrypted.
+pub(crate) fn opened(state: &State, brick: &str, key: &str, value: &Value) -> Result<Value, CipherError> {
     match value.as_str().filter(|text| text.starts_with(cipher::PREFIX)) {
         Some(text) => {
             let cipher = state.cipher.as_ref().ok_or(CipherError::NoKey)?;
-            cipher.open(brick, key, text)
+            // What stands in a file for all applications is bound to that name.
+            cipher
+                .open(brick, key, text)
+                .or_else(|why| cipher.open(SHARED, key, text).map_err(|_| why))
         }
         None => Ok(value.clone()),
     }
@@ -212,7 +237,7 @@ pub(crate) fn check(flat: &Flat) -> Result<(), Wrong> {
     Ok(())
 }
 
-fn is_key(key: &str) -> bool {
+pub(crate) fn is_key(key: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     let part = |part: &str| {
         let first = part.bytes().next();

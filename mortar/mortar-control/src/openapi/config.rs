@@ -7,11 +7,14 @@ use crate::api::config::{
     RollbackBody,
 };
 use crate::api::levels::{LevelBody, LevelQuery, LevelsView};
+use crate::api::repository::Push;
 use crate::config::change::Report;
+use crate::config::repository::Status;
+use crate::config::spring::Environment;
 
 /// Adds them.
 pub(super) fn operations(document: Document) -> Document {
-    levels(
+    spring(levels(
         document
             .operation(
                 Operation::get("/api/config/v1/{brick}")
@@ -61,7 +64,57 @@ pub(super) fn operations(document: Document) -> Document {
                     .answer::<DiffView>(200, "every key that differs")
                     .problem(404, "no such brick or change"),
             ),
-    )
+    ))
+}
+
+fn spring(document: Document) -> Document {
+    let under = |path: &str, summary: &str| {
+        Operation::get(path)
+            .summary(summary)
+            .access("admin")
+            .problem(401, "nobody showed who they are")
+            .problem(403, "they may not read this application")
+            .problem(
+                503,
+                "the repository was not fetched yet, or a file cannot be read",
+            )
+    };
+    repository(document)
+        .operation(
+            under(
+                "/config/{first}/{second}",
+                "Spring Cloud Config, by token or by name and secret of a registered client: `APPLICATION/PROFILES`, or `LABEL/APPLICATION-PROFILES.yml`, .json, .properties",
+            )
+            .answer::<Environment>(200, "the sources, highest first; of the second form the values as one text"),
+        )
+        .operation(
+            under("/config/{application}/{profiles}/{label}", "The same at a branch, tag or revision")
+                .answer::<Environment>(200, "the sources, highest first")
+                .problem(404, "no such label"),
+        )
+        .operation(
+            under("/config/{file}", "`APPLICATION-PROFILES.yml`, .json, .properties: the values as one text")
+                .empty(200, "the text"),
+        )
+        .operation(
+            under("/config/{application}/{profiles}/{label}/{path}", "A file as it is, placeholders opened")
+                .empty(200, "the file")
+                .problem(404, "no such label or file"),
+        )
+        .operation(
+            Operation::post("/config/encrypt/{application}/{key}")
+                .summary("Encrypts the body for one key; the answer has no prefix, as Spring's")
+                .access("admin")
+                .empty(200, "the text")
+                .problem(422, "control has no master key"),
+        )
+        .operation(
+            Operation::post("/config/decrypt/{application}/{key}")
+                .summary("What encrypted text stands for; scope config:secrets, or the application itself")
+                .access("admin")
+                .empty(200, "the text")
+                .problem(422, "it does not decrypt"),
+        )
 }
 
 fn change(operation: Operation) -> Operation {
@@ -101,5 +154,32 @@ fn levels(document: Document) -> Document {
                 .access("admin")
                 .query::<LevelQuery>()
                 .answer::<LevelsView>(200, "the levels that are left"),
+        )
+}
+
+fn repository(document: Document) -> Document {
+    document
+        .operation(
+            Operation::get("/api/config-repository/v1")
+                .summary("How the configuration repository was found last")
+                .access("admin")
+                .answer::<Status>(200, "revision, what is refused and why")
+                .problem(404, "the system has none"),
+        )
+        .operation(
+            Operation::post("/api/config-repository/v1/refresh")
+                .summary("Looks now; answers when what was found was made, or was refused")
+                .access("admin")
+                .answer::<Status>(200, "revision, what is refused and why")
+                .problem(404, "the system has none"),
+        )
+        .operation(
+            Operation::post("/config/monitor")
+                .summary("Takes a forge's word that somebody pushed: GitHub's and GitLab's payloads, with their secret")
+                .access("public")
+                .body::<Push>()
+                .answer::<Vec<String>>(202, "applications that it is about; * is all")
+                .problem(401, "the secret is not known")
+                .problem(403, "the manifest has no secret for it"),
         )
 }

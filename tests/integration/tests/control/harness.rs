@@ -162,7 +162,12 @@ impl Control {
 
     /// Puts a manifest of order (needs payment), payment and customer into force.
     pub(super) async fn manifest(&self) {
-        let model = json!({
+        self.manifest_with(json!({})).await;
+    }
+
+    /// The same with these tables more.
+    pub(super) async fn manifest_with(&self, more: Value) {
+        let mut model = json!({
             "brickwork": 1,
             "system": { "name": "shop" },
             "brick": {
@@ -173,6 +178,9 @@ impl Control {
             "route": { "orders": { "match": "/api/orders/**", "to": "order" } },
             "config": { "order": { "max_lines": 50 }, "payment": { "secret_rule": 1 } },
         });
+        for (table, value) in more.as_object().into_iter().flatten() {
+            model[table] = value.clone();
+        }
         let agent = self.agent().await;
         let answer = self
             .call(Method::PUT, "/api/system/v1/manifest", &agent, Some(model))
