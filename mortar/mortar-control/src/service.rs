@@ -52,6 +52,38 @@ struct Inner {
     http: Client,
 }
 
+impl Handle {
+    /// Says in `/health` what control lacks.
+    fn tell_health(&self, telemetry: &Telemetry) {
+        let told = self.clone();
+        telemetry.health().component("store", move || {
+            let works = told.store_works();
+            async move {
+                let hint = "the last change could not be stored; the log says why";
+                works.then_some(()).ok_or_else(|| hint.to_owned())
+            }
+        });
+        let told = self.clone();
+        telemetry.health().dependency("instances", move || {
+            let (preserving, kept) = (told.leases().is_preserving(), told.leases().kept());
+            async move {
+                let hint = || {
+                    format!(
+                        "control lost sight of most instances at once and keeps {kept} of which it hears nothing; \
+                         GET /api/registry/v1/instances says which"
+                    )
+                };
+                (!preserving).then_some(()).ok_or_else(hint)
+            }
+        });
+        let told = self.clone();
+        telemetry.health().dependency("config repository", move || {
+            let works = told.repository().works();
+            async move { works }
+        });
+    }
+}
+
 impl Service {
     /// Loads what was stored and gives every lease its whole life anew.
     pub async fn open(
@@ -97,32 +129,7 @@ impl Service {
             wishes,
         }));
         metrics::register(telemetry.metrics(), &handle);
-        let told = handle.clone();
-        telemetry.health().component("store", move || {
-            let works = told.store_works();
-            async move {
-                let hint = "the last change could not be stored; the log says why";
-                works.then_some(()).ok_or_else(|| hint.to_owned())
-            }
-        });
-        let told = handle.clone();
-        telemetry.health().dependency("instances", move || {
-            let (preserving, kept) = (told.leases().is_preserving(), told.leases().kept());
-            async move {
-                let hint = || {
-                    format!(
-                        "control lost sight of most instances at once and keeps {kept} of which it hears nothing; \
-                         GET /api/registry/v1/instances says which"
-                    )
-                };
-                (!preserving).then_some(()).ok_or_else(hint)
-            }
-        });
-        let told = handle.clone();
-        telemetry.health().dependency("config repository", move || {
-            let works = told.repository().works();
-            async move { works }
-        });
+        handle.tell_health(telemetry);
         let service = Service {
             handle: handle.clone(),
             writer,
