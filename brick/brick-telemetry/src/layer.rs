@@ -37,7 +37,34 @@ struct Open {
     suite: Option<Arc<str>>,
     /// Gone once the span has ended.
     record: Option<SpanRecord>,
-    started: Instant,
+    started: Moment,
+}
+
+/// A moment by both clocks. A span and all within it are told by the wall clock of the outermost one's start and the
+/// steady clock from there on: none begins before or ends after the span around it, even where the wall clock is set.
+#[derive(Clone, Copy)]
+struct Moment {
+    unix_ns: u64,
+    at: Instant,
+}
+
+impl Moment {
+    fn now() -> Self {
+        Self {
+            unix_ns: unix_ns_now(),
+            at: Instant::now(),
+        }
+    }
+
+    /// Now, told from here.
+    fn later(self) -> Self {
+        let at = Instant::now();
+        let passed = u64::try_from((at - self.at).as_nanos()).unwrap_or(u64::MAX);
+        Self {
+            unix_ns: self.unix_ns.saturating_add(passed),
+            at,
+        }
+    }
 }
 
 /// Ends a span before the last who holds it lets go.
@@ -98,12 +125,16 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TelemetryLayer {
         let within = span.parent().and_then(|parent| {
             let extensions = parent.extensions();
             let open = extensions.get::<Open>()?;
-            Some((open.context, open.suite.clone()))
+            Some((open.context, open.suite.clone(), open.started.later()))
         });
-        let (within, mut suite) = within.map_or((None, None), |(context, suite)| (Some(context), suite));
+        let (within, mut suite, started) = match within {
+            Some((context, suite, started)) => (Some(context), suite, started),
+            None => (None, None, Moment::now()),
+        };
         let parent = within.or_else(context::remote_parent);
         let own = parent.map_or_else(SpanContext::root, |parent| parent.child());
         let mut record = SpanRecord::start(own, parent.map(|p| p.span_id), attributes.metadata().name());
+        record.start_unix_ns = started.unix_ns;
         if let Some(suite) = &suite {
             let value = Value::from(suite.to_string());
             record.attributes.push((Cow::Borrowed(SYNTHETIC), value));
@@ -114,7 +145,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TelemetryLayer {
             context: own,
             suite,
             record: Some(record),
-            started: Instant::now(),
+            started,
         });
     }
 
@@ -180,13 +211,13 @@ impl Open {
     /// The finished record; none where the span has ended before.
     fn end(&mut self) -> Option<SpanRecord> {
         let mut record = self.record.take()?;
-        let lasted = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        record.end_unix_ns = record.start_unix_ns.saturating_add(lasted);
+        record.end_unix_ns = self.started.later().unix_ns;
         Some(record)
     }
 
-    fn note(&mut self, event: SpanEvent) {
+    fn note(&mut self, mut event: SpanEvent) {
         let Some(record) = &mut self.record else { return };
+        event.time_unix_ns = self.started.later().unix_ns;
         if record.events.len() < EVENTS_MAX {
             record.events.push(event);
         } else {
@@ -216,7 +247,8 @@ fn span_event(event: &Event<'_>) -> SpanEvent {
         fields.attributes.push((Cow::Borrowed("level"), level.into()));
     }
     SpanEvent {
-        time_unix_ns: unix_ns_now(),
+        // Told where it is noted, by the span's clock.
+        time_unix_ns: 0,
         name: fields.message.into(),
         attributes: fields.attributes,
     }

@@ -20,13 +20,16 @@ const LIMIT: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_secs(15);
 
 /// First words that may be typed besides `cargo`, `brick` and `cd`.
-const TOOLS: [&str; 9] = [
-    "curl", "cat", "mkdir", "cp", "rm", "sed", "printf", "python3", "node",
+const TOOLS: [&str; 10] = [
+    "curl", "cat", "mkdir", "cp", "rm", "sed", "printf", "python3", "node", "git",
 ];
 /// Commands that look at the system: what they look for may come a moment later.
 const LOOKS: [&str; 8] = [
     "ps", "logs", "status", "trace", "map", "metrics", "doctor", "demo",
 ];
+
+/// The same of `brick config`.
+const CONFIG_LOOKS: [&str; 4] = ["get", "repository", "history", "diff"];
 
 /// What a page's reader has in front of them.
 #[derive(Debug)]
@@ -141,7 +144,9 @@ impl Session {
                 };
                 if follows || (what == "top" && !words.contains(&"--once")) {
                     self.first_words_of(text).await
-                } else if LOOKS.contains(&what) {
+                } else if LOOKS.contains(&what)
+                    || matches!(verb[..], ["brick", "config", which, ..] if CONFIG_LOOKS.contains(&which))
+                {
                     self.look(text, typed).await
                 } else {
                     self.shell(text).await

@@ -19,6 +19,7 @@ pub(crate) fn operations(document: &str) -> Vec<(Method, String, bool)> {
         let segments = path.split('/').map(|segment| match segment {
             "{incarnation}" => "01920000-0000-7000-8000-000000000001",
             "{number}" => "1",
+            "{file}" => "order-default.json",
             segment if segment.starts_with('{') => "order",
             segment => segment,
         });
@@ -38,7 +39,8 @@ async fn no_operation_of_control_answers_those_who_may_not_ask() {
     let folder = tempfile::tempdir().unwrap();
     let control = control(folder.path()).await;
     control.manifest().await;
-    let (nothing, _) = control.process("order", &[]);
+    // Not `order`, which may read what is its own.
+    let (nothing, _) = control.process("payment", &[]);
     let operator = control.identity.operator_token().unwrap();
     let order = json!({ "subject": "u1", "scopes": ["admin", "agent", "bus"] });
     let ordered = control
