@@ -1,5 +1,5 @@
 // What the things that match are made of: values with their number, each one press away from being the filter.
-import { classes, html, useEffect, useState } from './html.js';
+import { classes, html, useEffect, useRef, useState } from './html.js';
 import { get } from './api.js';
 import { compact } from './format.js';
 import { colourOf } from './colour.js';
@@ -8,7 +8,7 @@ import { colourOf } from './colour.js';
 /** @typedef {{ key: string, title: string, order?: string[], coloured?: boolean, above?: boolean }} Group `above`: a value stands for those before it in `order` too */
 
 /** Values of a group before it is asked to show all. */
-const SHOWN = 8;
+const SHOWN = 12;
 
 /**
  * Counts of all groups; a group that is filtered by is counted without its own filter, so that its other values stay
@@ -46,20 +46,30 @@ export function useFacets(id, chosen, urlOf, everyMs) {
 
 /** @param {{ groups: Group[], facets: Record<string, Count[]> | null, chosen: (key: string) => string, onChoose: (key: string, value: string) => void }} props */
 export function Facets({ groups, facets, chosen, onChoose }) {
-  return html`<details class="facets card" open=${innerWidth > 720}>
+  // What is counted anew must not move under the mouse.
+  const under = useRef(false);
+  return html`<details class="facets card" open=${innerWidth > 720} onPointerEnter=${() => (under.current = true)} onPointerLeave=${() => (under.current = false)}>
     <summary>Filter</summary>
     <div class="facet-groups">
-      ${groups.map((group) => html`<${Values} key=${group.key} group=${group} counts=${facets?.[group.key] ?? []} chosen=${chosen(group.key)} onChoose=${onChoose} />`)}
+      ${groups.map((group) => html`<${Values} key=${group.key} group=${group} counts=${facets?.[group.key] ?? []} chosen=${chosen(group.key)} still=${under} onChoose=${onChoose} />`)}
     </div>
   </details>`;
 }
 
-/** @param {{ group: Group, counts: Count[], chosen: string, onChoose: (key: string, value: string) => void }} props */
-function Values({ group, counts, chosen, onChoose }) {
+/** The counts in the places that their values had; new ones come behind. @param {Count[]} counts @param {string[]} places */
+export function inPlace(counts, places) {
+  const at = new Map(places.map((value, i) => [value, i]));
+  return [...counts].sort((a, b) => (at.get(a.value) ?? places.length) - (at.get(b.value) ?? places.length));
+}
+
+/** @param {{ group: Group, counts: Count[], chosen: string, still: { current: boolean }, onChoose: (key: string, value: string) => void }} props */
+function Values({ group, counts, chosen, still, onChoose }) {
   const [all, setAll] = useState(false);
+  const places = useRef(/** @type {string[]} */ ([]));
   const known = counts.some((one) => one.value === chosen) || !chosen ? counts : [{ value: chosen, count: 0 }, ...counts];
   const order = group.order;
-  const ordered = order ? [...known].sort((a, b) => order.indexOf(a.value) - order.indexOf(b.value)) : known;
+  const ordered = order ? [...known].sort((a, b) => order.indexOf(a.value) - order.indexOf(b.value)) : still.current ? inPlace(known, places.current) : known;
+  places.current = ordered.map((one) => one.value);
   const sorted = group.above ? ordered.map((one, i) => ({ ...one, count: ordered.slice(0, i + 1).reduce((sum, { count }) => sum + count, 0) })) : ordered;
   const shown = all ? sorted : sorted.slice(0, SHOWN);
   const most = sorted.reduce((max, one) => Math.max(max, one.count), 1);

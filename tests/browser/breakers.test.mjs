@@ -118,8 +118,7 @@ test('three hundred edges scroll while few of them are in the page', async () =>
   await visit(`${PATH}?sort=name`, async (page) => {
     await page.getByText(/^[34]\d\d edges/).waitFor();
     assert.ok((await cells(page).count()) < 100);
-    const { cost_ms } = await scroll(page, '.edge-grid', 120);
-    console.log(`# ${cost_ms.toFixed(1)} ms of the main thread per frame`);
+    await scroll(page, '.edge-grid', 120, Infinity);
     assert.ok((await cells(page).count()) < 100);
   });
 });

@@ -57,6 +57,7 @@ test('a value is changed while the bricks run: each instance is seen to take it,
     await dialog(page).getByRole('button', { name: 'Close', exact: true }).last().click();
     await value(page, 'max_lines').getByText('live').waitFor();
     assert.match(await value(page, 'max_lines').innerText(), /20/);
+    await page.getByRole('list', { name: 'Changes' }).getByText('parcels are small').waitFor();
     assert.match(await page.getByRole('list', { name: 'Changes' }).innerText(), /operator\s*changed\s*1b2c3d0[\s\S]*parcels are small[\s\S]*max_lines\s*50\s*→[\s\S]*20/);
     await page.getByRole('list', { name: 'Instances' }).getByText('in force').first().waitFor();
     await page.getByRole('link', { name: /^Audit of the configuration/ }).click();

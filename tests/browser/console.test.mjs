@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { audit } from './lib/axe.mjs';
-import { open } from './lib/browser.mjs';
+import { held, open } from './lib/browser.mjs';
 import { NASTY, PURCHASE } from './lib/data.mjs';
 import { browser, mock, visit } from './lib/console.mjs';
 import { SLOW } from './lib/mock.mjs';
@@ -67,9 +67,11 @@ test('an idle system says how to make traffic', async () => {
 test('a line that breaks comes back by itself and says so', () =>
   visit('/', async (page) => {
     await page.locator('.line[data-state=live]').waitFor();
-    mock.world.signedIn = true;
+    // It must not be back before anybody could see that it was gone.
+    const back = await held(page, '**/api/console/v1/session');
     mock.dropTabs();
     await page.locator('.line[data-state=reconnecting]').waitFor();
+    back();
     await page.locator('.line[data-state=live]').waitFor();
   }));
 
@@ -95,7 +97,7 @@ test('search writes the URL, the URL fills the form, and a trace id leads to its
     await page.keyboard.press('Enter');
     await page.waitForURL(new RegExp(PURCHASE));
     await page.goBack();
-    assert.equal(await page.getByLabel('Operation').inputValue(), 'signin');
+    await page.waitForFunction(() => /** @type {HTMLInputElement | null} */ (document.querySelector('[name=operation]'))?.value === 'signin');
   }));
 
 test('more traces are loaded page by page', () =>

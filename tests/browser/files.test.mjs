@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { POLICY } from './lib/mock.mjs';
+import { inPlace } from '../../console/app/facets.js';
 import * as format from '../../console/app/format.js';
 import { instancesOf, mapOf, problemsOf, systemOf } from '../../console/app/overview/model.js';
 import { rowsOf, traceOf } from '../../console/app/trace/model.js';
@@ -66,6 +67,13 @@ test('durations and figures read as people write them', () => {
   check(format.percent(0.0743), '7.4 %');
   check(format.bytes(50_331_648), '48 MiB');
   check(format.plural(1, 'trace'), '1 trace');
+});
+
+test('counts that change under the mouse keep their places, new ones come behind', () => {
+  const counts = (...values) => values.map((value, i) => ({ value, count: 9 - i }));
+  const names = (found) => found.map((one) => one.value).join();
+  assert.equal(names(inPlace(counts('b', 'c', 'a'), ['a', 'b'])), 'a,b,c');
+  assert.equal(names(inPlace(counts('b', 'a'), [])), 'b,a');
 });
 
 test('the map joins what is declared with what is seen and names what is wrong', () => {

@@ -1,10 +1,10 @@
 // The Logs screen in a real browser, on the mock.
 import assert from 'node:assert/strict';
-import { loadavg } from 'node:os';
 import { test } from 'node:test';
-import { open } from './lib/browser.mjs';
+import { held, open } from './lib/browser.mjs';
 import { NASTY, PURCHASE } from './lib/data.mjs';
 import { browser, mock, visit as visitAt } from './lib/console.mjs';
+import { fast } from './lib/frames.mjs';
 
 const PATH = '/console/logs';
 
@@ -65,7 +65,10 @@ test('facets narrow the lines, count the other values too, and stand in the addr
   visit(PATH, async (page) => {
     await page.getByRole('button', { name: /^order [0-9]/ }).click();
     await page.waitForURL(/brick=order/);
-    await page.waitForFunction(() => [...document.querySelectorAll('.log-row .who')].every((who) => who.textContent?.startsWith('order/')));
+    await page.waitForFunction(() => {
+      const all = [...document.querySelectorAll('.log-row .who')];
+      return all.length > 0 && all.every((who) => who.textContent?.startsWith('order/'));
+    });
     await page.getByRole('button', { name: /^payment [0-9]/ }).waitFor();
     await page.getByRole('button', { name: /^warn [0-9]/ }).click();
     await page.waitForURL(/level=warn/);
@@ -147,8 +150,10 @@ test('dropped lines are told, and a lost line comes back without a gap or a doub
     await live(page);
     mock.world.droppedNext = 1234;
     await page.getByText('1,234 lines dropped').waitFor();
+    const back = await held(page, '**/logs/tail*');
     mock.dropTabs();
     await bar(page).getByText('Connection lost').waitFor();
+    back();
     await live(page);
     await page.keyboard.press(' ');
     await bar(page).getByText('Paused').waitFor();
@@ -200,15 +205,15 @@ test('of five thousand lines a second the page keeps no more than its bound, and
   await visit(PATH, async (page) => {
     await live(page);
     mock.world.perSecond = 5_000;
-    await bar(page).getByText('10,000 lines').waitFor({ timeout: 20_000 });
+    await bar(page).getByText('10,000 lines').waitFor();
     const [sent, start] = [mock.world.sent, performance.now()];
     const busy = await busyTime(page);
     let best = 0;
-    for (let i = 0; i < 3 && best < 55; i += 1) best = Math.max(best, await framesPerSecond(page, 3000));
+    for (let i = 0; i < 2 && best < 55; i += 1) best = Math.max(best, await framesPerSecond(page, 3000));
     const seconds = (performance.now() - start) / 1000;
     const share = ((await busyTime(page)) - busy) / seconds;
     const rate = (mock.world.sent - sent) / seconds;
-    console.log(`# ${best.toFixed(1)} frames/s at ${rate.toFixed(0)} lines/s, the page's thread busy ${(share * 100).toFixed(0)} % of the time, load ${loadavg()[0].toFixed(1)}`);
+    fast(rate > 4_500 && share < 0.6 && best >= 55, `${best.toFixed(1)} frames/s at ${rate.toFixed(0)} lines/s, the page's thread busy ${(share * 100).toFixed(0)} % of the time`);
     assert.ok((await page.locator('.log-row').count()) < 90);
     assert.equal(await page.getByText('dropped').count(), 0);
   });
@@ -218,7 +223,7 @@ test('a tail that runs on keeps no more than its bound', async () => {
   await visit(PATH, async (page) => {
     await live(page);
     mock.world.perSecond = 5_000;
-    await bar(page).getByText('10,000 lines').waitFor({ timeout: 20_000 });
+    await bar(page).getByText('10,000 lines').waitFor();
     const before = await heapOf(page);
     const enough = mock.world.sent + 40_000;
     while (mock.world.sent < enough) await framesPerSecond(page, 500);

@@ -2,7 +2,7 @@
 // log line, and the cause. Makes the tour's pictures with SCREENSHOTS=1.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { launch, open, screenshot } from './lib/browser.mjs';
+import { PATIENCE_MS, launch, open, screenshot } from './lib/browser.mjs';
 import { startShop } from './lib/shop.mjs';
 
 const CAUSE = /ledger v2: lock wait timed out/;
@@ -29,9 +29,9 @@ test('the planted fault is found: map, slow edge, trace, log line, cause; and is
 
   // The map: the edge from order to payment is told as failing.
   const edge = page.locator('.edge[aria-label^="order to payment"]');
-  await page.locator('.edge:is(.warn,.bad)[aria-label^="order to payment"]').waitFor({ timeout: 20_000 });
+  await page.locator('.edge:is(.warn,.bad)[aria-label^="order to payment"]').waitFor();
   assert.match(await edge.getAttribute('aria-label') ?? '', /order to payment: .*%/);
-  if (pictured) await page.locator('.edge.bad[aria-label^="order to payment"]').waitFor({ timeout: 20_000 });
+  if (pictured) await page.locator('.edge.bad[aria-label^="order to payment"]').waitFor();
   await screenshot(page, 'tour-map');
 
   // From that edge to the requests that failed, and into one: the span that took the time.
@@ -43,18 +43,20 @@ test('the planted fault is found: map, slow edge, trace, log line, cause; and is
   await page.setViewportSize({ width: 1360, height: 1400 });
   await page.getByRole('treegrid').waitFor();
   await page.getByText('ledger v2: wait for lock').first().waitFor();
-  const rows = (await page.locator('.row').allInnerTexts()).join('\n');
-  assert.match(rows, /ledger v2: wait for lock/);
 
   // The log line in the same trace names the cause.
-  assert.match(rows, CAUSE);
+  await page.locator('.row', { hasText: CAUSE }).first().waitFor();
   await screenshot(page, 'tour-trace');
   assert.deepEqual([page.foreign, page.trouble], [[], []]);
 
   // Off: nothing fails any more.
   const off = await shop.brick('demo', 'fault', 'off');
   assert.equal(off.state, 'off');
-  const report = await shop.brick('load', 'checkout', '--rps', '10', '--for', '2s');
-  assert.equal(report.errors, 0, JSON.stringify(report.failures));
+  // A breaker that the fault has opened tries for itself before it closes.
+  for (const deadline = Date.now() + PATIENCE_MS; ;) {
+    const report = await shop.brick('load', 'checkout', '--rps', '10', '--for', '2s').catch((error) => JSON.parse(error.stdout));
+    if (report.errors === 0) break;
+    assert.ok(Date.now() < deadline, JSON.stringify(report.failures));
+  }
   await page.context().close();
 });

@@ -9,6 +9,9 @@ export function launch() {
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGS });
 }
 
+/** How long a step may take on a machine that is full; what is quicker is not waited for. */
+export const PATIENCE_MS = 30_000;
+
 /** A page whose foreign requests, console errors and exceptions are kept in `page.trouble`. */
 export async function open(browser, url, { theme = 'light', width = 1360, height = 900 } = {}) {
   const context = await browser.newContext({ colorScheme: theme, viewport: { width, height }, reducedMotion: 'reduce' });
@@ -23,7 +26,7 @@ export async function open(browser, url, { theme = 'light', width = 1360, height
     if (!['data:', 'blob:'].includes(asked.protocol) && asked.origin !== origin) page.foreign.push(request.url());
   });
   page.on('websocket', (socket) => new URL(socket.url()).host === new URL(url).host || page.foreign.push(socket.url()));
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(PATIENCE_MS);
   await page.goto(url);
   return page;
 }
@@ -41,6 +44,17 @@ export async function visit(browser, url, steps, { quiet, ...options } = {}) {
   } finally {
     await page.context().close();
   }
+}
+
+/** Requests of this address wait until the answer is called, as long as the page does not give them up. */
+export async function held(page, address) {
+  let release = () => {};
+  const gate = new Promise((done) => (release = () => done(undefined)));
+  await page.route(address, async (route) => {
+    await gate;
+    await route.continue().catch(() => {});
+  });
+  return release;
 }
 
 /** A picture for the docs, where SCREENSHOTS=1 asks for them. */

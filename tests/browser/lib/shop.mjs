@@ -11,7 +11,7 @@ import { promisify } from 'node:util';
 const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 const target = process.env.CARGO_TARGET_DIR ?? join(root, 'target');
 const BRICK = process.env.BRICK ?? join(target, 'release/brick');
-const START_MS = 60_000;
+const START_MS = 180_000;
 
 /**
  * Starts it and waits until `up` has printed both addresses. Its output goes into the error of a start that fails.
