@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { audit } from './lib/axe.mjs';
 import { NASTY } from './lib/data.mjs';
+import { held } from './lib/browser.mjs';
 import { mock, visit } from './lib/console.mjs';
-import { canaryCommand, poolsOf, ruleCommand, standing, stepsOf, weightsCommand, withRule } from '../../console/app/routes/model.js';
+import { canaryCommand, courseOf, poolsOf, ruleCommand, standing, stepsOf, weightsCommand, withRule } from '../../console/app/routes/model.js';
 
 const PATH = '/console/routes';
 const PAYMENT = `${PATH}?select=payment`;
@@ -21,13 +22,19 @@ function withV2(changes = {}) {
   agent.rows.push({ ...agent.row('payment', 'payment@v2/1', 70) });
 }
 
+/** Two steps of ten looks each, the second one in trouble. */
+function course(at) {
+  const seen = (calls, errors, p99_ms) => ({ calls, errors, ...(p99_ms && { p99_ms }) });
+  return Array.from({ length: 20 }, (_, i) => ({ at: at((20 - i) * 4_000), step: Math.floor(i / 10), share: i < 10 ? 1 : 5, own: seen(10 * i, i < 10 ? 0 : i, i && 100), base: seen(200 * (i + 1), i, 50) }));
+}
+
 /** A canary under way, or over. */
 function tried(changes) {
   withV2();
   const at = (ms) => new Date(Date.now() - ms).toISOString();
   mock.world.control.canaries.set('payment', {
     brick: 'payment', version: 'v2', base: 'v1', steps: [1, 5, 25, 100], hold_ms: 30_000, limits: { error_rate: 0.01, p99_times: 2, min_calls: 100 }, phase: 'running', step: 1, share: 5, reason: '',
-    started: at(95_000), stepped: at(12_000), seen: { step: 1, own: { calls: 180, errors: 0, p99_ms: 100 }, base: { calls: 3_400, errors: 3, p99_ms: 100 }, verdict: 'as-good', at: at(300) }, ...changes,
+    started: at(95_000), stepped: at(12_000), seen: { step: 1, own: { calls: 180, errors: 0, p99_ms: 100 }, base: { calls: 3_400, errors: 3, p99_ms: 100 }, verdict: 'as-good', at: at(300) }, course: course(at), ...changes,
   });
 }
 
@@ -67,7 +74,7 @@ test('shares are changed after saying who would move, with the reason, and the c
     assert.equal(await page.evaluate(() => navigator.clipboard.readText()), "brick route set payment v2=25 --sticky tenant --why 'Größe is right'");
     await dialog(page).getByRole('button', { name: 'Apply' }).click();
     await page.getByText('payment: v2 has 25 %.').waitFor();
-    assert.match(await row(page, 'v2').innerText(), /25 %/);
+    await row(page, 'v2').locator('td').nth(1).getByText('25 %').waitFor();
     await card(page).getByText('A share sticks to tenant.').waitFor();
     await card(page).getByRole('link', { name: /^Audit of the versions/ }).click();
     await page.getByRole('option', { name: /Größe is right/ }).waitFor();
@@ -155,10 +162,87 @@ test('a canary that does well is promoted by hand, one that ended by itself says
   });
 });
 
+test('how a canary went is drawn step by step beside its base, and read out', async () => {
+  tried({});
+  await visit(PATH, async (page) => {
+    const canary = card(page).getByRole('region', { name: 'Canary of payment' });
+    await canary.getByRole('img', { name: 'Share over the steps, at the end 5 %' }).waitFor();
+    await canary.getByRole('img', { name: 'Errors over the steps, at the end v2 10 %, v1 0.47 %' }).waitFor();
+    await canary.getByRole('img', { name: 'p99 over the steps, at the end v2 100 ms, v1 50 ms' }).locator('canvas').waitFor();
+    mock.world.control.canaries.get('payment').course.push({ at: new Date().toISOString(), step: 1, share: 5, own: { calls: 0, errors: 0 }, base: { calls: 9, errors: 0, p99_ms: 50 } });
+    await canary.getByRole('img', { name: 'Errors over the steps, at the end v2 –, v1 0 %' }).waitFor();
+    await canary.locator('.curve').last().locator('.u-over').hover({ position: { x: 3, y: 20 } });
+    await canary.getByText(/at \d\d:\d\d:\d\d/).first().waitFor();
+  });
+  tried({ course: undefined });
+  await visit(PATH, async (page) => {
+    await card(page).locator('.beside').waitFor();
+    assert.equal(await card(page).locator('.curve').count(), 0, 'one look is no course');
+  });
+});
+
+test('what somebody else changes meanwhile is shown before anything is done, and nothing of it is overwritten', async () => {
+  withV2();
+  const held = mock.world.control.pools.get('payment');
+  const other = (changes) => Object.assign(held, { revision: held.revision + 1, sticky: 'user' }, changes);
+  await visit(PAYMENT, async (page) => {
+    await card(page).getByRole('button', { name: 'Shares…' }).click();
+    await dialog(page).getByLabel('Share of v2 in percent').fill('50');
+    other({ weights: { v2: 25 } });
+    await dialog(page).getByRole('alert').getByText('Now: v1 75 %, v2 25 %, sticks to user.').waitFor();
+    assert.equal(await dialog(page).getByLabel('Share of v2 in percent').inputValue(), '50', 'what one wrote stays while one reads');
+    assert.equal(await dialog(page).getByRole('button', { name: 'Apply' }).isDisabled(), true);
+    await dialog(page).getByRole('button', { name: 'Go on from that' }).click();
+    assert.equal(await dialog(page).getByLabel('Share of v2 in percent').inputValue(), '25');
+    await dialog(page).getByLabel('Share of v2 in percent').fill('30');
+    await dialog(page).getByRole('button', { name: 'Apply' }).click();
+    await row(page, 'v2').locator('td').nth(1).getByText('30 %').waitFor();
+    // A rule is added to those that are there by then, whatever there was when the dialog opened.
+    await card(page).getByRole('button', { name: 'Add a rule…' }).click();
+    await dialog(page).getByLabel('Value').fill('me');
+    other({ rules: [{ when: { user: 'u-1' }, to: 'v2' }] });
+    await dialog(page).getByRole('button', { name: 'Go on from that' }).click();
+    assert.equal(await dialog(page).getByLabel('Value').inputValue(), 'me');
+    await dialog(page).getByRole('button', { name: 'Add', exact: true }).click();
+    await card(page).locator('.rules li').nth(1).waitFor();
+    // So is the rule that is taken back, wherever it stands by then.
+    await card(page).getByRole('button', { name: /^Take back… header/ }).click();
+    assert.equal(await command(page).innerText(), '$ brick route drop payment 2');
+    other({ rules: held.rules.slice(1) });
+    await dialog(page).getByRole('button', { name: 'Go on from that' }).click();
+    assert.equal(await command(page).innerText(), '$ brick route drop payment 1');
+    other({ rules: [] });
+    await dialog(page).getByRole('button', { name: 'Go on from that' }).click();
+    await dialog(page).getByText('Somebody has taken it back already.').waitFor();
+  });
+  assert.deepEqual(mock.world.control.asked.filter(([method]) => method === 'PUT').map(([, , body]) => [body.weights, body.rules.length]), [[{ v2: 30 }, 0], [{ v2: 30 }, 2]]);
+});
+
+test('a change that meets another one in the same moment is refused, and goes on from what is there', async () => {
+  withV2();
+  await visit(PAYMENT, async (page) => {
+    await card(page).getByRole('button', { name: 'Shares…' }).click();
+    await dialog(page).getByLabel('Share of v2 in percent').fill('50');
+    await dialog(page).getByText('50 % of the users would change').waitFor();
+    // The console has not been told yet when it asks.
+    const told = await held(page, '**/api/pools/v1');
+    await page.waitForRequest('**/api/pools/v1');
+    Object.assign(mock.world.control.pools.get('payment'), { revision: 7, weights: { v2: 5 }, sticky: 'user' });
+    await dialog(page).getByRole('button', { name: 'Apply' }).click();
+    await dialog(page).getByRole('alert').getByText('was changed since it was read').waitFor();
+    told();
+    await dialog(page).getByRole('button', { name: 'Go on from that' }).click();
+    assert.equal(await dialog(page).getByText('was changed since').count(), 0, 'what was settled is said no more');
+    await dialog(page).getByLabel('Share of v2 in percent').fill('50');
+    await dialog(page).getByRole('button', { name: 'Apply' }).click();
+    await row(page, 'v2').locator('td').nth(1).getByText('50 %').waitFor();
+  }, { quiet: /412/ });
+});
+
 test('a refusal stays in the dialog with its reason, and is tried again', async () => {
   withV2();
+  mock.world.control.pools.get('payment').revision = 41;
   await visit(`${PAYMENT}&do=reset`, async (page) => {
-    mock.world.control.pools.get('payment').revision = 41;
     mock.world.control.refuse = [409, { title: 'Conflict', status: 409, code: 'canary_running', detail: 'a canary of payment moves the shares; abort or promote it first' }];
     await dialog(page).getByRole('button', { name: 'Reset', exact: true }).click();
     await dialog(page).getByRole('alert').getByText('a canary of payment moves the shares').waitFor();
@@ -231,6 +315,7 @@ test('the screen and its dialogs fit a telephone', async () => {
 
 test('commands say what was chosen, and foreign answers break nothing', () => {
   for (const raw of [null, {}, { items: 7 }, { items: [{}, { brick: 'a', versions: 'x', rules: [null, {}], weights: [], sticky: 5 }] }]) assert.ok(Array.isArray(poolsOf(raw, raw, [], new Map())));
+  for (const raw of [null, { course: 7 }, { course: [{}, null, { at: 'x' }, { at: '2026-11-21T18:00:00Z', own: 5 }] }]) assert.ok(courseOf(raw).errors.every((line) => line.length === (raw?.course?.length === 4 ? 1 : 0)));
   const [pool] = poolsOf({ items: [{ brick: 'pay', revision: 3, sticky: 'user', versions: [{ version: 'v1', base: true, share: 95 }, { version: 'v2', share: 5 }] }] }, { items: [] }, [], new Map());
   assert.equal(weightsCommand(pool, { v2: 10 }, 'user'), 'brick route set pay v2=10');
   assert.equal(weightsCommand(pool, { v2: 10 }, ''), 'brick route set pay v2=10 --sticky none');

@@ -1,22 +1,22 @@
-// One small line over time, drawn by uPlot on a canvas.
+// A small line over time, or two beside each other, drawn by uPlot on a canvas.
 import uPlot from '../../vendor/uplot.js';
 import { html, useEffect, useRef } from '../html.js';
 import { time } from '../format.js';
 import { colour, painted } from '../theme.js';
 
-/** @typedef {[number[], (number | null)[]]} Points seconds since the epoch, values */
+/** @typedef {[number[], ...(number | null)[][]]} Points seconds since the epoch, values; a second line is what the first is held against */
 
 const HEIGHT = 92;
 
-/** @param {{ points: Points, format: (value: number) => string, label: string, onHover: (index: number | null) => void }} props */
-export function Chart({ points, format, label, onHover }) {
+/** @param {{ points: Points, format: (value: number) => string, label: string, stepped?: boolean, onHover: (index: number | null) => void }} props `stepped` where a value holds until the next */
+export function Chart({ points, format, label, stepped = false, onHover }) {
   const frame = useRef(/** @type {HTMLElement | null} */ (null));
   const plot = useRef(/** @type {uPlot | null} */ (null));
   const repaint = painted.value;
   useEffect(() => {
     const element = frame.current;
     if (!element) return undefined;
-    const made = new uPlot(options(element.clientWidth, format, onHover), points, element);
+    const made = new uPlot(options(element.clientWidth, points.length - 1, stepped, format, onHover), points, element);
     plot.current = made;
     const observer = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: HEIGHT }));
     observer.observe(element);
@@ -29,8 +29,8 @@ export function Chart({ points, format, label, onHover }) {
   return html`<div class="plot" ref=${frame} role="img" aria-label=${label}></div>`;
 }
 
-/** @param {number} width @param {(value: number) => string} format @param {(index: number | null) => void} onHover @returns {uPlot.Options} */
-function options(width, format, onHover) {
+/** @param {number} width @param {number} lines @param {boolean} stepped @param {(value: number) => string} format @param {(index: number | null) => void} onHover @returns {uPlot.Options} */
+function options(width, lines, stepped, format, onHover) {
   const [line, text, grid] = [colour('--accent'), colour('--muted'), colour('--border')];
   const font = '11px system-ui, sans-serif';
   return {
@@ -61,6 +61,10 @@ function options(width, format, onHover) {
         values: (_, splits) => splits.map(format),
       },
     ],
-    series: [{}, { stroke: line, width: 1.75, fill: `color-mix(in srgb, ${line} 14%, transparent)`, points: { show: false } }],
+    series: [
+      {},
+      { stroke: line, width: 1.75, fill: `color-mix(in srgb, ${line} 14%, transparent)`, points: { show: false }, ...(stepped && { paths: uPlot.paths.stepped?.({ align: 1 }) }) },
+      ...Array.from({ length: lines - 1 }, () => ({ stroke: text, width: 1.5, dash: [4, 3], points: { show: false } })),
+    ],
   };
 }

@@ -2,6 +2,7 @@
 import { classes, html } from '../html.js';
 import { age, ago, count, dateTime, duration, percent } from '../format.js';
 import { change } from '../route.js';
+import { CourseView } from './course.js';
 import { standing } from './model.js';
 
 /** @typedef {import('./model.js').Canary} Canary */
@@ -21,6 +22,7 @@ export function CanaryView({ canary }) {
     <${Steps} canary=${canary} />
     <p class="verdict" role="status" data-tone=${tone}>${standing(canary)}</p>
     ${canary.seen && html`<${Beside} canary=${canary} />`}
+    <${CourseView} canary=${canary} />
     ${running && html`<p class="ways">
       <button type="button" class="button" onClick=${open('promote')}>Promote…</button>
       <button type="button" class="button danger" onClick=${open('abort')}>Abort…</button>

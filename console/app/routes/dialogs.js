@@ -1,9 +1,9 @@
 // Changing who gets what: each dialog says who would move before anything is changed.
-import { ActDialog } from '../act.js';
+import { ActDialog, Meanwhile, replace, useHeld, valueOf } from '../act.js';
 import { send } from '../api.js';
 import { percent } from '../format.js';
 import { html, useEffect, useState } from '../html.js';
-import { CANARY, canaryCommand, restOf, ruleCommand, ruleOf, sharesOf, stepsOf, weightsCommand, whenOf, withRule } from './model.js';
+import { CANARY, canaryCommand, restOf, ruleCommand, ruleOf, sharesOf, stepsOf, wantedText, weightsCommand, whenOf, withRule } from './model.js';
 
 /** @typedef {import('./model.js').Pool} Pool @typedef {import('./model.js').Wanted} Wanted */
 
@@ -11,8 +11,6 @@ import { CANARY, canaryCommand, restOf, ruleCommand, ruleOf, sharesOf, stepsOf, 
 const REST_MS = 120;
 const STICKY = [['user', 'the user'], ['tenant', 'the tenant'], ['header', 'a header'], ['cookie', 'a cookie'], ['', 'nothing: chance, for each request']];
 
-/** @param {Event} event */
-export const valueOf = (event) => /** @type {HTMLInputElement | HTMLSelectElement} */ (event.currentTarget).value;
 /** @param {Event} event */
 const numberIn = (event) => /** @type {HTMLInputElement} */ (event.currentTarget).valueAsNumber;
 
@@ -22,14 +20,19 @@ export function poolUrl(brick) {
 }
 
 /** @param {string} brick */
-function canaryUrl(brick) {
+export function canaryUrl(brick) {
   return `/api/canaries/v1/${encodeURIComponent(brick)}`;
 }
 
 /** @param {{ kind: string, rule: string, pool: Pool, onDone: () => void, onClose: () => void }} props */
 export function RouteDialog({ kind, rule, pool, onDone, onClose }) {
-  const made = { weights: Weights, rule: AddRule, drop: DropRule, reset: Reset, canary: Start, promote: End, abort: End }[kind];
-  return made ? html`<${made} kind=${kind} at=${Number(rule)} pool=${pool} onDone=${onDone} onClose=${onClose} />` : null;
+  const { held, changed, take } = useHeld(pool);
+  const given = { kind, at: Number(rule), onDone, onClose };
+  const made = { canary: Start, promote: End, abort: End }[kind];
+  if (made) return html`<${made} ...${given} pool=${pool} />`;
+  // What is wanted is replaced as a whole: what others want by now is looked at first.
+  const changes = { weights: Weights, rule: AddRule, drop: DropRule, reset: Reset }[kind];
+  return changes ? html`<${changes} ...${given} pool=${held} meanwhile=${changed && html`<${Meanwhile} now=${wantedText(pool)} onTake=${take} />`} />` : null;
 }
 
 /**
@@ -78,43 +81,47 @@ function counted(sticky) {
   return sticky ? 'keys' : 'requests';
 }
 
-/** @param {Pool} pool @param {Wanted} wanted @param {string} why @param {() => void} onDone */
-async function put(pool, wanted, why, onDone) {
-  await send('PUT', poolUrl(pool.brick), wanted, { why });
-  onDone();
+/** @param {Pool} pool @param {Wanted | null} wanted none takes it back @param {string} why @param {() => void} onDone */
+function put(pool, wanted, why, onDone) {
+  return replace(poolUrl(pool.brick), pool.tag, wanted, why, onDone);
 }
 
-/** @typedef {{ kind: string, at: number, pool: Pool, onDone: () => void, onClose: () => void }} Props */
+/** @typedef {{ kind: string, at: number, pool: Pool, meanwhile?: any, onDone: () => void, onClose: () => void }} Props */
 
 /** @param {Props} props */
-function Weights({ pool, onDone, onClose }) {
-  const [shares, setShares] = useState(() => sharesOf(pool));
-  const [kept, named] = split(pool.wanted.sticky ?? (pool.revision ? '' : 'user'));
-  const [kind, setKind] = useState(kept);
-  const [name, setName] = useState(named);
+function Weights({ pool, meanwhile, onDone, onClose }) {
+  const [chosen, setChosen] = useState(() => chosenOf(pool));
+  const { shares, kind, name } = chosen.tag === pool.tag ? chosen : chosenOf(pool);
+  const choose = (/** @type {Partial<ReturnType<typeof chosenOf>>} */ change) => setChosen({ tag: pool.tag, shares, kind, name, ...change });
   const rest = restOf(shares);
   const sticky = kind === 'header' || kind === 'cookie' ? `${kind}:${name.trim()}` : kind;
   const valid = rest >= 0 && Object.values(shares).every((share) => Number.isInteger(share) && share >= 0) && !sticky.endsWith(':');
   const wanted = valid ? { ...pool.wanted, weights: shares, sticky: sticky || null } : null;
   const told = usePreview(pool.brick, wanted);
-  const set = (/** @type {string} */ version, /** @type {number} */ share) => setShares({ ...shares, [version]: share });
+  const set = (/** @type {string} */ version, /** @type {number} */ share) => choose({ shares: { ...shares, [version]: share } });
   const act = async (/** @type {string} */ why) => {
     if (wanted) await put(pool, wanted, why, onDone);
     return `${pool.brick}: ${Object.entries(shares).map(([version, share]) => `${version} has ${share} %`).join(', ')}.`;
   };
-  return html`<${ActDialog} title=${`Shares of ${pool.brick}`} go="Apply" command=${weightsCommand(pool, shares, sticky)} act=${act} blocked=${!valid || Boolean(told?.failure)} onClose=${onClose}>
+  return html`<${ActDialog} title=${`Shares of ${pool.brick}`} go="Apply" command=${weightsCommand(pool, shares, sticky)} act=${act} blocked=${!valid || Boolean(told?.failure)} round=${pool.tag} meanwhile=${meanwhile} onClose=${onClose}>
     <div class="weights">
       ${Object.entries(shares).map(([version, share], i) => html`<${Share} key=${version} version=${version} share=${share} first=${i === 0} most=${Math.max(0, rest) + (Number.isFinite(share) ? share : 0)} onSet=${set} />`)}
       <p class="weight"><b><bdi>${pool.base}</bdi></b><span class="muted">the base has the rest</span><output class="number" data-bad=${rest < 0 || undefined}>${Number.isFinite(rest) ? `${rest} %` : '–'}</output></p>
     </div>
     ${rest < 0 && html`<p class="problem" role="alert">Together it is more than 100 %.</p>`}
     <label class="field">Sticks to
-      <select onChange=${(/** @type {Event} */ event) => setKind(valueOf(event))}>${STICKY.map(([key, text]) => html`<option key=${key} value=${key} selected=${key === kind}>${text}</option>`)}</select>
+      <select onChange=${(/** @type {Event} */ event) => choose({ kind: valueOf(event) })}>${STICKY.map(([key, text]) => html`<option key=${key} value=${key} selected=${key === kind}>${text}</option>`)}</select>
     </label>
-    ${(kind === 'header' || kind === 'cookie') && html`<label class="field">Name of the ${kind}<input required value=${name} onInput=${(/** @type {Event} */ event) => setName(valueOf(event))} autocomplete="off" spellcheck=${false} /></label>`}
+    ${(kind === 'header' || kind === 'cookie') && html`<label class="field">Name of the ${kind}<input required value=${name} onInput=${(/** @type {Event} */ event) => choose({ name: valueOf(event) })} autocomplete="off" spellcheck=${false} /></label>`}
     ${!kind && html`<p class="muted small">Each request is dealt anew: one user may see both versions in turn.</p>`}
     <${Moved} told=${told} what=${counted(kind)} wanted=${wanted} />
   </${ActDialog}>`;
+}
+
+/** What the dialog begins with. @param {Pool} pool */
+function chosenOf(pool) {
+  const [kind, name] = split(pool.wanted.sticky ?? (pool.revision ? '' : 'user'));
+  return { tag: pool.tag, shares: sharesOf(pool), kind, name };
 }
 
 /** @param {{ version: string, share: number, first: boolean, most: number, onSet: (version: string, share: number) => void }} props */
@@ -137,7 +144,7 @@ function split(sticky) {
 const KINDS = [['header', 'A header'], ['cookie', 'A cookie'], ['user', 'A user'], ['tenant', 'A tenant']];
 
 /** @param {Props} props */
-function AddRule({ pool, onDone, onClose }) {
+function AddRule({ pool, meanwhile, onDone, onClose }) {
   const other = pool.versions.find((one) => !one.base)?.version ?? pool.base;
   const [wish, setWish] = useState(/** @type {import('./model.js').RuleWish} */ ({ kind: 'header', name: 'x-tester', value: '', to: other }));
   const put_ = (/** @type {Partial<import('./model.js').RuleWish>} */ change) => setWish({ ...wish, ...change });
@@ -149,7 +156,7 @@ function AddRule({ pool, onDone, onClose }) {
     if (wanted) await put(pool, wanted, why, onDone);
     return `${pool.brick}: ${rule ? whenOf(rule.when) : ''} leads to ${wish.to}.`;
   };
-  return html`<${ActDialog} title=${`A rule for ${pool.brick}`} go="Add" command=${rule ? ruleCommand(pool.brick, wish) : ''} act=${act} blocked=${!rule || Boolean(told?.failure)} onClose=${onClose}>
+  return html`<${ActDialog} title=${`A rule for ${pool.brick}`} go="Add" command=${rule ? ruleCommand(pool.brick, wish) : ''} act=${act} blocked=${!rule || Boolean(told?.failure)} round=${pool.tag} meanwhile=${meanwhile} onClose=${onClose}>
     <p>Requests that it fits go to one version, whatever the shares are. Rules are looked at in order; the first that fits decides.</p>
     <label class="field">Of requests with
       <select autofocus onChange=${(/** @type {Event} */ event) => put_({ kind: /** @type {any} */ (valueOf(event)) })}>${KINDS.map(([key, text]) => html`<option key=${key} value=${key} selected=${key === wish.kind}>${text.toLowerCase()}</option>`)}</select>
@@ -164,27 +171,29 @@ function AddRule({ pool, onDone, onClose }) {
 }
 
 /** @param {Props} props */
-function DropRule({ at, pool, onDone, onClose }) {
-  const rule = pool.wanted.rules[at - 1];
+function DropRule({ at, pool, meanwhile, onDone, onClose }) {
+  const [rule] = useState(() => pool.wanted.rules[at - 1]);
   if (!rule) return null;
-  const wanted = { ...pool.wanted, rules: pool.wanted.rules.filter((one) => one !== rule) };
+  // Another rule may stand in its place once others were taken back.
+  const place = pool.wanted.rules.findIndex((one) => JSON.stringify(one) === JSON.stringify(rule));
+  const wanted = { ...pool.wanted, rules: pool.wanted.rules.filter((_, i) => i !== place) };
   const act = async (/** @type {string} */ why) => {
     await put(pool, wanted, why, onDone);
     return `${pool.brick}: ${whenOf(rule.when)} leads to ${rule.to} no more.`;
   };
-  return html`<${ActDialog} title=${`Take a rule of ${pool.brick} back`} go="Take back" command=${`brick route drop ${pool.brick} ${at}`} act=${act} onClose=${onClose}>
+  return html`<${ActDialog} title=${`Take a rule of ${pool.brick} back`} go="Take back" command=${place < 0 ? '' : `brick route drop ${pool.brick} ${place + 1}`} act=${act} blocked=${place < 0} round=${pool.tag} meanwhile=${meanwhile} onClose=${onClose}>
+    ${place < 0 && html`<p role="status">Somebody has taken it back already.</p>`}
     <p>Requests with <b><bdi>${whenOf(rule.when)}</bdi></b> go to <b><bdi>${rule.to}</bdi></b> no more: the rules behind it and the shares decide.</p>
   </${ActDialog}>`;
 }
 
 /** @param {Props} props */
-function Reset({ pool, onDone, onClose }) {
+function Reset({ pool, meanwhile, onDone, onClose }) {
   const act = async (/** @type {string} */ why) => {
-    await send('DELETE', poolUrl(pool.brick), undefined, { why });
-    onDone();
+    await put(pool, null, why, onDone);
     return `${pool.brick}: requests go to any instance.`;
   };
-  return html`<${ActDialog} title=${`Take back what was said of ${pool.brick}`} go="Reset" command=${`brick route reset ${pool.brick}`} act=${act} danger=${true} onClose=${onClose}>
+  return html`<${ActDialog} title=${`Take back what was said of ${pool.brick}`} go="Reset" command=${`brick route reset ${pool.brick}`} act=${act} danger=${true} round=${pool.tag} meanwhile=${meanwhile} onClose=${onClose}>
     <p>Shares, rules and stickiness are taken back. Requests go to any instance of any version that runs, so that one user may see one version after the other.</p>
   </${ActDialog}>`;
 }

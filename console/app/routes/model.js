@@ -1,5 +1,6 @@
 // Versions of bricks with what they get and how they do, from what control and the metrics tell. Pure.
 import { word } from '../command.js';
+import { plural } from '../format.js';
 
 /**
  * @typedef {{ version: string, base: boolean, share: number | null, ready: number, quarantined: number, slots: string[],
@@ -11,7 +12,7 @@ import { word } from '../command.js';
  * @typedef {{ brick: string, version: string, base: string, steps: number[], holdMs: number, phase: string, step: number, share: number,
  *   reason: string, started: number, stepped: number, limits: { errors: number, times: number, calls: number },
  *   seen: { own: Seen, base: Seen, verdict: string, because: string } | null }} Canary
- * @typedef {{ brick: string, revision: number, base: string, versions: Version[], wanted: Wanted, canary: Canary | null }} Pool
+ * @typedef {{ brick: string, revision: number, tag: string, base: string, versions: Version[], wanted: Wanted, canary: Canary | null }} Pool
  */
 
 /** @param {any} value @returns {any[]} */
@@ -36,7 +37,7 @@ export function poolsOf(raw, canaries, instances, figures) {
     const total = versions.reduce((sum, version) => sum + (version.rate ?? 0), 0);
     for (const version of versions) version.measured = total > 0 && version.rate !== null ? version.rate / total : null;
     return {
-      brick, revision: number(one.revision), base: versions.find((version) => version.base)?.version ?? '', versions,
+      brick, revision: number(one.revision), tag: String(one.tag ?? ''), base: versions.find((version) => version.base)?.version ?? '', versions,
       wanted: wantedOf(one), canary: tried.get(brick) ?? null,
     };
   });
@@ -77,6 +78,27 @@ function canaryOf(raw) {
     limits: { errors: number(limits.error_rate, 0.01), times: number(limits.p99_times, 2), calls: number(limits.min_calls, 100) },
     seen: raw.seen ? { own: seen(raw.seen.own), base: seen(raw.seen.base), verdict: String(raw.seen.verdict ?? ''), because: String(raw.seen.because ?? '') } : null,
   };
+}
+
+/**
+ * How a canary went, as lines over time: its share in percent; of the version and its base the errors as shares, and p99 in
+ * milliseconds, none where nothing was called.
+ * @param {any} raw answer of /api/canaries/v1/{brick}
+ * @returns {Record<'share' | 'errors' | 'p99', import('../overview/chart.js').Points>}
+ */
+export function courseOf(raw) {
+  const points = list(raw?.course).map((one) => ({ ...one, at: Date.parse(one?.at) / 1000 })).filter((one) => Number.isFinite(one.at));
+  const at = points.map((one) => one.at);
+  const errors = (/** @type {'own' | 'base'} */ of) => points.map((one) => (number(one[of]?.calls) ? number(one[of].errors) / one[of].calls : null));
+  const p99 = (/** @type {'own' | 'base'} */ of) => points.map((one) => numberOrNull(one[of]?.p99_ms));
+  return { share: [at, points.map((one) => number(one.share))], errors: [at, errors('own'), errors('base')], p99: [at, p99('own'), p99('base')] };
+}
+
+/** What is wanted, in a line. @param {Pool} pool */
+export function wantedText({ wanted, versions }) {
+  const shares = versions.flatMap((one) => (one.share === null ? [] : [`${one.version} ${Math.round(one.share)} %`]));
+  const told = [...shares, wanted.sticky && `sticks to ${wanted.sticky}`, wanted.rules.length > 0 && plural(wanted.rules.length, 'rule')].filter(Boolean);
+  return told.join(', ') || 'nothing is said, requests go to any instance';
 }
 
 /** What makes a rule fit, in words. @param {Record<string, any>} when */

@@ -152,6 +152,8 @@ impl Agent {
 
 /// How long a change may take: every instance of a brick is waited for.
 const CHANGE_MAX: Duration = Duration::from_secs(20);
+/// Times that a change is made again because others changed the same meanwhile.
+pub(crate) const AGAIN_MAX: usize = 5;
 
 impl Admin {
     /// A GET of JSON from an API on the admin listener.

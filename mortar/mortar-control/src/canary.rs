@@ -7,6 +7,7 @@
 //! What always holds: a step ends only with enough of what was measured to say that the version is not worse
 //! ([`judge`]); too little is no success. Nobody changes version within a step, for shares are of buckets.
 
+pub(crate) mod course;
 pub(crate) mod figures;
 pub(crate) mod judge;
 
@@ -28,6 +29,7 @@ use crate::pools::{POOLS, Wanted};
 use crate::service::Handle;
 use crate::state::{Action, State};
 use crate::{Error, audit::By};
+use course::{Course, Point};
 use figures::Figures;
 use judge::{Limits, Verdict};
 
@@ -72,6 +74,9 @@ pub(crate) struct Canary {
     /// What the brick's versions were before; an abort goes back to it.
     #[serde(default)]
     pub(crate) before: Option<Value>,
+    /// What was seen when each step ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) course: Vec<Point>,
 }
 
 /// Where a canary stands.
@@ -106,7 +111,7 @@ pub(crate) struct Look {
 }
 
 /// Calls of one version.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Seen {
     /// How many.
     calls: u64,
@@ -114,24 +119,47 @@ pub(crate) struct Seen {
     errors: u64,
     /// The bound in milliseconds that 99 % of them keep to; absent where nothing was called, or more took longer than
     /// the largest bound.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     p99_ms: Option<f64>,
 }
 
-/// The newest look at each canary since this process began. In memory alone: the next look is a second away.
+/// The newest look at each canary since this process began, and how it went until then. In memory alone: the next look is
+/// a second away, and the end of each step is in the store.
 #[derive(Debug, Default)]
-pub(crate) struct Looks(Mutex<HashMap<String, (Timestamp, Look)>>);
+pub(crate) struct Looks(Mutex<HashMap<String, (Look, Course)>>);
 
 impl Looks {
     /// How this canary does, or did when it ended.
     pub(crate) fn at(&self, canary: &Canary) -> Option<Look> {
         let looks = self.0.lock();
-        let (started, look) = looks.get(&canary.brick)?;
-        (*started == canary.started).then(|| look.clone())
+        let (look, course) = looks.get(&canary.brick)?;
+        course.is_of(canary).then(|| look.clone())
     }
 
-    fn put(&self, canary: &Canary, look: Look) {
-        self.0.lock().insert(canary.brick.clone(), (canary.started, look));
+    /// How this canary went so far, the newest look at its end.
+    pub(crate) fn course(&self, canary: &Canary) -> Vec<Point> {
+        let looks = self.0.lock();
+        let held = looks
+            .get(&canary.brick)
+            .filter(|(_, course)| course.is_of(canary));
+        let Some((look, course)) = held else {
+            return canary.course.clone();
+        };
+        let newest = Point::of(canary, look);
+        let mut points = course.points().to_vec();
+        if points.last().is_none_or(|last| last.at < newest.at) {
+            points.push(newest);
+        }
+        points
+    }
+
+    fn put(&self, canary: &Canary, look: Look, ends: bool) {
+        let mut looks = self.0.lock();
+        let held = looks.remove(&canary.brick).map(|(_, course)| course);
+        let held = held.filter(|course| course.is_of(canary));
+        let mut course = held.unwrap_or_else(|| Course::new(canary));
+        course.push(Point::of(canary, &look), ends);
+        looks.insert(canary.brick.clone(), (look, course));
     }
 
     /// Forgets canaries of bricks that are gone.
@@ -222,9 +250,16 @@ impl Canary {
         handle.change(self.action()?, entry).await
     }
 
-    /// Ends it.
-    pub(crate) fn end(&mut self, phase: Phase, reason: impl Into<String>) {
+    /// Ends it, with what was seen of it last.
+    pub(crate) fn end(&mut self, phase: Phase, reason: impl Into<String>, look: Option<&Look>) {
         (self.phase, self.reason) = (phase, reason.into());
+        self.passed(look);
+    }
+
+    /// Keeps what was seen when a step ended.
+    fn passed(&mut self, look: Option<&Look>) {
+        let point = look.map(|look| Point::of(self, look));
+        self.course.extend(point);
     }
 }
 
@@ -302,25 +337,15 @@ async fn look_at(handle: &Handle, state: &State, canary: Canary, seen: &mut Watc
         (Some(before), false) => before.clone(),
         _ => base,
     };
-    let mut next = canary.clone();
     let found = judge::judge(&own, &held_against, &canary.limits);
     let look = Look::new(&canary, &own, &held_against, &found);
-    handle.looks().put(&canary, look);
-    match found {
-        _ if !is_up => next.end(Phase::Aborted, format!("no instance of {} is up", canary.version)),
-        Verdict::Worse(why) => next.end(Phase::Aborted, why),
-        Verdict::Unknown(why) if tired => next.end(Phase::Aborted, format!("too little is known: {why}")),
-        Verdict::AsGood if held && canary.step + 1 == canary.steps.len() => {
-            next.end(Phase::Promoted, "every step was passed");
-        }
-        Verdict::AsGood if held => {
-            next.step += 1;
-            next.stepped = Timestamp::now();
-            next.baseline = Some(held_against);
-            next.reason = String::new();
-        }
-        Verdict::Unknown(_) | Verdict::AsGood => return Ok(()),
-    }
+    let found = match is_up {
+        true => found,
+        false => Verdict::Worse(format!("no instance of {} is up", canary.version)),
+    };
+    let next = next(&canary, found, (held, tired), &look, held_against);
+    handle.looks().put(&canary, look, next.is_some());
+    let Some(next) = next else { return Ok(()) };
     let action = match next.phase {
         Phase::Running => "canary.step",
         Phase::Promoted => "canary.promote",
@@ -336,6 +361,36 @@ async fn look_at(handle: &Handle, state: &State, canary: Canary, seen: &mut Watc
         .turning(canary.share().into(), next.share().into());
     tracing::warn!(brick = canary.brick, version = %canary.version, share = next.share(), reason = next.reason, action, "canary");
     next.put(handle, entry).await.map(drop)
+}
+
+/// What the canary becomes of what was found, none where the step goes on; `held` and `tired` say whether it has lasted as
+/// long as it must, and as it may.
+fn next(
+    canary: &Canary,
+    found: Verdict,
+    (held, tired): (bool, bool),
+    look: &Look,
+    base: Figures,
+) -> Option<Canary> {
+    let mut next = canary.clone();
+    match found {
+        Verdict::Worse(why) => next.end(Phase::Aborted, why, Some(look)),
+        Verdict::Unknown(why) if tired => {
+            next.end(Phase::Aborted, format!("too little is known: {why}"), Some(look));
+        }
+        Verdict::AsGood if held && canary.step + 1 == canary.steps.len() => {
+            next.end(Phase::Promoted, "every step was passed", Some(look));
+        }
+        Verdict::AsGood if held => {
+            next.passed(Some(look));
+            next.step += 1;
+            next.stepped = Timestamp::now();
+            next.baseline = Some(base);
+            next.reason = String::new();
+        }
+        Verdict::Unknown(_) | Verdict::AsGood => return None,
+    }
+    Some(next)
 }
 
 /// Every instance of the brick that answers, with what it counted so far.

@@ -103,6 +103,7 @@ fn pools(document: Document) -> Document {
                 .answer::<PoolView>(200, "it is published")
                 .problem(404, "no such brick")
                 .problem(409, "a canary moves the shares")
+                .problem(412, "`If-Match` names something else than what is wanted by now")
                 .problem(422, "nobody could follow it, or no such version"),
         )
         .operation(
@@ -110,7 +111,8 @@ fn pools(document: Document) -> Document {
                 .summary("Says nothing any more: requests go to any instance")
                 .access("admin")
                 .empty(204, "nothing is said")
-                .problem(409, "a canary moves the shares"),
+                .problem(409, "a canary moves the shares")
+                .problem(412, "`If-Match` names something else than what is wanted by now"),
         )
         .operation(
             Operation::post("/api/pools/v1/{brick}/preview")

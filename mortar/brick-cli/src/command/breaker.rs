@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::ps::text;
-use crate::agent::{Admin, Agent};
+use crate::agent::{AGAIN_MAX, Admin, Agent};
 use crate::cli::{self, Link};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Table, Tone};
@@ -97,9 +97,6 @@ fn state(item: &Value) -> (String, Tone) {
         (None, state) => (state.unwrap_or_default().to_owned(), Tone::Good),
     }
 }
-
-/// Times that a change is made again because others changed the same meanwhile.
-const AGAIN_MAX: usize = 5;
 
 /// Changes what operators want of the edge in this alone.
 async fn hold(admin: &Admin, edge: &Link, forced: Option<&str>, output: Output) -> Outcome {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::ps::text;
 use super::segment;
-use crate::agent::{Admin, Agent};
+use crate::agent::{AGAIN_MAX, Admin, Agent};
 use crate::cli::{self, RouteSet};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Table, Tone};
@@ -109,27 +109,45 @@ fn table(items: &[Value]) -> Table {
     table
 }
 
-/// What is wanted now, to be changed in one thing.
-async fn wanted(admin: &Admin, brick: &str) -> Outcome<Value> {
-    let view: Value = admin.get(&path(brick)).await?;
-    Ok(json!({ "rules": view["rules"], "weights": view["weights"], "sticky": view["sticky"] }))
+/// What is wanted now.
+fn wanted(view: &Value) -> Value {
+    json!({ "rules": view["rules"], "weights": view["weights"], "sticky": view["sticky"] })
+}
+
+/// Changes what is wanted in this alone, over whatever others want by then.
+async fn change(admin: &Admin, brick: &str, mut edit: impl FnMut(&mut Value) -> Outcome) -> Outcome<Value> {
+    let path = path(brick);
+    for _ in 0..AGAIN_MAX {
+        let held: Value = admin.get(&path).await?;
+        let mut wanted = wanted(&held);
+        edit(&mut wanted)?;
+        if admin.replace(&path, &text(&held["tag"]), Some(&wanted)).await? {
+            return admin.get(&path).await;
+        }
+    }
+    let message = format!("the versions of {brick} change all the time; nothing was changed");
+    Err(Failure::failed(message).hint("see who changes them, then say it again"))
 }
 
 async fn shares(admin: &Admin, set: RouteSet, output: Output) -> Outcome {
     let brick = set.brick;
-    let mut wanted = wanted(admin, &brick).await?;
-    let weights = set
-        .shares
-        .iter()
-        .map(|(version, share)| (version.clone(), json!(share)));
-    wanted["weights"] = Value::Object(weights.collect());
-    match set.sticky.as_deref() {
-        Some("none") => wanted["sticky"] = Value::Null,
-        Some(key) => wanted["sticky"] = key.into(),
-        // A share that sticks to nothing would show one user both versions.
-        None if wanted["sticky"].is_null() => wanted["sticky"] = "user".into(),
-        None => {}
-    }
+    let weights = set.shares.iter();
+    let weights = weights.map(|(version, share)| (version.clone(), json!(share)));
+    let weights = Value::Object(weights.collect());
+    let edit = |wanted: &mut Value| -> Outcome {
+        wanted["weights"] = weights.clone();
+        match set.sticky.as_deref() {
+            Some("none") => wanted["sticky"] = Value::Null,
+            Some(key) => wanted["sticky"] = key.into(),
+            // A share that sticks to nothing would show one user both versions.
+            None if wanted["sticky"].is_null() => wanted["sticky"] = "user".into(),
+            None => {}
+        }
+        Ok(())
+    };
+    let held: Value = admin.get(&path(&brick)).await?;
+    let mut wanted = wanted(&held);
+    edit(&mut wanted)?;
     let moved: Value = admin.post(&format!("{}/preview", path(&brick)), &wanted).await?;
     let percent = moved["moved"].as_f64().unwrap_or(0.0) / 100.0;
     if set.dry_run {
@@ -138,7 +156,7 @@ async fn shares(admin: &Admin, set: RouteSet, output: Output) -> Outcome {
         });
         return Ok(());
     }
-    let view: Value = admin.put(&path(&brick), &wanted).await?;
+    let view = change(admin, &brick, edit).await?;
     output.value(&view, || {
         let versions = view["versions"].as_array().into_iter().flatten();
         let shares = versions.map(|version| format!("{} {} %", text(&version["version"]), version["share"]));
@@ -152,12 +170,14 @@ async fn shares(admin: &Admin, set: RouteSet, output: Output) -> Outcome {
 }
 
 async fn rule(admin: &Admin, brick: &str, when: Value, version: &str, output: Output) -> Outcome {
-    let mut wanted = wanted(admin, brick).await?;
-    if let Some(rules) = wanted["rules"].as_array_mut() {
-        rules.retain(|rule| rule["when"] != when);
-        rules.push(json!({ "when": when, "to": version }));
-    }
-    let view: Value = admin.put(&path(brick), &wanted).await?;
+    let add = |wanted: &mut Value| -> Outcome {
+        if let Some(rules) = wanted["rules"].as_array_mut() {
+            rules.retain(|rule| rule["when"] != when);
+            rules.push(json!({ "when": when, "to": version }));
+        }
+        Ok(())
+    };
+    let view = change(admin, brick, add).await?;
     output.value(&view, || {
         format!("{brick}: {when} leads to {version}; `brick route reset {brick}` takes it back")
     });
@@ -165,14 +185,24 @@ async fn rule(admin: &Admin, brick: &str, when: Value, version: &str, output: Ou
 }
 
 async fn drop_rule(admin: &Admin, brick: &str, rule: u32, output: Output) -> Outcome {
-    let mut wanted = wanted(admin, brick).await?;
     let at = rule as usize - 1;
-    let rules = wanted["rules"].as_array_mut().filter(|rules| at < rules.len());
-    let Some(gone) = rules.map(|rules| rules.remove(at)) else {
-        let message = format!("{brick} has no rule {rule}");
-        return Err(Failure::failed(message).hint(format!("`brick route show {brick}` numbers them")));
+    let mut gone = Value::Null;
+    let take_back = |wanted: &mut Value| -> Outcome {
+        let rules = wanted["rules"].as_array_mut().filter(|rules| at < rules.len());
+        let Some(rules) = rules else {
+            let message = format!("{brick} has no rule {rule}");
+            return Err(Failure::failed(message).hint(format!("`brick route show {brick}` numbers them")));
+        };
+        let dropped = rules.remove(at);
+        // A number names another rule once the rules have changed.
+        if !gone.is_null() && gone != dropped {
+            let message = format!("the rules of {brick} were changed meanwhile; nothing was taken back");
+            return Err(Failure::failed(message).hint(format!("`brick route show {brick}` numbers them")));
+        }
+        gone = dropped;
+        Ok(())
     };
-    let view: Value = admin.put(&path(brick), &wanted).await?;
+    let view = change(admin, brick, take_back).await?;
     output.value(&view, || {
         format!("{brick}: {} leads to {} no more", gone["when"], text(&gone["to"]))
     });

@@ -36,7 +36,8 @@ pub(crate) struct CanaryBody {
     limits: Limits,
 }
 
-/// A canary, and its share.
+/// A canary, and its share. Of one canary alone its course has what was seen within the steps as well, of a list of them
+/// only the end of each step.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct CanaryView {
     #[serde(flatten)]
@@ -68,7 +69,9 @@ pub(crate) async fn list(State(handle): State<Handle>) -> Json<CanaryList> {
 
 pub(crate) async fn show(State(handle): State<Handle>, path: Named) -> Result<Json<CanaryView>, Problem> {
     let Path(brick) = path?;
-    held(&handle, &brick).map(|canary| Json(view(&handle, canary)))
+    let mut canary = held(&handle, &brick)?;
+    canary.course = handle.looks().course(&canary);
+    Ok(Json(view(&handle, canary)))
 }
 
 pub(crate) async fn start(
@@ -118,6 +121,7 @@ pub(crate) async fn start(
         stepped: now,
         baseline: None,
         before,
+        course: Vec::new(),
     };
     let after = serde_json::json!({ "version": begun.version, "steps": begun.steps, "hold_ms": hold_ms });
     let entry = by.did("canary.start", begun.name()).turning(Value::Null, after);
@@ -204,7 +208,8 @@ async fn end(
         return Err(Problem::conflict("canary_over", hint));
     }
     let before = canary.share();
-    canary.end(phase, by.why.as_deref().unwrap_or(reason));
+    let look = handle.looks().at(&canary);
+    canary.end(phase, by.why.as_deref().unwrap_or(reason), look.as_ref());
     let entry = by
         .did(action, canary.name())
         .turning(before.into(), canary.share().into());

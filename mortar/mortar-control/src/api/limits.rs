@@ -42,8 +42,8 @@ fn tagged(view: LimitsView) -> Shown {
     ([(ETAG, view.tag.clone())], Json(view))
 }
 
-/// The change, on the condition that the request names.
-fn action(name: String, value: Option<Value>, headers: &HeaderMap) -> Result<Action, Problem> {
+/// The change of a setting, on the condition that the request names.
+pub(super) fn action(name: String, value: Option<Value>, headers: &HeaderMap) -> Result<Action, Problem> {
     let Some(expected) = headers.get(IF_MATCH) else {
         return Ok(Action::Set(name, value));
     };

@@ -6,16 +6,18 @@ use axum::extract::State;
 use brick_bus::Pool;
 use brick_core::Version;
 use brick_http::{Json, Path, Problem};
-use http::StatusCode;
+use http::header::{ETAG, HeaderName, IF_MATCH};
+use http::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 
+use super::limits::action;
 use crate::audit::By;
 use crate::canary;
 use crate::pools::{self, POOLS, Wanted};
 use crate::service::Handle;
-use crate::state::{Action, State as Known};
+use crate::state::{State as Known, tag};
 
 /// The versions of one brick.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -28,6 +30,9 @@ pub(crate) struct PoolView {
     /// What operators want, as they said it.
     #[serde(flatten)]
     wanted: Wanted,
+    /// Entity tag of what operators want, as the field `ETag` has it: sent as `If-Match`, a change is made only where
+    /// nobody else made one meanwhile.
+    tag: String,
 }
 
 /// One version.
@@ -61,6 +66,12 @@ pub(crate) struct PoolPreview {
 
 type Named = Result<Path<String>, Problem>;
 type Body = Result<Json<Wanted>, Problem>;
+type Shown = ([(HeaderName, String); 1], Json<PoolView>);
+
+/// With its tag as a field, too.
+fn tagged(view: PoolView) -> Shown {
+    ([(ETAG, view.tag.clone())], Json(view))
+}
 
 pub(crate) async fn list(State(handle): State<Handle>) -> Json<PoolList> {
     let state = handle.state();
@@ -73,17 +84,18 @@ pub(crate) async fn list(State(handle): State<Handle>) -> Json<PoolList> {
     })
 }
 
-pub(crate) async fn show(State(handle): State<Handle>, path: Named) -> Result<Json<PoolView>, Problem> {
+pub(crate) async fn show(State(handle): State<Handle>, path: Named) -> Result<Shown, Problem> {
     let Path(brick) = path?;
-    view(&handle.state(), &brick).map(Json)
+    view(&handle.state(), &brick).map(tagged)
 }
 
 pub(crate) async fn set(
     State(handle): State<Handle>,
     by: By,
     path: Named,
+    headers: HeaderMap,
     body: Body,
-) -> Result<Json<PoolView>, Problem> {
+) -> Result<Shown, Problem> {
     let (Path(brick), Json(wanted)) = (path?, body?);
     let state = handle.state();
     check(&state, &brick, &wanted)?;
@@ -94,20 +106,26 @@ pub(crate) async fn set(
     let entry = by
         .did("pools.set", &*name)
         .turning(before.unwrap_or_default(), after.clone());
-    let state = handle.change(Action::Set(name, Some(after)), entry).await?;
-    view(&state, &brick).map(Json)
+    let state = handle.change(action(name, Some(after), &headers)?, entry).await?;
+    view(&state, &brick).map(tagged)
 }
 
-pub(crate) async fn reset(State(handle): State<Handle>, by: By, path: Named) -> Result<StatusCode, Problem> {
+pub(crate) async fn reset(
+    State(handle): State<Handle>,
+    by: By,
+    path: Named,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
     let Path(brick) = path?;
     let state = handle.state();
     canary::none_runs(&state, &brick)?;
     let name = format!("{POOLS}{brick}");
-    if let Some(before) = state.settings.get(&name) {
+    let before = state.settings.get(&name).map(|held| Value::clone(held));
+    if before.is_some() || headers.contains_key(IF_MATCH) {
         let entry = by
             .did("pools.reset", &*name)
-            .turning(Value::clone(before), Value::Null);
-        handle.change(Action::Set(name, None), entry).await?;
+            .turning(before.unwrap_or_default(), Value::Null);
+        handle.change(action(name, None, &headers)?, entry).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -217,6 +235,7 @@ fn view(state: &Known, brick: &str) -> Result<PoolView, Problem> {
         brick: brick.to_owned(),
         revision: state.resources.get(&name).map_or(0, |resource| resource.revision),
         versions: versions.collect(),
+        tag: tag(held.map(|held| &**held)),
         wanted: held
             .and_then(|held| Wanted::deserialize(&**held).ok())
             .unwrap_or_default(),

@@ -159,6 +159,38 @@ async fn shares_and_rules_reach_callers_survive_a_restart_and_are_taken_back() {
 }
 
 #[tokio::test]
+async fn of_two_operators_who_read_the_same_versions_the_second_is_told_that_they_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let control = control(folder.path()).await;
+    control.manifest().await;
+    payments(&control, nowhere(), nowhere()).await;
+    let admin = control.agent().await;
+    let client = brick_wire::Client::new();
+    let url = format!("{}{POOL}", control.url);
+    let change = async |method: Method, tag: &Value, body: Option<Value>| {
+        let call = client.call(method, &*url).bearer(&admin);
+        let call = call.header(http::header::IF_MATCH, tag.as_str().unwrap());
+        let call = match &body {
+            Some(body) => call.json_body(body),
+            None => call,
+        };
+        let answer = call.send().await.unwrap();
+        let code: Value = answer.json().unwrap_or_default();
+        (answer.status.as_u16(), code["code"].clone())
+    };
+    let read = get(&control, POOL).await["tag"].clone();
+    let share = |share: u32| Some(json!({ "weights": { "v2": share } }));
+    assert_eq!(change(Method::PUT, &read, share(10)).await.0, 200);
+    let late = (412, json!("changed_meanwhile"));
+    assert_eq!(change(Method::PUT, &read, share(50)).await, late);
+    assert_eq!(change(Method::DELETE, &read, None).await, late);
+    let view = get(&control, POOL).await;
+    assert_eq!(view["weights"], json!({ "v2": 10 }), "the first one's is kept");
+    assert_eq!(change(Method::DELETE, &view["tag"], None).await.0, 204);
+    assert_eq!(get(&control, POOL).await["tag"], read);
+}
+
+#[tokio::test]
 async fn a_quarantined_instance_is_told_of_as_such_until_it_is_released() {
     let folder = tempfile::tempdir().unwrap();
     let first = control(folder.path()).await;
@@ -299,6 +331,26 @@ async fn a_good_canary_goes_on_over_a_restart_and_is_promoted() {
         "{over}"
     );
     assert_eq!(get(&second, POOL).await["versions"][1]["share"], 100.0);
+    let course = over["course"].as_array().unwrap();
+    let steps: Vec<u64> = course.iter().filter_map(|point| point["step"].as_u64()).collect();
+    assert!(steps.is_sorted(), "{over}");
+    for (step, share) in [(0, 1), (1, 50), (2, 100)] {
+        let last = course.iter().rfind(|point| point["step"] == step).unwrap();
+        assert_eq!(
+            last["share"], share,
+            "every step is told of, also over the restart"
+        );
+        assert!(
+            last["own"]["calls"].as_u64() > Some(0) && last["base"]["p99_ms"] == 50.0,
+            "{over}"
+        );
+    }
+    let listed = &get(&second, "/api/canaries/v1").await["items"][0]["course"];
+    assert_eq!(
+        listed.as_array().map(Vec::len),
+        Some(3),
+        "in a list the end of each step"
+    );
     assert!(good.asked.load(Ordering::Relaxed) >= 3 && base.asked.load(Ordering::Relaxed) >= 3);
 }
 
