@@ -6,7 +6,7 @@ import { connection, useLive } from './live.js';
 import { change, params } from './route.js';
 import { useEvents } from './bricks/events.js';
 import { useFigures } from './bricks/figures.js';
-import { groupsOf, idleVersions, instancesOf, rowsOf, versionName, withQuarantine } from './bricks/model.js';
+import { groupsOf, idleVersions, instancesOf, rowsOf, versionName, withRegistry } from './bricks/model.js';
 import { ActionDialog } from './bricks/dialogs.js';
 import { Filter } from './bricks/filter.js';
 import { List } from './bricks/list.js';
@@ -26,7 +26,7 @@ export function Bricks() {
   const figures = useFigures();
   const events = useEvents();
   const raw = told.data ?? (away ? registry.data : null);
-  const instances = useMemo(() => withQuarantine(instancesOf(raw), registry.data), [raw, registry.data]);
+  const instances = useMemo(() => withRegistry(instancesOf(raw), registry.data), [raw, registry.data]);
   const groups = useMemo(() => groupsOf(instances, system.data, graph.data), [instances, system.data, graph.data]);
   const [text, tone, zone, by, sort, dir] = ['q', 'state', 'zone', 'by', 'sort', 'dir'].map((name) => asked.get(name) ?? '');
   const folded = useMemo(() => new Set((asked.get('fold') ?? '').split(',').filter(Boolean)), [asked.get('fold')]);
@@ -48,6 +48,7 @@ export function Bricks() {
       <p class="muted" role="status">${raw ? summary(groups, instances) : ''}</p>
     </header>
     ${told.error && html`<p class="card notice" role="alert">${told.error.detail}. ${away ? 'This is what the registry knows; it is asked again every second.' : 'This is what was last known.'}</p>`}
+    ${registry.data?.preserving === true && html`<${Preserving} kept=${Number(registry.data.kept) || 0} />`}
     <${Filter} instances=${instances} text=${text} tone=${tone} zone=${zone} byZone=${by === 'zone'} />
     <div class=${classes('stage', group && 'with-panel')}>
       <section class="card brick-list" aria-label="Bricks">
@@ -60,6 +61,11 @@ export function Bricks() {
     </div>
     ${group && raw && asked.get('do') && html`<${ActionDialog} key=${`${asked.get('do')} ${selected}`} kind=${asked.get('do')} group=${group} version=${version} instance=${instance} onClose=${() => change({ do: '' }, { replace: true })} />`}
   </div>`;
+}
+
+/** Most leases ran out at once: that is rather the registry's own trouble. @param {{ kept: number }} props */
+function Preserving({ kept }) {
+  return html`<p class="card notice" role="alert"><b>Control lost sight of most instances at once and keeps them.</b> ${kept > 0 && `Of ${plural(kept, 'instance')} nothing is heard; calls still go there. `}Look at the network and at the load of the machine before the instances; it ends by itself as soon as they are heard again.</p>`;
 }
 
 /** @param {import('./bricks/model.js').Group[]} groups @param {import('./bricks/model.js').Instance[]} instances */

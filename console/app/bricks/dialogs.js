@@ -21,12 +21,12 @@ const STEPS_MAX = 8;
 export function ActionDialog({ kind, group, version, instance, onClose }) {
   if (kind === 'scale' && !group.platform) return html`<${Scale} group=${group} first=${version || instance?.version || group.base} onClose=${onClose} />`;
   if (kind === 'roll' && !group.platform) return html`<${Roll} group=${group} first=${version} onClose=${onClose} />`;
-  if (kind === 'kill' && instance) return html`<${Kill} group=${group} instance=${instance} onClose=${onClose} />`;
+  if (kind === 'kill' && instance && !instance.outsider) return html`<${Kill} group=${group} instance=${instance} onClose=${onClose} />`;
   if (kind === 'quarantine' && instance && !group.platform) return html`<${instance.quarantine === null ? Quarantine : Release} group=${group} instance=${instance} onClose=${onClose} />`;
   if (kind === 'log' && !group.platform) return html`<${LevelDialog} brick=${group.name} slots=${group.instances.map((one) => one.slot)} first=${instance && group.instances.length > 1 ? instance.slot : ''} onDone=${() => {}} onClose=${onClose} />`;
   return html`<${Dialog} label="Not possible" onClose=${onClose}>
     <header class="dialog-head"><h2>Not possible</h2></header>
-    <p>${group.platform ? `${group.name} belongs to the platform: it has one process, which the agent starts and replaces itself.` : 'Choose one of its instances first.'}</p>
+    <p>${group.platform ? `${group.name} belongs to the platform: it has one process, which the agent starts and replaces itself.` : kind === 'kill' && instance ? `No agent started ${instance.slot}: end it where it runs. Quarantine keeps requests from it.` : 'Choose one of its instances first.'}</p>
     <p class="dialog-foot"><button type="button" class="button" onClick=${onClose}>Close</button></p>
   </${Dialog}>`;
 }
@@ -94,7 +94,7 @@ function VersionField({ group, version, all, onChange }) {
 /** @param {{ group: Group, first: string, onClose: () => void }} props */
 function Scale({ group, first, onClose }) {
   const [version, setVersion] = useState(first);
-  const own = group.instances.filter((one) => one.version === version);
+  const own = group.instances.filter((one) => one.version === version && !one.outsider);
   const [wish, setWish] = useState(/** @type {number | null} */ (null));
   const replicas = wish ?? own.length;
   const valid = Number.isInteger(replicas) && replicas >= 0 && replicas <= REPLICAS_MAX;
@@ -129,7 +129,7 @@ function effect(group, version, own, replicas) {
 function Roll({ group, first, onClose }) {
   const [version, setVersion] = useState(first);
   const [build, setBuild] = useState(true);
-  const own = group.instances.filter((one) => !version || one.version === version);
+  const own = group.instances.filter((one) => (!version || one.version === version) && !one.outsider);
   const what = html`<b><bdi>${version ? `${group.name} ${version}` : group.name}</bdi></b>`;
   const replaces = own.length === 1 ? 'replaces its instance:' : `replaces its ${own.length} instances one after the other:`;
   return html`<${Frame} action=${rollAction(group, version, build)} go="Roll" blocked=${!own.length} onClose=${onClose}>

@@ -5,7 +5,8 @@
  * @typedef {{ rate: number, errors: number, p50: number | null, p99: number | null }} Figures
  * @typedef {{ brick: string, version: string, slot: string, zone: string, state: string, tone: Tone, pid: number | null,
  *   port: number | null, restarts: number | null, revision: string, adopted: boolean, incarnation: string, problem: string, quarantine: string | null,
- *   since: number | null, platform: boolean }} Instance `quarantine` is the reason why it takes no requests, `` where none is known
+ *   since: number | null, platform: boolean, outsider: string, joined: string }} Instance `quarantine` is the reason why it takes no requests, `` where none is
+ *   known; `outsider` its own name where no agent started it
  * @typedef {{ name: string, platform: boolean, instances: Instance[], ready: number, tone: Tone, state: string,
  *   base: string, versions: string[], declared: Declared[], needs: string[], optional: boolean, figures: Figures | null }} Group
  * @typedef {{ version: string, replicas: number }} Declared what the manifest says of one version
@@ -22,7 +23,7 @@ const SERIES_MAX = 500;
 
 /** @type {Record<string, Tone>} */
 const TONES = {
-  ready: 'ok', building: 'busy', starting: 'busy', stopping: 'busy', unready: 'warn', unsupervised: 'warn', quarantined: 'warn', backoff: 'warn',
+  ready: 'ok', building: 'busy', starting: 'busy', stopping: 'busy', unready: 'warn', unsupervised: 'warn', quarantined: 'warn', kept: 'warn', backoff: 'warn',
   'crash-loop': 'bad', failed: 'bad', stopped: 'idle', skipped: 'idle',
 };
 /** Worst first. @type {Tone[]} */
@@ -60,25 +61,36 @@ export function instancesOf(raw) {
       quarantine: one.quarantined ? (typeof one.quarantined === 'string' ? one.quarantined : '') : null,
       since: startOf(incarnation),
       platform: PLATFORM.includes(brick),
+      outsider: String(one.outsider ?? ''),
+      joined: String(one.joined ?? ''),
     };
   });
-  return read.sort((a, b) => slots.compare(a.brick, b.brick) || Number(a.slot.includes('@')) - Number(b.slot.includes('@')) || slots.compare(a.slot, b.slot));
+  return sorted(read);
 }
 
 /**
- * The agent's rows with what control knows first: who is quarantined, and why.
+ * The agent's rows with what control knows first: who is quarantined and why, of whom nothing is heard, and those that no
+ * agent started.
  * @param {Instance[]} instances
  * @param {any} registry its instances
  * @returns {Instance[]}
  */
-export function withQuarantine(instances, registry) {
-  const known = new Map(list(registry).map((one) => [String(one.incarnation), one.quarantined]));
-  return instances.map((one) => {
-    if (!one.incarnation || !known.has(one.incarnation)) return one;
-    const reason = known.get(one.incarnation);
-    if (!reason) return one.quarantine === null ? one : { ...one, quarantine: null, ...(one.state === 'quarantined' && { state: 'ready', tone: /** @type {const} */ ('ok') }) };
-    return { ...one, quarantine: String(reason), ...(one.state === 'ready' && { state: 'quarantined', tone: /** @type {const} */ ('warn') }) };
+export function withRegistry(instances, registry) {
+  const told = instancesOf(registry);
+  const known = new Map(told.map((one) => [one.incarnation, one]));
+  const rows = instances.map((row) => {
+    const one = row.incarnation ? known.get(row.incarnation) : undefined;
+    if (!one) return row;
+    const state = row.state === 'ready' || row.state === 'quarantined' ? (one.quarantine !== null ? 'quarantined' : one.state === 'kept' ? 'kept' : 'ready') : row.state;
+    return { ...row, quarantine: one.quarantine, outsider: one.outsider, joined: one.joined, state, tone: TONES[state] ?? 'warn' };
   });
+  const there = new Set(instances.map((one) => one.incarnation));
+  return sorted([...rows, ...told.filter((one) => one.outsider && !there.has(one.incarnation))]);
+}
+
+/** In the order in which people look for them. @param {Instance[]} instances */
+function sorted(instances) {
+  return instances.sort((a, b) => slots.compare(a.brick, b.brick) || Number(a.slot.includes('@')) - Number(b.slot.includes('@')) || slots.compare(a.slot, b.slot));
 }
 
 /**
@@ -247,7 +259,7 @@ function rowOf(group, instance, figures, below) {
 
 /** @param {Instance} one */
 function searched(one) {
-  return `${one.slot} ${one.state} ${one.version} ${one.revision} ${one.zone} ${one.port ?? ''} ${one.pid ?? ''}`.toLowerCase();
+  return `${one.slot} ${one.state} ${one.version} ${one.revision} ${one.zone} ${one.port ?? ''} ${one.pid ?? ''} ${one.outsider && `outsider ${one.outsider}`}`.toLowerCase();
 }
 
 /** What a row is sorted by. @type {Record<string, (row: Row) => string | number>} */

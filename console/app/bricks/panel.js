@@ -15,6 +15,7 @@ import { restartsOf, versionName } from './model.js';
  */
 
 const EVERY_MS = 5_000;
+const LEASE_MS = 1_000;
 
 /**
  * @param {{ group: Group, groups: Group[], version: string, instance: Instance | null, figures: Map<string, import('./model.js').Figures>,
@@ -38,6 +39,8 @@ export function Panel({ group, groups, version, instance, figures, events, onSel
       <button type="button" class="quiet" onClick=${() => onSelect('')} aria-label="Close">✕</button>
     </header>
     ${instance && instance.quarantine !== null && html`<${Quarantined} instance=${instance} />`}
+    ${instance?.outsider && html`<${Outsider} instance=${instance} />`}
+    ${instance?.state === 'kept' && html`<p class="held-back" role="status"><b>Kept:</b> its lease ran out, but control lost sight of most instances at once and keeps it.</p>`}
     ${instance?.problem && html`<p class="problem" role="alert">${instance.problem}</p>`}
     <${Actions} group=${group} members=${members} instance=${instance} />
     ${!group.platform && html`<${Levels} brick=${group.name} slot=${instance?.slot ?? ''} />`}
@@ -55,14 +58,24 @@ function Actions({ group, members, instance }) {
   return html`<p class="ways">
     ${!group.platform && html`<button type="button" class="button" onClick=${open('scale')}>Scale…</button><button type="button" class="button" onClick=${open('roll')} disabled=${!members.length}>Roll…</button>`}
     ${!group.platform && html`<button type="button" class="button" onClick=${open('log')}>Log level…</button>`}
-    ${instance && !group.platform && html`<button type="button" class="button" onClick=${open('quarantine')} disabled=${instance.pid === null}>${instance.quarantine === null ? 'Quarantine…' : 'Release…'}</button>`}
-    ${instance && html`<button type="button" class="button danger" onClick=${open('kill')} disabled=${instance.pid === null}>Kill…</button>`}
+    ${instance && !group.platform && html`<button type="button" class="button" onClick=${open('quarantine')} disabled=${instance.pid === null && !instance.outsider}>${instance.quarantine === null ? 'Quarantine…' : 'Release…'}</button>`}
+    ${instance && !instance.outsider && html`<button type="button" class="button danger" onClick=${open('kill')} disabled=${instance.pid === null}>Kill…</button>`}
   </p>`;
 }
 
 /** Why it takes no requests. @param {{ instance: Instance }} props */
 function Quarantined({ instance }) {
   return html`<p class="held-back" role="status"><b>Quarantined:</b> <bdi>${instance.quarantine || 'the reason is not known yet'}</bdi>. It runs on and takes no requests but those by its own name.</p>`;
+}
+
+/** How it came here, and how long it stays unless it says that it is there. @param {{ instance: Instance }} props */
+function Outsider({ instance }) {
+  const told = usePolled('/api/registry/v1/instances?leases=true', LEASE_MS);
+  const one = (Array.isArray(told.data?.items) ? told.data.items : []).find((/** @type {any} */ other) => other.incarnation === instance.incarnation);
+  const ends = Date.parse(one?.lease_ends) || 0;
+  const left = ends - Date.now();
+  return html`<p class="held-back" role="note"><b>Outsider:</b> no agent started it. It joined by ${{ http: 'HTTP', eureka: 'Eureka' }[instance.joined] ?? 'itself'} as <bdi>${instance.outsider}</bdi>.
+    ${ends > 0 && html` Its lease${one.ttl_ms ? ` of ${duration(one.ttl_ms)}` : ''} <span title=${dateTime(ends)}>${left > 0 ? `ends in ${duration(Math.ceil(left / 1000) * 1000)}` : 'is over'}</span> unless it is renewed.`}</p>`;
 }
 
 /** Levels of log lines that are set for a while. @param {{ brick: string, slot: string }} props */

@@ -55,6 +55,7 @@ function Name({ row, folded, onToggle }) {
   return html`<span class=${classes('fold', folded && !below && 'folded')} aria-hidden="true" onClick=${many ? fold : undefined}>${many ? '▾' : ''}</span>
     <span class="swatch" aria-hidden="true" style=${{ background: group.platform ? 'var(--strong)' : colourOf(group.name) }}></span>
     <span class="name" title=${kind === 'single' ? instance?.slot : undefined}><bdi>${below ? instance?.slot ?? row.id : group.name}</bdi></span>
+    ${instance?.outsider && html`<span class="tag plain-tag" title=${`It joined as ${instance.outsider}`}>outsider</span>`}
     ${!below && group.platform && html`<span class="tag plain-tag">platform</span>`}
     ${!below && group.optional && html`<span class="tag plain-tag">optional</span>`}`;
 }

@@ -102,6 +102,8 @@ function kill(agent, { instance, signal = 'KILL' }) {
 /** `GET /api/system/v1/instances/{brick}/{n}`. */
 export function instance(world, slot) {
   const one = world.agent.rows.find((candidate) => candidate.instance === slot);
+  const joined = world.control.outsiders.find((other) => `${other.brick}/${other.slot}` === slot);
+  if (joined) return [200, { slot, addr: joined.addr, info: { error: 'the answer was 404' }, health: { status: 'up', ready: true } }];
   if (!one) return [404, { title: 'Not Found', status: 404, code: 'no_such_instance', detail: `no instance is called ${slot}` }];
   if (!one.pid) return [200, { slot, addr: `127.0.0.1:${one.port}`, info: { error: 'connection refused' }, health: { error: 'connection refused' } }];
   const text = world.nasty ? NASTY : 'no answer within 500 ms';

@@ -9,7 +9,7 @@ const ago = (ms) => new Date(Date.now() - ms).toISOString();
 export function startControl(world) {
   const text = world.nasty ? NASTY : null;
   const control = {
-    asked: [], refuse: null, away: false, gate: null, revision: 40,
+    asked: [], outsiders: [], kept: new Set(), refuse: null, away: false, gate: null, revision: 40,
     pools: new Map([['payment', { weights: {}, rules: [], sticky: null, revision: 0 }]]),
     canaries: new Map(), quarantined: new Map(), levels: { all: null, instances: {} }, acks: new Map(),
     config: {
@@ -32,10 +32,12 @@ export function startControl(world) {
 
 /** The registry's instances of the mock's agent. */
 export function registered(world) {
-  return { items: world.agent.rows.filter((one) => one.pid && !['control', 'gateway', 'telemetry'].includes(one.brick)).map((one) => {
+  const { outsiders, kept } = world.control;
+  const own = world.agent.rows.filter((one) => one.pid && !['control', 'gateway', 'telemetry'].includes(one.brick)).map((one) => {
     const reason = world.control.quarantined.get(one.incarnation);
-    return { brick: one.brick, version: one.version, slot: Number(one.instance.split('/').pop()), incarnation: one.incarnation, zone: one.zone, addr: `127.0.0.1:${one.port}`, state: reason ? 'quarantined' : 'ready', ready: true, supervised: true, ...(reason && { quarantined: reason }) };
-  }) };
+    return { brick: one.brick, version: one.version, slot: Number(one.instance.split('/').pop()), incarnation: one.incarnation, zone: one.zone, addr: `127.0.0.1:${one.port}`, state: reason ? 'quarantined' : kept.has(one.instance) ? 'kept' : 'ready', ready: true, supervised: true, ...(reason && { quarantined: reason }) };
+  });
+  return { items: [...own, ...outsiders], preserving: kept.size > 0, kept: kept.size };
 }
 
 /** Answers what is control's; none for other paths. */
@@ -43,12 +45,13 @@ export function answerControl(world, method, url, body, headers = {}) {
   const { control } = world;
   const parts = url.pathname.split('/').slice(2).map(decodeURIComponent);
   const handler = { pools, canaries, config, audit, registry: quarantine, v1: acks }[url.pathname.startsWith('/bus/') ? 'v1' : parts[0]];
+  if (method === 'GET' && parts[0] === 'registry') return [200, registered(world)];
   if (!handler || (parts[0] === 'registry' && parts.at(-1) !== 'quarantine')) return null;
   const why = headers['x-brick-why'] ? Buffer.from(headers['x-brick-why'], 'latin1').toString() : '';
   if (method !== 'GET') control.asked.push([method, url.pathname.replace(/^\/api\//, ''), ...(body === undefined ? [] : [body]), ...(why ? [why] : [])]);
   if (control.away) return problem(503, 'control_away', 'control does not answer');
   if (control.refuse && method !== 'GET') return control.refuse;
-  return handler(world, method, parts.slice(2), url.searchParams, body, why);
+  return handler(world, method, parts.slice(2), url.searchParams, body, why, headers['if-match']);
 }
 
 function versionsOf(world, brick) {
@@ -64,11 +67,15 @@ function pool(world, brick) {
   const count = (version, quarantined) => rows.filter((one) => one.version === version && one.pid && world.control.quarantined.has(one.incarnation) === quarantined).length;
   return {
     brick, revision: held.revision, rules: held.rules, weights: held.weights, sticky: held.sticky,
+    tag: tagOf(held),
     versions: names.map((version) => ({ version, base: version === 'v1', share: held.revision ? share(version) : null, ready: count(version, false), quarantined: count(version, true) })),
   };
 }
 
-function pools(world, method, [brick, preview], _, body, why) {
+/** As control makes them of what is wanted. */
+const tagOf = ({ weights, rules, sticky, revision }) => (revision ? JSON.stringify(JSON.stringify([weights, rules, sticky])) : '"none"');
+
+function pools(world, method, [brick, preview], _, body, why, tag) {
   const { control } = world;
   if (!brick) return [200, { items: world.idle ? [] : [...control.pools.keys()].map((name) => pool(world, name)) }];
   const held = control.pools.get(brick);
@@ -78,6 +85,7 @@ function pools(world, method, [brick, preview], _, body, why) {
     const moved = Math.abs((body.weights.v2 ?? 0) - was) * 100;
     return [200, { moved, by: moved ? { [(body.weights.v2 ?? 0) > was ? 'v1->v2' : 'v2->v1']: moved } : {} }];
   }
+  if (method !== 'GET' && tag !== tagOf(held)) return problem(412, 'changed_meanwhile', `pools/${brick} was changed since it was read; read it again`);
   if (method === 'PUT') {
     control.note('pools.set', `pools/${brick}`, held.revision ? { weights: held.weights, sticky: held.sticky } : null, { weights: body.weights, sticky: body.sticky }, why);
     Object.assign(held, body, { revision: (control.revision += 1) });
@@ -91,7 +99,8 @@ function pools(world, method, [brick, preview], _, body, why) {
 
 function canaries(world, method, [brick, end], _, body, why) {
   const { control } = world;
-  if (!brick) return [200, { items: [...control.canaries.values()] }];
+  if (!brick) return [200, { items: [...control.canaries.values()].map((one) => ({ ...one, course: one.course?.filter((_, i) => i % 10 === 9) })) }];
+  if (method === 'GET') return control.canaries.has(brick) ? [200, control.canaries.get(brick)] : problem(404, 'canary_unknown', `there is no canary of "${brick}"`);
   const now = new Date().toISOString();
   if (end) {
     const held = control.canaries.get(brick);

@@ -124,7 +124,7 @@ function state(world, topic) {
     case 'edges': world.edges.beat += 1;
       return world.idle ? { items: [] } : edges(world);
     case 'instances': if (world.wide) return wide.instances();
-      return world.many ? { items: world.agent.rows.slice(3).map((one) => ({ ...one, slot: one.instance, addr: `127.0.0.1:${one.port}`, ready: true, supervised: true })) } : world.down.length ? data.instances(world.down) : registered(world);
+      return world.many ? { items: world.agent.rows.slice(3).map((one) => ({ ...one, slot: one.instance, addr: `127.0.0.1:${one.port}`, ready: true, supervised: true })) } : world.down.length && !world.control.outsiders.length ? data.instances(world.down) : registered(world);
     case 'graph': world.asked = topic;
       if (world.wide) return wide.graph(topic.window);
       return world.idle ? { window_s: topic.window, nodes: [], edges: [] } : data.graph(topic.window, now, world);
