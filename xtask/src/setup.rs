@@ -121,7 +121,17 @@ pub(crate) fn run(root: &Path) -> Result<Vec<String>> {
 
 /// Packages of npm in a folder. What is missing, if anything is.
 fn packages(folder: &Path, what: &str) -> Option<String> {
-    if !folder.join("package-lock.json").exists() || folder.join("node_modules").exists() || !present("npm") {
+    let text = std::fs::read_to_string(folder.join("package.json")).unwrap_or_default();
+    let package: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let wanted = ["dependencies", "devDependencies"].map(|kind| package[kind].as_object());
+    let is_there = |name: &String| folder.join("node_modules").join(name).is_dir();
+    if wanted
+        .into_iter()
+        .flatten()
+        .flat_map(|all| all.keys())
+        .all(is_there)
+        || !present("npm")
+    {
         return None;
     }
     println!("setup: installing {what}");
@@ -140,12 +150,21 @@ fn python(root: &Path) -> Option<String> {
         root.join("tests/clients/requirements.txt"),
         root.join("target/tools/python"),
     );
-    if to.is_dir() || !present("pip3") {
+    let lines = std::fs::read_to_string(&wanted).unwrap_or_default();
+    let is_there = |line: &str| {
+        let folder = line
+            .trim()
+            .to_ascii_lowercase()
+            .replace('-', "_")
+            .replace("==", "-");
+        folder.is_empty() || to.join(format!("{folder}.dist-info")).is_dir()
+    };
+    if lines.lines().all(is_there) || !present("pip3") {
         return None;
     }
     println!("setup: installing Python's packages of clients that others wrote");
     let mut pip = Command::new("pip3");
-    pip.args(["install", "--quiet", "--no-input", "--target"])
+    pip.args(["install", "--quiet", "--no-input", "--upgrade", "--target"])
         .arg(&to)
         .arg("-r")
         .arg(&wanted);

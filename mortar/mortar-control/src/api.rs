@@ -82,6 +82,7 @@ pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
         .route("/api/registry/v1/leases", post(registry::renew))
         .route("/config/monitor", post(repository::monitor))
         .merge(for_spring())
+        .merge(crate::eureka::routes())
         .route("/bus/v1/watch", get(bus::watch))
         .route("/bus/v1/reports", post(reports::take))
         .route("/bus/v1/acks", post(bus::acknowledge).get(bus::acknowledged))

@@ -140,7 +140,7 @@ pub(crate) fn endpoints(state: &State, of: &BTreeSet<BrickName>) -> Result<BTree
 }
 
 /// What the instances of a brick speak.
-fn protocol(state: &State, brick: &BrickName) -> Protocol {
+pub(crate) fn protocol(state: &State, brick: &BrickName) -> Protocol {
     let brick = state.manifest.as_ref().and_then(|model| model.bricks.get(brick));
     match brick.map(|brick| brick.protocol) {
         Some(brick_model::Protocol::H2c) => Protocol::H2c,

@@ -63,6 +63,13 @@ fn leases(out: &mut Encoder, handle: &Handle) {
     );
     let ready = handle.state().instances.values().filter(|one| one.ready).count() as f64;
     out.gauge("brick_registry_ready", "instances that take requests", ready);
+    let state = handle.state();
+    let outsiders = state
+        .instances
+        .values()
+        .filter(|one| one.details.outsider.is_some());
+    let help = "instances that no agent started";
+    out.gauge("brick_registry_outsiders", help, outsiders.count() as f64);
     let preserving = if leases.is_preserving() { 1.0 } else { 0.0 };
     let help = "1 while control keeps instances because it lost sight of most";
     out.gauge("brick_registry_preserving", help, preserving);

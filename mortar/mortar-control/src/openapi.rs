@@ -1,6 +1,7 @@
 //! Control's part of the platform's OpenAPI document.
 
 mod config;
+mod eureka;
 
 use brick_http::openapi::{Document, Operation};
 use brick_model::Model;
@@ -27,9 +28,8 @@ pub fn document() -> Document {
         "Registry, routes, configuration, bus and identity. Served on control's own listener and, for operators, on \
          the admin listener.",
     );
-    versions(audit(bus(certs(faults(limits(agent(registry(
-        config::operations(system(document)),
-    ))))))))
+    let document = eureka::operations(config::operations(system(document)));
+    versions(audit(bus(certs(faults(limits(agent(registry(document))))))))
 }
 
 fn system(document: Document) -> Document {

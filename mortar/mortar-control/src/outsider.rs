@@ -11,9 +11,9 @@ use brick_model::Model;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::Error;
+use crate::eureka::info::{Info, Status};
 use crate::service::Handle;
 use crate::state::{Registered, State};
 
@@ -51,13 +51,19 @@ pub struct Details {
     pub health: Option<String>,
     /// What a Eureka client says of it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub eureka: Option<Value>,
+    pub eureka: Option<Info>,
 }
 
 impl Details {
     /// Whether it says nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// How an outsider came.
+    pub(crate) fn joined(&self) -> Option<&'static str> {
+        let how = if self.eureka.is_some() { "eureka" } else { "http" };
+        self.outsider.as_ref().map(|_| how)
     }
 
     /// What is too much of it, or too long.
@@ -68,7 +74,11 @@ impl Details {
         let refused = if self.metadata.len() > PAIRS_MAX {
             format!("expected at most {PAIRS_MAX} pairs of metadata")
         } else if pairs.clone().any(|(key, value)| long(key) || long(value))
-            || texts.into_iter().flatten().any(long)
+            || texts
+                .into_iter()
+                .flatten()
+                .chain(self.eureka.iter().flat_map(Info::texts))
+                .any(long)
         {
             format!("expected texts of at most {TEXT_BYTES_MAX} bytes")
         } else if self.weight.is_some_and(|weight| weight > WEIGHT_MAX) {
@@ -120,6 +130,10 @@ impl State {
         registered.instance.slot = held.instance.slot;
         registered.instance.incarnation = held.instance.incarnation;
         registered.quarantined.clone_from(&held.quarantined);
+        if let (Some(info), Some(before)) = (&mut registered.details.eureka, &held.details.eureka) {
+            info.succeed(before);
+            registered.ready = info.counts() == Status::Up;
+        }
         self.edit(held.instance.incarnation, |one| *one = registered);
         Ok(())
     }
@@ -180,6 +194,7 @@ pub(crate) fn refused(brick: &BrickName, scopes: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use brick_core::Incarnation;
+    use serde_json::Value;
 
     use super::*;
     use crate::state::Action;

@@ -18,6 +18,7 @@ use crate::bus::Bus;
 use crate::canary::Looks;
 use crate::config::Turns;
 use crate::config::repository::{self, Repository};
+use crate::eureka::recent::Recent;
 use crate::lease::{self, Leases};
 use crate::reports::Reports;
 use crate::state::{Action, State};
@@ -41,6 +42,7 @@ struct Inner {
     shared: Arc<Shared>,
     bus: Arc<Bus>,
     leases: Arc<Leases>,
+    recent: Arc<Recent>,
     acks: Acks,
     turns: Turns,
     repository: Repository,
@@ -99,6 +101,7 @@ impl Service {
         let bus = Arc::new(Bus::new(&options, &state));
         let leases = Arc::new(Leases::default());
         leases.extend_all(&state);
+        let recent = Arc::new(Recent::new(&state));
         let shared = Arc::new(Shared::new(state));
         let (wishes, queue) = mpsc::channel(writer::QUEUE_MAX);
         let writer = Writer {
@@ -106,6 +109,7 @@ impl Service {
             store: Arc::clone(&store),
             bus: Arc::clone(&bus),
             leases: Arc::clone(&leases),
+            recent: Arc::clone(&recent),
             queue,
             system: options.system.clone(),
             trust: options.trust.clone(),
@@ -121,6 +125,7 @@ impl Service {
             shared,
             bus,
             leases,
+            recent,
             acks: Acks::default(),
             turns: Turns::default(),
             reports: Reports::default(),
@@ -224,6 +229,11 @@ impl Handle {
 
     pub(crate) fn leases(&self) -> &Leases {
         &self.0.leases
+    }
+
+    /// What changed of late among the instances.
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.0.recent
     }
 
     pub(crate) fn acks(&self) -> &Acks {

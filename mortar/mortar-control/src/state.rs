@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::audit::Entry;
 use crate::config::cipher::Cipher;
+use crate::eureka::info::Told;
 use crate::outsider::Details;
 use crate::{Error, config, derive};
 
@@ -105,6 +106,8 @@ pub(crate) enum Action {
     /// Takes an instance out of its pool, for this reason, or back into it.
     Quarantine(Incarnation, Option<String>),
     Remove(Incarnation),
+    /// What a Eureka client says of an instance that it registered.
+    Tell(Incarnation, Told),
     Manifest(Arc<Model>),
     ApiKeys(Arc<ApiKeys>),
     /// Sets what an operator wants of a resource, or takes it back.
@@ -184,6 +187,7 @@ impl State {
             Action::Quarantine(incarnation, why) => {
                 self.edit(incarnation, |one| one.quarantined = why);
             }
+            Action::Tell(incarnation, told) => self.edit(incarnation, |one| told.apply(one)),
             Action::Remove(incarnation) => {
                 if let Some(gone) = self.instances.remove(&incarnation) {
                     self.touched.pool(&gone.instance.brick);

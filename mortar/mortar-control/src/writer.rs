@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::audit::Entry;
 use crate::bus::Bus;
+use crate::eureka::recent::Recent;
 use crate::lease::Leases;
 use crate::options::OnManifest;
 use crate::state::{Action, State};
@@ -43,6 +44,7 @@ pub(crate) struct Writer {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) bus: Arc<Bus>,
     pub(crate) leases: Arc<Leases>,
+    pub(crate) recent: Arc<Recent>,
     pub(crate) queue: mpsc::Receiver<Wish>,
     pub(crate) system: String,
     pub(crate) trust: TrustBundle,
@@ -156,6 +158,7 @@ impl Writer {
         let new = Arc::new(new);
         *self.shared.state.write() = Arc::clone(&new);
         self.leases.follow(old, &new);
+        self.recent.follow(old, &new);
         self.bus.publish(&changes)?;
         if let (Some(model), Some(told)) = (manifest, &self.on_manifest) {
             told(&model);

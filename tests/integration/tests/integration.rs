@@ -29,6 +29,7 @@ mod control {
     mod bus;
     mod certs;
     mod config;
+    mod eureka;
     mod harness;
     mod limits;
     mod outsiders;

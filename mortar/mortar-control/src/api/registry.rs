@@ -9,6 +9,7 @@ use axum::extract::State;
 use brick_core::{BrickName, Incarnation, Instance, Version};
 use brick_http::{Json, Path, Problem, Query};
 use http::HeaderMap;
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,7 @@ use crate::service::Handle;
 use crate::state::{Action, INSTANCES_MAX, Registered};
 
 /// Lives that a lease may have.
-const TTL_MS: std::ops::RangeInclusive<u64> = 100..=600_000;
+pub(crate) const TTL_MS: std::ops::RangeInclusive<u64> = 100..=600_000;
 const WAIT_MS_MAX: u64 = 10_000;
 
 /// An instance to register.
@@ -126,6 +127,8 @@ pub(crate) struct Instances {
     items: Vec<Listed>,
     /// Whether control lost sight of most instances at once, and keeps those whose leases ran out.
     preserving: bool,
+    /// How many it keeps of which it hears nothing.
+    kept: usize,
 }
 
 /// One instance.
@@ -144,9 +147,15 @@ pub(crate) struct Listed {
     /// Why it is out of its pool while it runs on, where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     quarantined: Option<String>,
+    /// Life of its lease in milliseconds.
+    ttl_ms: u64,
     /// What is left of its lease in milliseconds, where that is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     lease_ms: Option<u64>,
+    /// When its lease ends unless it is renewed, RFC 3339, where that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    lease_ends: Option<Timestamp>,
     /// Relative weight in balancers, where it is not 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     weight: Option<u32>,
@@ -159,6 +168,9 @@ pub(crate) struct Listed {
     /// An outsider's own name.
     #[serde(skip_serializing_if = "Option::is_none")]
     outsider: Option<String>,
+    /// How an outsider came: `http` or `eureka`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    joined: Option<&'static str>,
 }
 
 /// What is told of each instance.
@@ -169,7 +181,7 @@ pub(crate) struct ListQuery {
     leases: bool,
 }
 
-fn zone_a() -> String {
+pub(crate) fn zone_a() -> String {
     "a".to_owned()
 }
 
@@ -357,12 +369,18 @@ pub(crate) async fn list(
 ) -> Result<Json<Instances>, Problem> {
     handle.verifier().platform_bearer(&headers, &["admin", "bus"])?;
     let Query(ListQuery { leases }) = query?;
-    let left = |incarnation| handle.leases().left(incarnation).as_millis() as u64;
+    let now = Timestamp::now();
     let state = handle.state();
     let mut items: Vec<Listed> = state
         .instances
         .values()
-        .map(|one| Listed {
+        .map(|one| {
+            (
+                one,
+                leases.then(|| handle.leases().left(one.instance.incarnation)),
+            )
+        })
+        .map(|(one, left)| Listed {
             state: match (one.ready, one.supervised) {
                 _ if one.quarantined.is_some() => "quarantined",
                 _ if handle.leases().keeps(one.instance.incarnation) => "kept",
@@ -373,12 +391,15 @@ pub(crate) async fn list(
             ready: one.ready,
             supervised: one.supervised,
             quarantined: one.quarantined.clone(),
-            lease_ms: leases.then(|| left(one.instance.incarnation)),
+            ttl_ms: one.ttl_ms,
+            lease_ms: left.map(|left| left.as_millis() as u64),
+            lease_ends: left.and_then(|left| now.checked_add(left).ok()),
             instance: one.instance.clone(),
             weight: one.details.weight,
             api_version: one.details.api_version.clone(),
             metadata: one.details.metadata.clone(),
             outsider: one.details.outsider.clone(),
+            joined: one.details.joined(),
         })
         .collect();
     items.sort_by(|a, b| {
@@ -394,5 +415,6 @@ pub(crate) async fn list(
     Ok(Json(Instances {
         items,
         preserving: handle.leases().is_preserving(),
+        kept: handle.leases().kept(),
     }))
 }

@@ -22,8 +22,9 @@ use crate::config::repository::layer;
 use crate::config::repository::{self, git, git::Git};
 use crate::config::spring::{self, Environment, Form, PropertySource};
 use crate::config::{change, shown};
+use crate::credentials::Refused;
 use crate::service::Handle;
-use reader::{Reader, Refused};
+use reader::Reader;
 
 /// Profiles of a question at most, and bytes of a name.
 const PROFILES_MAX: usize = 16;

@@ -3,10 +3,12 @@
 use std::fs::Permissions;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
 use brick_core::{Incarnation, Trigger};
 use brick_http::{Server, ServerOptions};
 use brick_telemetry::{LogTarget, Telemetry};
@@ -17,6 +19,7 @@ use mortar_control::store::Sql;
 use mortar_control::{Handle, Options};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::process::Command;
 use tokio::task::JoinHandle;
 
 pub(super) const KEY: &str = "bootstrap-key-of-this-test-0123456789abcdef";
@@ -119,6 +122,18 @@ impl Control {
             .await;
         let answer: Value = answer.json().unwrap();
         answer["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Registers a client; its name and secret.
+    pub(super) async fn client(&self, id: &str, scopes: &[&str]) -> (String, String) {
+        let admin = self.operator(&["admin"]).await;
+        let body = json!({ "id": id, "scopes": scopes });
+        let answer = self
+            .call(Method::POST, "/api/identity/v1/clients", &admin, Some(body))
+            .await;
+        let answer: Value = answer.json().unwrap();
+        let text = |key: &str| answer[key].as_str().unwrap().to_owned();
+        (text("client_id"), text("client_secret"))
     }
 
     pub(super) async fn agent(&self) -> String {
@@ -284,4 +299,35 @@ pub(super) async fn eventually<F: Future<Output = bool>>(what: &str, condition: 
         assert!(tokio::time::Instant::now() < end, "{what}: not reached in time");
         tokio::task::yield_now().await;
     }
+}
+
+/// What a client sends as `Authorization` that has no token.
+pub(super) fn basic((id, secret): &(String, String)) -> String {
+    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}"));
+    format!("Basic {pair}")
+}
+
+fn clients() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients")
+}
+
+/// What a client that others wrote printed.
+pub(super) async fn printed(mut command: Command) -> Value {
+    let command = command
+        .current_dir(clients())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let output = command
+        .output()
+        .await
+        .expect("the program is installed: `cargo xtask setup`");
+    let (said, complained) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success(),
+        "`cargo xtask setup` installs the clients\n{said}{complained}"
+    );
+    serde_json::from_str(said.trim()).unwrap_or_else(|_| panic!("{said}{complained}"))
 }

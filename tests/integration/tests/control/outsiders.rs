@@ -11,7 +11,7 @@ use super::harness::{Control, control, eventually, subscribe};
 const INSTANCES: &str = "/api/registry/v1/instances";
 
 /// Control whose manifest has an order, which needs a stock that registers itself.
-async fn with_stock(folder: &std::path::Path) -> Control {
+pub(super) async fn with_stock(folder: &std::path::Path) -> Control {
     let control = control(folder).await;
     let model = json!({
         "brickwork": 1,

@@ -1,15 +1,13 @@
 //! Spring Cloud Config's API: the shapes that its clients expect, who may read what, and clients that others wrote.
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 
-use base64::Engine as _;
 use http::Method;
 use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::harness::Control;
+use super::harness::{Control, basic, printed};
 use super::repository::{Repo, with_repository};
 
 /// What this file's repository holds.
@@ -38,23 +36,6 @@ impl Control {
             String::from_utf8(answer.body.to_vec()).unwrap(),
         )
     }
-
-    /// Registers a client; its name and secret.
-    async fn client(&self, id: &str, scopes: &[&str]) -> (String, String) {
-        let admin = self.operator(&["admin"]).await;
-        let body = json!({ "id": id, "scopes": scopes });
-        let answer = self
-            .call(Method::POST, "/api/identity/v1/clients", &admin, Some(body))
-            .await;
-        let answer: Value = answer.json().unwrap();
-        let text = |key: &str| answer[key].as_str().unwrap().to_owned();
-        (text("client_id"), text("client_secret"))
-    }
-}
-
-fn basic((id, secret): &(String, String)) -> String {
-    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}"));
-    format!("Basic {pair}")
 }
 
 fn names(environment: &Value) -> Vec<&str> {
@@ -228,31 +209,6 @@ async fn everybody_reads_what_they_may_and_secrets_are_for_those_who_may_see_the
         assert_eq!(control.config(path, Some(&order)).await.0, 403, "{path}");
     }
     control.stop().await;
-}
-
-fn clients() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients")
-}
-
-/// What a client that others wrote printed.
-pub(super) async fn printed(mut command: Command) -> Value {
-    let command = command
-        .current_dir(clients())
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    let output = command
-        .output()
-        .await
-        .expect("the program is installed: `cargo xtask setup`");
-    let (said, complained) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(
-        output.status.success(),
-        "`cargo xtask setup` installs the clients\n{said}{complained}"
-    );
-    serde_json::from_str(said.trim()).unwrap_or_else(|_| panic!("{said}{complained}"))
 }
 
 #[tokio::test]

@@ -1,16 +1,12 @@
 //! Who asks for configuration, and what they may see.
 
-use axum::response::{IntoResponse, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use brick_auth::{Claims, bearer};
 use brick_http::Problem;
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::HeaderMap;
 
 use crate::bus::view::SECRETS;
 use crate::config::repository::files::ENDINGS;
 use crate::config::repository::layer::SHARED;
+use crate::credentials::{Refused, Shown};
 use crate::service::Handle;
 
 /// Scope that reads every application, without its secrets.
@@ -26,35 +22,11 @@ pub(super) struct Reader {
     own: Vec<String>,
 }
 
-/// A refusal; one for want of credentials says which are taken.
-#[derive(Debug)]
-pub(crate) struct Refused(pub(crate) Problem);
-
 impl Reader {
     /// Whoever sent the request: a platform token, or a registered client by HTTP Basic.
     pub(super) async fn of(handle: &Handle, headers: &HeaderMap) -> Result<Self, Refused> {
-        if let Some((name, secret)) = basic(headers) {
-            let scopes = match &handle.options().clients {
-                Some(clients) => clients(name, secret).await,
-                None => None,
-            };
-            let scope = scopes.ok_or_else(|| {
-                let hint = "unknown client or wrong secret; `POST /api/identity/v1/clients` registers one";
-                Refused(Problem::unauthorized("client_invalid", hint))
-            })?;
-            return Ok(Self::with(&scope, None));
-        }
-        let token = bearer(headers).ok_or_else(|| {
-            let hint = "expected a platform token (Authorization: Bearer) or a registered client's name and secret (Basic)";
-            Refused(Problem::unauthorized("token_missing", hint))
-        })?;
-        let claims = handle.verifier().platform(token);
-        let claims = claims.map_err(|error| Refused(error.into()))?;
-        Ok(Self::of_claims(&claims))
-    }
-
-    fn of_claims(claims: &Claims) -> Self {
-        Self::with(&claims.scope, claims.brick.clone())
+        let shown = Shown::of(handle, headers).await?;
+        Ok(Self::with(&shown.scopes, shown.brick))
     }
 
     fn with(scope: &str, brick: Option<String>) -> Self {
@@ -106,27 +78,6 @@ impl Reader {
         let hint =
             format!("expected scope {READ}, or a file of {application}: {application}/…, {application}.yml");
         Err(Refused(Problem::forbidden("scope_missing", hint)))
-    }
-}
-
-fn basic(headers: &HeaderMap) -> Option<(String, String)> {
-    let (scheme, encoded) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    let decoded = scheme
-        .eq_ignore_ascii_case("basic")
-        .then(|| STANDARD.decode(encoded.trim()).ok())??;
-    let text = String::from_utf8(decoded).ok()?;
-    let (name, secret) = text.split_once(':')?;
-    Some((name.to_owned(), secret.to_owned()))
-}
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        let mut answer = self.0.into_response();
-        if answer.status() == StatusCode::UNAUTHORIZED {
-            let taken = HeaderValue::from_static("Basic realm=\"brickwork\", charset=\"UTF-8\"");
-            answer.headers_mut().insert(WWW_AUTHENTICATE, taken);
-        }
-        answer
     }
 }
 
