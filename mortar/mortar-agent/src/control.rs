@@ -167,6 +167,12 @@ impl Control {
         Ok(acks.items.into_iter().map(|ack| ack.incarnation).collect())
     }
 
+    /// Every instance that is registered, those among them that no agent started.
+    pub(crate) async fn registry(&self) -> Result<Value, Error> {
+        let path = "/api/registry/v1/instances";
+        self.call(Method::GET, path, None).await?.json()
+    }
+
     /// Has an entry written into the audit trail.
     pub(crate) async fn audit(&self, entry: &serde_json::Value) -> Result<(), Error> {
         let path = "/api/audit/v1/entries";

@@ -95,6 +95,7 @@ fn router(handle: Handle) -> Router {
             "/v1/status",
             get(|State(agent): State<Handle>| async move { Json(agent.status()) }),
         )
+        .route("/v1/registry", get(registry))
         .route("/v1/logs", get(logs))
         .route("/v1/events", get(events))
         .route("/v1/scale", post(scale))
@@ -154,6 +155,12 @@ async fn apply(State(agent): State<Handle>, body: Bytes) -> Result<Response, Pro
 async fn down(State(agent): State<Handle>) -> StatusCode {
     agent.down();
     StatusCode::ACCEPTED
+}
+
+async fn registry(State(agent): State<Handle>) -> Result<Response, Problem> {
+    let registry = agent.control().registry().await;
+    let registry = registry.map_err(|error| Problem::unavailable("control_away", error.to_string()))?;
+    Ok(Json(registry).into_response())
 }
 
 async fn token(State(agent): State<Handle>) -> Result<Response, Problem> {

@@ -61,6 +61,7 @@ fn agent(admin_url: String) -> Router {
     Router::new()
         .route("/v1/ps", get(|| async { Json(ps()) }))
         .route("/v1/status", get(|| async { Json(status()) }))
+        .route("/v1/registry", get(|| async { Json(instances()) }))
         .route("/v1/logs", get(|| async { logs() }))
         .route("/v1/events", get(events))
         .route("/v1/scale", post(scale))
@@ -220,7 +221,18 @@ fn instances() -> Value {
         json!({ "brick": "order", "version": "v1", "slot": slot, "incarnation": "i", "zone": "a",
             "addr": "127.0.0.1:20003", "state": "ready", "ready": true, "supervised": supervised, "lease_ms": 9_000 })
     };
-    json!({ "items": [row(2, false)] })
+    let mut outsider = row(1, true);
+    for (key, value) in [
+        ("brick", json!("stock")),
+        ("incarnation", json!("o")),
+        ("addr", json!("192.0.2.7:8080")),
+        ("outsider", json!("stock-a")),
+        ("joined", json!("eureka")),
+        ("lease_ends", json!("2026-11-20T10:00:09Z")),
+    ] {
+        outsider[key] = value;
+    }
+    json!({ "items": [row(2, false), outsider], "preserving": false, "kept": 0 })
 }
 
 fn graph() -> Value {
