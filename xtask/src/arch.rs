@@ -14,7 +14,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// The shelves of `brick/`, leftmost first; crates of one shelf do not import each other.
 const ORDER: [&[&str]; 8] = [
-    &["brick-core"],
+    &["brick-core", "brick-flags"],
     &["brick-wire"],
     &["brick-bus", "brick-model"],
     &["brick-telemetry"],

@@ -19,6 +19,7 @@ use crate::suite::{Environment, Suite};
 
 mod bff;
 mod demo;
+mod flag;
 mod limit;
 pub(crate) mod listener;
 mod number;
@@ -28,6 +29,7 @@ mod version;
 
 pub use bff::{Bff, Part, Say, View};
 pub use demo::Demo;
+pub use flag::{Flag, FlagDefault};
 pub use limit::{
     Balance, Breaker, CallRate, Concurrency, Eject, Fallback, Hedge, Limit, Retry, Serve, Shed, Stale, Switch,
 };
@@ -224,17 +226,6 @@ pub struct Health {
     /// Time that a start may take until the first ready answer.
     #[serde(default = "default_health_grace")]
     pub grace: Span,
-}
-
-/// `[flag.NAME]`: a feature flag.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Flag {
-    /// Its value unless changed at run time.
-    pub default: bool,
-    /// Bricks that see it, as configuration key `flag.NAME`.
-    #[serde(default)]
-    pub bricks: Vec<BrickName>,
 }
 
 /// Time limit of a call where the manifest says nothing.

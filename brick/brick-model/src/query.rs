@@ -108,7 +108,7 @@ impl Model {
             .flags
             .iter()
             .filter(|(_, flag)| flag.bricks.iter().any(|name| name.as_str() == brick))
-            .map(|(name, flag)| (name.clone(), Value::Bool(flag.default)))
+            .map(|(name, flag)| (name.clone(), flag.default_value()))
             .collect();
         if !flags.is_empty() {
             config.insert("flag".to_owned(), Value::Object(flags));

@@ -1234,3 +1234,68 @@ fn the_host_proxys_keys_are_held_against_what_a_brick_speaks() {
     let model = parse(&format!("{HEAD}{text}"), "brick.toml").unwrap();
     assert!(model.bricks["a"].proxy && !model.bricks["b"].proxy);
 }
+
+#[test]
+fn a_flag_is_a_switch_or_says_in_flagds_words_who_gets_which_variant() {
+    let text = r##"
+brickwork = 1
+[system]
+name = "shop"
+[brick.order]
+run = "order"
+[flag.plain]
+default = true
+bricks = ["order"]
+[flag.button]
+default = "grey"
+variants = { grey = "#888", green = "#0a0" }
+targeting = { if = [{ "==" = [{ var = "tenant" }, "acme"] }, "green"] }
+bricks = ["order"]
+[flag.split]
+default = false
+state = "DISABLED"
+targeting = '{"fractional": [["on", 10], ["off", 90]]}'
+bricks = ["order"]
+"##;
+    let model = parse(text, "brick.toml").expect("valid");
+    assert_eq!(
+        model.flags["plain"].definition(),
+        brick_flags::Definition::boolean(true)
+    );
+    let button = model.flags["button"].definition();
+    let expect = serde_json::json!({ "if": [{ "==": [{ "var": "tenant" }, "acme"] }, "green"] });
+    assert_eq!(button.targeting, Some(expect));
+    assert_eq!(
+        model.flags["split"].definition().shares().expect("a split")["on"],
+        10.0
+    );
+    let config = model.config_of("order");
+    assert_eq!(
+        config["flag"],
+        serde_json::json!({ "plain": true, "button": "#888", "split": false })
+    );
+    assert_eq!(toml::from_str::<Model>(text).expect("the same shape"), model);
+    for (from, to, message) in [
+        (
+            "default = true",
+            "default = \"yes\"",
+            "flag.plain.defaultVariant: expected one of the variants (on, off)",
+        ),
+        (
+            "\"green\"]",
+            "\"gren\"]",
+            "flag.button.targeting.if[1]: expected one of the variants, found \"gren\"",
+        ),
+        (
+            "\"DISABLED\"",
+            "\"off\"",
+            "flag.split.state: expected \"ENABLED\" or \"DISABLED\", found \"off\"",
+        ),
+        ("{ var", "{ varr", "there is no operator \"varr\""),
+    ] {
+        let errors = parse(&text.replacen(from, to, 1), "brick.toml")
+            .expect_err(message)
+            .to_string();
+        assert!(errors.contains(message), "{errors}");
+    }
+}

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::Identity;
 
@@ -41,7 +42,22 @@ pub struct Info {
     /// Seconds since the start.
     pub uptime_s: f64,
     /// Feature flags.
-    pub flags: BTreeMap<String, bool>,
+    pub flags: BTreeMap<String, FlagInfo>,
+}
+
+/// A feature flag, as the process has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FlagInfo {
+    /// `ENABLED`, `DISABLED`; `UNDEFINED` where nobody says anything and the default in code counts.
+    pub state: String,
+    /// The variant that counts unless targeting names another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_variant: Option<String>,
+    /// Its value.
+    pub default: Value,
+    /// Whether targeting may name another.
+    pub targeted: bool,
 }
 
 /// What `/info` is made of.
@@ -50,7 +66,7 @@ pub(crate) struct Source {
     identity: Identity,
     started: Instant,
     started_at: jiff::Timestamp,
-    flags: Mutex<BTreeMap<String, bool>>,
+    flags: Mutex<BTreeMap<String, FlagInfo>>,
 }
 
 impl Source {
@@ -71,8 +87,8 @@ impl Source {
         self.started_at.as_duration().as_secs_f64()
     }
 
-    pub(crate) fn flag(&self, name: &str, value: bool) {
-        self.flags.lock().insert(name.to_owned(), value);
+    pub(crate) fn show_flags(&self, flags: BTreeMap<String, FlagInfo>) {
+        *self.flags.lock() = flags;
     }
 
     pub(crate) fn info(&self) -> Info {

@@ -1,5 +1,6 @@
 //! The handle that holds everything together.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::export::{Exporter, Figures};
 use crate::health::Health;
-use crate::info::{Info, Source};
+use crate::info::{FlagInfo, Info, Source};
 use crate::layer::TelemetryLayer;
 use crate::log::Logger;
 use crate::metrics::{Encoder, Kind, Registry};
@@ -116,9 +117,9 @@ impl Telemetry {
         self.shared.info.identity()
     }
 
-    /// Shows a feature flag in `/info`.
-    pub fn flag(&self, name: &str, value: bool) {
-        self.shared.info.flag(name, value);
+    /// Shows these feature flags in `/info`, and no others.
+    pub fn show_flags(&self, flags: BTreeMap<String, FlagInfo>) {
+        self.shared.info.show_flags(flags);
     }
 
     /// What `/info` answers.

@@ -13,7 +13,7 @@ use brickwork::telemetry::LogTarget;
 use brickwork::telemetry::span::SpanRecord;
 use brickwork::{Access, Brick, Contract, Parts};
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
@@ -241,6 +241,17 @@ impl TestBrick {
     pub fn change_config(&mut self, value: Value) {
         let name = format!("config/{}", self.brick.contract().brick);
         self.publish(&name, value);
+    }
+
+    /// Makes a feature flag what flagd's definition says, or this value for everybody where it is none. Other flags are
+    /// undefined then.
+    pub fn change_flag(&mut self, key: &str, value: Value) {
+        let definition = match value.get("variants") {
+            Some(_) => value,
+            None => json!({ "variants": { "it": value }, "defaultVariant": "it" }),
+        };
+        let name = format!("flags/{}", self.brick.contract().brick);
+        self.publish(&name, json!({ "flags": { key: definition } }));
     }
 
     /// Takes every instance of a needed brick away, as when it is down.

@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::flags::{Flag, Flags};
 use crate::follow::Follower;
 use crate::token::{self, UserToken};
 use crate::{Contract, Error};
@@ -44,6 +45,7 @@ struct Inner {
     own_token: OwnToken,
     verifier: Verifier,
     live: Live,
+    flags: Flags,
     /// Why the brick must not go on, where that is so.
     failed: Arc<OnceLock<Failed>>,
     clients: Clients,
@@ -190,6 +192,8 @@ impl Brick {
         let told = (live.clone(), Arc::clone(&failed));
         let follower = Follower::new(told, &contract, &telemetry, &watch, &stop);
         tasks.spawn(follower.run(ending.clone()));
+        let flags = Flags::new(&contract, &vars, &telemetry, &watch, &verifier);
+        tasks.spawn(flags.clone().follow(ending.clone()));
         let clients = Clients::new(ClientsOptions {
             watch: watch.clone(),
             own_token: own_token.clone(),
@@ -209,6 +213,7 @@ impl Brick {
             own_token,
             verifier,
             live,
+            flags,
             failed,
             clients,
             control: brick_wire::Client::new(),
@@ -299,9 +304,10 @@ impl Brick {
         self.0.telemetry.health()
     }
 
-    /// Shows a feature flag in `/info`.
-    pub fn flag(&self, name: &str, on: bool) {
-        self.0.telemetry.flag(name, on);
+    /// A feature flag, evaluated in process as control says now; `default` counts where nobody says anything. It is shown
+    /// in `/info`.
+    pub fn flag<T: Serialize>(&self, key: &str, default: T) -> Flag<T> {
+        self.0.flags.handle(key, default)
     }
 
     /// Asks control for a token that speaks for a user: for the brick that signs users in. The manifest must grant it
@@ -424,6 +430,7 @@ fn bus_options(contract: &Contract, control_url: &str, own_token: OwnToken) -> b
             format!("config/{brick}"),
             format!("prepare/{brick}"),
             format!("log/{brick}"),
+            format!("flags/{brick}"),
             format!("limits/{brick}->*"),
             format!("faults/{brick}->*"),
             format!("serve/{brick}"),

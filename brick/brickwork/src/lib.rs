@@ -43,6 +43,7 @@
 mod brick;
 mod contract;
 mod error;
+mod flags;
 mod follow;
 pub mod patterns;
 mod token;
@@ -50,6 +51,7 @@ mod token;
 pub use brick::{Brick, Builder, Parts};
 pub use contract::Contract;
 pub use error::Error;
+pub use flags::{Evaluated, Flag, FlagContext};
 pub use token::UserToken;
 
 pub use brick_config::Config;

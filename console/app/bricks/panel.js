@@ -144,7 +144,9 @@ function Facts({ instance, info, addr }) {
     ['SDK version', info?.sdk_version],
   ];
   const flags = info?.flags && typeof info.flags === 'object' ? Object.entries(info.flags) : [];
-  const rows = [...facts, ...flags.map(([name, on]) => [`Flag ${name}`, on === true ? 'on' : on === false ? 'off' : String(on)])];
+  /** Instances on an older SDK say true or false. @param {any} flag */
+  const told = (flag) => (typeof flag === 'object' && flag ? [String(JSON.stringify(flag.default)), flag.targeted && 'or as targeting says', flag.state !== 'ENABLED' && String(flag.state).toLowerCase()].filter(Boolean).join(', ') : String(flag));
+  const rows = [...facts, ...flags.map(([name, on]) => [`Flag ${name}`, told(on)])];
   return html`<h3>What it says of itself</h3>
     ${info?.error && html`<p class="muted small">It does not tell (<code>/info</code>): ${info.error}</p>`}
     <dl class="facts">${rows.filter(([, value]) => value).map(([name, value]) => html`<div key=${name}><dt><bdi>${name}</bdi></dt><dd><bdi>${String(value)}</bdi></dd></div>`)}</dl>`;

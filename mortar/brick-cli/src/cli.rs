@@ -3,6 +3,7 @@
 mod args;
 mod config;
 mod edge;
+mod flag;
 mod groups;
 mod misuse;
 mod prove;
@@ -20,6 +21,7 @@ pub(crate) use self::args::{
 };
 pub(crate) use self::config::{Assignment, Config, Key, Volume};
 pub(crate) use self::edge::{Breaker, Fault, FaultSet, Link, Place, Tap};
+pub(crate) use self::flag::{Flag, FlagGet, FlagSet};
 pub(crate) use self::misuse::Misuse;
 pub(crate) use self::prove::{Prove, ProveRun, Quality};
 pub(crate) use self::versions::{Canary, Quarantine, Route, RouteSet};
@@ -185,6 +187,9 @@ pub(crate) enum Command {
     /// See and change what configures the bricks while they run: `brick config set order.max_lines=20`
     #[command(subcommand)]
     Config(Config),
+    /// See and change feature flags while the system runs: `brick flag set express_checkout on=10`
+    #[command(subcommand)]
+    Flag(Flag),
     /// Look at traces
     #[command(subcommand)]
     Trace(Trace),

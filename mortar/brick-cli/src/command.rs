@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod down;
 mod fault;
+mod flag;
 mod help;
 mod kill;
 mod load;
@@ -80,6 +81,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Prove(prove) => prove::run(&agent, prove, output).await,
         Command::Fault(fault) => fault::run(&agent, fault, output).await,
         Command::Config(config) => config::run(&agent, config, output).await,
+        Command::Flag(flag) => flag::run(&agent, flag, output).await,
         Command::Map(map) => map::run(&agent, &map, output).await,
         Command::Trace(trace) => trace::run(&agent, trace, output).await,
         Command::Metrics(metrics) => metrics::run(&agent, metrics, output).await,

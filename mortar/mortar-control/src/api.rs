@@ -7,9 +7,11 @@ pub(crate) mod canary;
 pub(crate) mod certs;
 pub(crate) mod config;
 pub(crate) mod faults;
+pub(crate) mod flags;
 pub(crate) mod instance;
 pub(crate) mod levels;
 pub(crate) mod limits;
+pub(crate) mod ofrep;
 pub(crate) mod pools;
 pub(crate) mod quarantine;
 pub(crate) mod registry;
@@ -83,6 +85,7 @@ pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
         .route("/config/monitor", post(repository::monitor))
         .merge(for_spring())
         .merge(crate::eureka::routes())
+        .merge(for_openfeature())
         .route("/bus/v1/watch", get(bus::watch))
         .route("/bus/v1/reports", post(reports::take))
         .route("/bus/v1/acks", post(bus::acknowledge).get(bus::acknowledged))
@@ -100,6 +103,11 @@ fn configuration() -> Router<Handle> {
         .route(
             "/api/config/v1/{brick}",
             get(config::show).put(config::replace).patch(config::merge),
+        )
+        .route("/api/flags/v1", get(flags::list))
+        .route(
+            "/api/flags/v1/{key}",
+            get(flags::show).put(flags::set).delete(flags::reset),
         )
         .route("/api/config-repository/v1", get(repository::show))
         .route("/api/config-repository/v1/refresh", post(repository::refresh))
@@ -127,6 +135,14 @@ fn for_spring() -> Router<Handle> {
             "/config/{application}/{profiles}/{label}/{*path}",
             get(spring::below),
         )
+}
+
+/// What clients of OpenFeature ask for; it says itself who may.
+fn for_openfeature() -> Router<Handle> {
+    Router::new()
+        .route("/ofrep/v1/evaluate/flags", post(ofrep::all))
+        .route("/ofrep/v1/evaluate/flags/{key}", post(ofrep::one))
+        .layer(DefaultBodyLimit::max(ofrep::BODY_BYTES_MAX))
 }
 
 /// Which version and which instance requests go to.

@@ -47,6 +47,7 @@ pub(crate) fn resources(state: &State, trust: &TrustBundle) -> Result<BTreeMap<S
             all.extend(as_set(state, format!("faults/route->{route}")));
         }
         all.extend(crate::pools::resources(state, model)?);
+        all.extend(crate::flags::resources(state, model)?);
         for (name, serve) in &model.serves {
             all.insert(format!("serve/{name}"), serve.wire());
         }

@@ -25,6 +25,7 @@ mod derive;
 mod error;
 mod eureka;
 mod expiry;
+mod flags;
 mod lease;
 mod metrics;
 mod options;

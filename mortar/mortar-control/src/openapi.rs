@@ -2,6 +2,7 @@
 
 mod config;
 mod eureka;
+mod flags;
 
 use brick_http::openapi::{Document, Operation};
 use brick_model::Model;
@@ -28,7 +29,7 @@ pub fn document() -> Document {
         "Registry, routes, configuration, bus and identity. Served on control's own listener and, for operators, on \
          the admin listener.",
     );
-    let document = eureka::operations(config::operations(system(document)));
+    let document = eureka::operations(flags::operations(config::operations(system(document))));
     versions(audit(bus(certs(faults(limits(agent(registry(document))))))))
 }
 

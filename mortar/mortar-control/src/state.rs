@@ -16,7 +16,7 @@ use crate::audit::Entry;
 use crate::config::cipher::Cipher;
 use crate::eureka::info::Told;
 use crate::outsider::Details;
-use crate::{Error, config, derive};
+use crate::{Error, config, derive, flags};
 
 /// Instances at most.
 pub(crate) const INSTANCES_MAX: usize = 10_000;
@@ -116,6 +116,15 @@ pub(crate) enum Action {
     SetAll(Vec<(String, Option<Value>)>),
     /// The same as `Set`, where what was set before still has this tag ([`tag`]).
     SetWhere(String, Option<Value>, String),
+}
+
+/// Takes the change that made it from what is said live of a configuration.
+fn forget_change(held: &mut Arc<Value>) {
+    if held.get("change").is_some() {
+        let mut value = Value::clone(held);
+        value.as_object_mut().map(|live| live.remove("change"));
+        *held = Arc::new(value);
+    }
 }
 
 /// Tells one value of a setting from another: an entity tag (RFC 9110 §8.8.3). `"none"` where nothing is set.
@@ -238,10 +247,8 @@ impl State {
                 continue;
             };
             let before = self.manifest.as_ref().map(|old| old.config_of(brick));
-            if before.as_ref() != Some(&model.config_of(brick)) && held.get("change").is_some() {
-                let mut value = Value::clone(held);
-                value.as_object_mut().map(|live| live.remove("change"));
-                *held = Arc::new(value);
+            if before.as_ref() != Some(&model.config_of(brick)) {
+                forget_change(held);
             }
         }
     }
@@ -278,6 +285,14 @@ impl State {
             return Err(Error::TooManySettings { max: SETTINGS_MAX });
         }
         self.touched = Touched::All;
+        if flags::is_layer(&name) {
+            // The defaults of flags are values of configurations; no instance was asked about them.
+            let live = self
+                .settings
+                .iter_mut()
+                .filter(|(name, _)| name.starts_with(config::LIVE));
+            live.for_each(|(_, held)| forget_change(held));
+        }
         match value {
             Some(value) => drop(self.settings.insert(name, Arc::new(value))),
             None => drop(self.settings.remove(&name)),

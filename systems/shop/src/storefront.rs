@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use brickwork::core::chain;
 use brickwork::openapi::{Document, Operation};
-use brickwork::{Access, Brick, CallError, Client, Config, Json, Path, Problem, Query, axum, path_segment};
+use brickwork::{Access, Brick, CallError, Client, Flag, Json, Path, Problem, Query, axum, path_segment};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -120,23 +120,10 @@ struct CheckedOut {
     order_id: String,
 }
 
-/// What can be changed while the shop is open.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Settings {
-    flag: Flags,
-}
-
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Flags {
-    /// Whether a product can be ordered from its own page, past the cart.
-    express_checkout: bool,
-}
-
 #[derive(Clone)]
 struct App {
-    settings: Config<Settings>,
+    /// Whether a product can be ordered from its own page, past the cart.
+    express: Flag<bool>,
     visitors: Visitors,
     customer: Client,
     product: Client,
@@ -147,14 +134,13 @@ struct App {
 /// Opens the sessions and declares the routes. Pages are public; what needs a customer asks the session.
 pub(crate) async fn app(brick: Brick) -> Result<Access, brickwork::Error> {
     let app = App {
-        settings: brick.config()?,
+        express: brick.flag("express_checkout", false),
         visitors: Visitors::open(&brick).await?,
         customer: brick.client("customer"),
         product: brick.client("product"),
         order: brick.client("order"),
         recommendation: brick.client("recommendation"),
     };
-    brick.flag("express_checkout", app.settings.get().flag.express_checkout);
     let pages = Router::new()
         .route("/", get(catalogue))
         .route("/products/{id}", get(product))
@@ -193,7 +179,9 @@ async fn product(
     let session = app.visitors.session(&headers).await?;
     let product = app.product(&id).await?;
     let others = app.recommended(&product.id).await;
-    let express = session.is_some() && app.settings.get().flag.express_checkout;
+    let express = session
+        .as_ref()
+        .is_some_and(|session| app.express.get_for(&session.customer_id));
     Ok(pages::product(session.as_ref(), &product, &others, express).into_response())
 }
 

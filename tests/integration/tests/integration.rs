@@ -30,6 +30,7 @@ mod control {
     mod certs;
     mod config;
     mod eureka;
+    mod flags;
     mod harness;
     mod limits;
     mod outsiders;

@@ -82,6 +82,18 @@ impl Check<'_> {
 
     pub(super) fn flags(&mut self) {
         for (name, flag) in &self.model.flags {
+            if let Err(error) = brick_flags::Flag::compile(name, &flag.definition()) {
+                let field = match error.path.split(['.', '[']).next() {
+                    Some("defaultVariant") => "default",
+                    Some("key" | "definition") | None => "",
+                    Some(field) => field,
+                };
+                let path = format!("flag.{name}.{field}");
+                let path = path.trim_end_matches('.');
+                let message = format!("flag.{name}.{error}");
+                let hint = "the words are those of flagd: https://flagd.dev/reference/flag-definitions/";
+                self.at_value("bad-flag", path, message, hint);
+            }
             let list = format!("flag.{name}.bricks");
             for brick in &flag.bricks {
                 let at = self.entry(&list, brick.as_str());

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use brick_core::BrickName;
+use brick_flags::State;
 use serde_json::{Map, Number, Value};
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::{Item, Reader, Table, brick, short};
-use crate::model::Flag;
+use crate::model::{Flag, FlagDefault};
 
 pub(super) fn all(reader: &mut Reader, item: &Item<'_>) -> BTreeMap<BrickName, Map<String, Value>> {
     let mut config = BTreeMap::new();
@@ -130,14 +131,23 @@ fn flag(reader: &mut Reader, item: &Item<'_>) -> Option<Flag> {
         );
         reader.problem("bad-name", &item.key, message);
     }
-    let table = reader.table(item, &["default", "bricks"])?;
+    let table = reader.table(item, &["default", "state", "variants", "targeting", "bricks"])?;
     let default = match table.get("default") {
-        Some(item) => reader.boolean(&item),
+        Some(item) => default_variant(reader, &item),
         None => {
-            reader.missing(&table, "default", "add default = false");
+            reader.missing(&table, "default", "add default = false, or the name of a variant");
             None
         }
     };
+    let state = table.get("state").and_then(|item| state(reader, &item));
+    let variants = table.get("variants").and_then(|item| {
+        reader.free_table(&item)?;
+        logic(reader, &item).and_then(|value| value.as_object().cloned())
+    });
+    let targeting = table.get("targeting").and_then(|item| {
+        reader.note(&item);
+        logic(reader, &item)
+    });
     let bricks = match table.get("bricks") {
         Some(item) => brick::names(reader, &item),
         None => {
@@ -150,7 +160,49 @@ fn flag(reader: &mut Reader, item: &Item<'_>) -> Option<Flag> {
         }
     };
     Some(Flag {
-        default: default.unwrap_or_default(),
+        default: default.unwrap_or(FlagDefault::Switch(false)),
+        state: state.unwrap_or_default(),
+        variants: variants.unwrap_or_default(),
+        targeting,
         bricks,
     })
+}
+
+fn default_variant(reader: &mut Reader, item: &Item<'_>) -> Option<FlagDefault> {
+    reader.note(item);
+    match item.value.get_ref() {
+        DeValue::Boolean(on) => Some(FlagDefault::Switch(*on)),
+        DeValue::String(name) => Some(FlagDefault::Variant(name.to_string())),
+        _ => reader.wrong_type(item, "true, false or the name of a variant"),
+    }
+}
+
+fn state(reader: &mut Reader, item: &Item<'_>) -> Option<State> {
+    match reader.text(item)? {
+        "ENABLED" => Some(State::Enabled),
+        "DISABLED" => Some(State::Disabled),
+        other => {
+            let why = format!("expected \"ENABLED\" or \"DISABLED\", found \"{}\"", short(other));
+            reader.bad_value(item, why);
+            None
+        }
+    }
+}
+
+/// A value with whatever names operators have.
+fn logic(reader: &mut Reader, item: &Item<'_>) -> Option<Value> {
+    match item.value.get_ref() {
+        DeValue::Table(entries) => {
+            let table = sub_table(reader, item, entries);
+            let each = table.items();
+            let each = each.filter_map(|item| Some((item.name.to_owned(), logic(reader, &item)?)));
+            Some(Value::Object(each.collect()))
+        }
+        DeValue::Array(_) => {
+            let items = reader.list(item, "a list");
+            let each = items.iter().filter_map(|item| logic(reader, item));
+            Some(Value::Array(each.collect()))
+        }
+        _ => value(reader, item),
+    }
 }

@@ -35,13 +35,23 @@ async fn get(telemetry: &Telemetry, path: &str, accept: &str) -> (StatusCode, St
 #[tokio::test]
 async fn info_says_who_the_process_is() {
     let telemetry = telemetry();
-    telemetry.flag("express_checkout", true);
+    let express = FlagInfo {
+        state: "ENABLED".to_owned(),
+        default_variant: Some("on".to_owned()),
+        default: true.into(),
+        targeted: false,
+    };
+    telemetry.show_flags([("express_checkout".to_owned(), express)].into());
     let (status, _, body) = get(&telemetry, "/info", "*/*").await;
     assert_eq!(status, StatusCode::OK);
     let info: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(info["name"], "order");
     assert_eq!(info["revision"], "abc123");
-    assert_eq!(info["flags"]["express_checkout"], true);
+    let express = &info["flags"]["express_checkout"];
+    assert_eq!(
+        (&express["state"], &express["defaultVariant"]),
+        (&"ENABLED".into(), &"on".into())
+    );
     assert_eq!(info["sdk_version"], crate::info::SDK_VERSION);
     assert!(
         info["start_time"]

@@ -1,4 +1,4 @@
-//! Arguments of `brick config` and `brick flag`.
+//! Arguments of `brick config`.
 
 use brick_core::duration::Span;
 use clap::{Args, Subcommand};

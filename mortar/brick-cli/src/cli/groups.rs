@@ -19,7 +19,7 @@ pub(crate) const GROUPS: [(&str, &[&str]); 7] = [
             "top", "tap", "map", "breaker", "fault", "trace", "metrics", "load",
         ],
     ),
-    ("Change what runs", &["config"]),
+    ("Change what runs", &["config", "flag"]),
     ("Versions side by side", &["route", "canary", "quarantine"]),
     ("Prove that it holds", &["prove"]),
     ("Who may, and who did", &["token", "audit"]),

@@ -175,7 +175,9 @@ pub(crate) async fn merge(
     body: Result<Json<ChangeBody>, Problem>,
 ) -> Result<Json<Report>, Problem> {
     let (Path(brick), Json(body)) = (path?, body?);
-    let changes = layers::flat(&body.values).into_iter();
+    let values = layers::flat(&body.values);
+    no_flags(values.iter().filter(|(_, value)| !value.is_null()))?;
+    let changes = values.into_iter();
     let changes = changes.map(|(key, value)| (key, Some(value).filter(|value| !value.is_null())));
     let what = What::Merge(changes.collect());
     run(&handle, by, brick, body.why, what).await
@@ -190,6 +192,7 @@ pub(crate) async fn replace(
     let (Path(brick), Json(body)) = (path?, body?);
     let mut values: Flat = layers::flat(&body.values);
     values.retain(|_, value| !value.is_null());
+    no_flags(values.iter())?;
     run(&handle, by, brick, body.why, What::Replace(values)).await
 }
 
@@ -205,6 +208,17 @@ pub(crate) async fn rollback(
         to => to.to_string(),
     };
     run(&handle, by, brick, body.why, What::Rollback(to)).await
+}
+
+/// Flags are changed for all bricks that see them at once, and not here.
+fn no_flags<'v>(mut values: impl Iterator<Item = (&'v String, &'v Value)>) -> Result<(), Problem> {
+    match values.find(|(key, _)| layers::is_flag(key)) {
+        Some((key, _)) => {
+            let wrong = layers::Wrong::Flag(key.clone());
+            Err(Problem::unprocessable("config_invalid", wrong.to_string()))
+        }
+        None => Ok(()),
+    }
 }
 
 /// A change goes on to its end, whether or not whoever asked for it waits.

@@ -4,7 +4,7 @@
 //! Basic). A process reads its own application; scopes `config:read` and `admin` read all, `config:app:NAME` reads one
 //! with its secrets, `config:secrets` lets secrets be seen. Encrypted values are opened for who may see secrets.
 
-mod reader;
+pub(super) mod reader;
 
 use std::collections::{BTreeMap, BTreeSet};
 

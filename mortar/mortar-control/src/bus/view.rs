@@ -66,7 +66,7 @@ impl Scope {
             return false;
         };
         match kind {
-            "log" => own(rest),
+            "log" | "flags" => own(rest),
             "serve" => own(rest) || own("proxy"),
             // Who may call a brick sees which version to call.
             "endpoints" | "pools" => {

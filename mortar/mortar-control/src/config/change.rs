@@ -213,7 +213,7 @@ fn rollback(state: &State, brick: &str, to: &str) -> Result<Flat, Problem> {
         ));
     };
     let base = layers::with(state, brick, &Flat::new());
-    values.retain(|key, value| base.flat.get(key) != Some(value));
+    values.retain(|key, value| base.flat.get(key) != Some(value) && !layers::is_flag(key));
     Ok(values)
 }
 

@@ -13,6 +13,7 @@ use super::repository::{
     layer::{Layer, SHARED},
 };
 use super::{LIVE, resource_name, shown};
+use crate::flags;
 use crate::state::State;
 
 /// Values by dotted key.
@@ -51,6 +52,8 @@ pub(crate) enum Wrong {
         "{0}: expected a key of letters, digits, \"_\" and \"-\", nested by dots, such as limits.max_lines"
     )]
     Key(String),
+    #[error("{0} is a feature flag: `brick flag set` changes it, for all bricks that see it")]
+    Flag(String),
     #[error("{0} is a value and {1} stands below it: one of them has to go")]
     Nested(String, String),
     #[error("expected at most {KEYS_MAX} keys and {BYTES_MAX} bytes in all that is changed of a brick")]
@@ -88,6 +91,9 @@ pub(crate) fn with_repository(state: &State, brick: &str, repository: &Layer, li
             .get(key)
             .map_or(config::REPOSITORY, String::as_str);
         all.put(Flat::from([(key.clone(), value.clone())]), origin);
+    }
+    for (key, value, origin) in flags::values(state, brick) {
+        all.put(Flat::from([(key, value)]), &origin);
     }
     all.put(live.clone(), config::LIVE);
     let hidden = |(key, value): (&String, &Value)| (shown(key, value, false) != *value).then(|| key.clone());
@@ -235,6 +241,11 @@ pub(crate) fn check(flat: &Flat) -> Result<(), Wrong> {
         }
     }
     Ok(())
+}
+
+/// Whether a key is a flag's, which has a way of its own to be changed.
+pub(crate) fn is_flag(key: &str) -> bool {
+    key == "flag" || key.starts_with("flag.")
 }
 
 pub(crate) fn is_key(key: &str) -> bool {

@@ -6,6 +6,7 @@
 //! stand in the store, so that a start of control needs no repository.
 
 pub(crate) mod files;
+mod flags;
 pub(crate) mod git;
 pub(crate) mod layer;
 pub(crate) mod webhook;
@@ -29,6 +30,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use super::change::{self, What, Wish};
 use crate::audit::By;
+use crate::flags::{Said, of_repository};
 use crate::service::Handle;
 use crate::state::{Action, State};
 use git::{File, Git};
@@ -68,6 +70,9 @@ pub(crate) struct Status {
     pub(crate) problem: Option<String>,
     /// Bricks whose old values stay, with the reason.
     pub(crate) refused: BTreeMap<String, String>,
+    /// Why the flags are those of an older revision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flags_problem: Option<String>,
     /// Keys that no brick can have, with their files.
     left_out: BTreeSet<String>,
 }
@@ -111,6 +116,13 @@ impl Repository {
         Some(format!("the configuration repository: {own}"))
     }
 
+    /// Why flags are not what its newest revision says, where that is so.
+    pub(crate) fn flags_problem(&self) -> Option<String> {
+        let status = self.status.lock();
+        let status = status.as_ref()?;
+        status.flags_problem.clone().or_else(|| status.problem.clone())
+    }
+
     /// What health shows.
     pub(crate) fn works(&self) -> Result<(), String> {
         let status = self.status.lock();
@@ -121,7 +133,14 @@ impl Repository {
             .refused
             .iter()
             .map(|(brick, why)| format!("{brick}: {why}"));
-        let all: Vec<String> = status.problem.iter().cloned().chain(refused).collect();
+        let flags = status.flags_problem.iter().map(|why| format!("flags: {why}"));
+        let all: Vec<String> = status
+            .problem
+            .iter()
+            .cloned()
+            .chain(refused)
+            .chain(flags)
+            .collect();
         match all.is_empty() {
             true => Ok(()),
             false => Err(format!("old values stay: {}", all.join("; "))),
@@ -209,6 +228,15 @@ async fn look(handle: &Handle, spec: Option<&ConfigRepository>) {
             "the manifest names no configuration repository",
         )
         .await;
+        if let Err(why) = flags::apply(
+            handle,
+            BTreeMap::new(),
+            "the manifest names no configuration repository",
+        )
+        .await
+        {
+            tracing::warn!(why, "what is held of flags stays for now");
+        }
         *repository.status.lock() = None;
         return;
     };
@@ -218,6 +246,10 @@ async fn look(handle: &Handle, spec: Option<&ConfigRepository>) {
     match read(handle, spec, &bricks).await {
         Ok(found) => {
             status.refused = apply(handle, found.layers, &found.why).await;
+            status.flags_problem = match found.flags {
+                Ok(flags) => flags::apply(handle, flags, &found.why).await.err(),
+                Err(why) => Some(why),
+            };
             status.revision = Some(found.sha);
             status.subject = Some(found.why);
             status.left_out = found.odd;
@@ -245,6 +277,7 @@ struct Found {
     why: String,
     layers: Vec<(String, Result<Layer, String>)>,
     odd: BTreeSet<String>,
+    flags: Result<BTreeMap<String, Said>, String>,
 }
 
 async fn read(handle: &Handle, spec: &ConfigRepository, bricks: &[String]) -> Result<Found, git::Error> {
@@ -283,6 +316,8 @@ async fn read(handle: &Handle, spec: &ConfigRepository, bricks: &[String]) -> Re
         };
         layers.push((brick.clone(), layer));
     }
+    let held = of_repository(&state);
+    let flags = flags::read(&git, &sha, &spec.folder, &spec.profiles, &held).await?;
     while odd.len() > ODD_MAX {
         odd.pop_last();
     }
@@ -291,6 +326,7 @@ async fn read(handle: &Handle, spec: &ConfigRepository, bricks: &[String]) -> Re
         why,
         layers,
         odd,
+        flags,
     })
 }
 

@@ -19,7 +19,7 @@ const RENEW_BEFORE_S: i64 = 300;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Session {
     /// Id of the customer.
-    customer_id: String,
+    pub(super) customer_id: String,
     /// Name, for the greeting.
     pub(super) name: String,
     /// User token.

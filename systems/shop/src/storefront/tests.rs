@@ -302,7 +302,7 @@ async fn the_flag_shows_a_button_that_buys_at_once() {
         page.text().contains("Buy now")
     };
     assert!(!shown(&brick).await);
-    brick.change_config(json!({ "flag": { "express_checkout": true } }));
+    brick.change_flag("express_checkout", json!(true));
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(5);
     while !shown(&brick).await {
         assert!(

@@ -67,6 +67,16 @@ impl Repo {
 
 /// Control that may keep a copy, with a manifest that names the repository.
 pub(super) async fn with_repository(folder: &Path, digit: Option<&str>, more: Value) -> Control {
+    with_tables(folder, digit, more, json!({})).await
+}
+
+/// The same with these tables of the manifest more.
+pub(super) async fn with_tables(
+    folder: &Path,
+    digit: Option<&str>,
+    more: Value,
+    mut tables: Value,
+) -> Control {
     let cipher = digit.map(|digit| mortar_control::Cipher::new(&digit.repeat(64)).unwrap());
     let edit = |options: &mut mortar_control::Options| {
         options.repository_dir = Some(folder.join("config-repository.git"));
@@ -79,14 +89,15 @@ pub(super) async fn with_repository(folder: &Path, digit: Option<&str>, more: Va
     for (key, value) in more.as_object().unwrap() {
         table[key] = value.clone();
     }
-    control.manifest_with(json!({ "config_repository": table })).await;
+    tables["config_repository"] = table;
+    control.manifest_with(tables).await;
     // On a busy machine the manifest does not wait for it.
     control.refresh().await;
     control
 }
 
 impl Control {
-    async fn refresh(&self) -> Value {
+    pub(super) async fn refresh(&self) -> Value {
         let admin = self.operator(&["admin"]).await;
         let answer = self
             .call(Method::POST, &format!("{STATUS}/refresh"), &admin, None)

@@ -7,24 +7,28 @@ use crate::bus::view::SECRETS;
 use crate::config::repository::files::ENDINGS;
 use crate::config::repository::layer::SHARED;
 use crate::credentials::{Refused, Shown};
+use crate::flags::Known;
 use crate::service::Handle;
 
 /// Scope that reads every application, without its secrets.
 const READ: &str = "config:read";
+/// Scope that evaluates every flag.
+const FLAGS: &str = "flags:read";
 /// Scope that reads one application with its secrets; its name follows.
 const APPLICATION: &str = "config:app:";
 
 /// What somebody may read.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     all: bool,
+    flags: bool,
     secrets: bool,
     own: Vec<String>,
 }
 
 impl Reader {
     /// Whoever sent the request: a platform token, or a registered client by HTTP Basic.
-    pub(super) async fn of(handle: &Handle, headers: &HeaderMap) -> Result<Self, Refused> {
+    pub(crate) async fn of(handle: &Handle, headers: &HeaderMap) -> Result<Self, Refused> {
         let shown = Shown::of(handle, headers).await?;
         Ok(Self::with(&shown.scopes, shown.brick))
     }
@@ -35,6 +39,7 @@ impl Reader {
         let named = scopes().filter_map(|one| one.strip_prefix(APPLICATION).map(str::to_owned));
         Self {
             all: has("admin") || has("agent") || has(READ) || has(SECRETS),
+            flags: has("admin") || has("agent") || has(FLAGS),
             secrets: has("agent") || has(SECRETS),
             own: brick.into_iter().chain(named).collect(),
         }
@@ -52,6 +57,20 @@ impl Reader {
         let hint =
             format!("expected scope {READ}, or {APPLICATION}{application}, or to be {application} itself");
         Err(Refused(Problem::forbidden("scope_missing", hint)))
+    }
+
+    /// Whether they may evaluate any flags.
+    pub(crate) fn may_flags(&self) -> Result<(), Refused> {
+        if self.flags || !self.own.is_empty() {
+            return Ok(());
+        }
+        let hint = format!("expected scope {FLAGS}, or to be a brick, which sees its own");
+        Err(Refused(Problem::forbidden("scope_missing", hint)))
+    }
+
+    /// Whether they may evaluate this one.
+    pub(crate) fn sees_flag(&self, flag: &Known) -> bool {
+        self.flags || self.own.iter().any(|brick| flag.is_for(brick))
     }
 
     /// Whether they may see its secrets.
@@ -100,6 +119,34 @@ mod tests {
         check("config:app:order", None, "payment", false, false);
         check("config:secrets", None, "order", true, true);
         check("", None, "order", false, false);
+    }
+
+    #[test]
+    fn flags_are_for_bricks_that_see_them_and_for_who_may_see_all() {
+        let known = |bricks: Option<&[&str]>| Known {
+            counts: crate::flags::Said {
+                definition: brick_flags::Definition::boolean(true),
+                origin: "manifest".to_owned(),
+            },
+            below: None,
+            bricks: bricks.map(|bricks| bricks.iter().map(|brick| (*brick).to_owned()).collect()),
+        };
+        for (scope, brick, may, sees) in [
+            ("bus", Some("order"), true, true),
+            ("bus", Some("payment"), true, false),
+            ("flags:read", None, true, true),
+            ("admin", None, true, true),
+            ("config:read", None, false, false),
+        ] {
+            let reader = Reader::with(scope, brick.map(str::to_owned));
+            let found = (
+                reader.may_flags().is_ok(),
+                reader.sees_flag(&known(Some(&["order"]))),
+            );
+            assert_eq!(found, (may, sees), "{scope} {brick:?}");
+        }
+        let own = Reader::with("bus", Some("payment".to_owned()));
+        assert!(own.sees_flag(&known(None)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::files::{Document, ENDINGS};
-use crate::config::layers::{Effective, Flat, is_key};
+use crate::config::layers::{Effective, Flat, is_flag, is_key};
 
 /// The application whose files count for all.
 pub(crate) const SHARED: &str = "application";
@@ -126,7 +126,7 @@ impl Layer {
         for source in sources.iter().rev() {
             let mut flat = Flat::new();
             for (key, value) in &source.values {
-                match is_key(key) && !key.starts_with("flag.") && key != "flag" {
+                match is_key(key) && !is_flag(key) {
                     true => drop(flat.insert(key.clone(), value.clone())),
                     false => drop(odd.insert(format!("{} in {}", shortened(key), source.path))),
                 }
@@ -167,7 +167,7 @@ impl Layer {
     }
 }
 
-fn origin(path: &str, sha: &str) -> String {
+pub(super) fn origin(path: &str, sha: &str) -> String {
     let short: String = sha.chars().take(7).collect();
     format!("{} {path}@{short}", brick_bus::config::REPOSITORY)
 }
