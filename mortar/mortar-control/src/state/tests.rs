@@ -69,6 +69,7 @@ fn a_manifest_becomes_resources_and_the_same_again_publishes_nothing() {
         "edge/settings",
         "endpoints/order",
         "endpoints/payment",
+        "flags/order",
         "limits/edge->order",
         "limits/order->payment",
         "limits/order->psp",
@@ -76,7 +77,7 @@ fn a_manifest_becomes_resources_and_the_same_again_publishes_nothing() {
         "trust/bundle",
     ];
     assert_eq!(changes.iter().map(Published::name).collect::<Vec<_>>(), expected);
-    assert_eq!(state.revision, 10);
+    assert_eq!(state.revision, 11);
     let value = |name: &str| state.resources[name].value.clone();
     assert_eq!(
         value("config/order"),
@@ -112,10 +113,10 @@ fn one_change_of_one_instance_changes_one_resource_by_one_revision() {
     let order = |revision| vec![("endpoints/order".to_owned(), revision)];
     assert_eq!(
         step(Action::Register(registered("order", 1, incarnation))),
-        order(11)
+        order(12)
     );
     assert_eq!(step(Action::Ready(vec![(incarnation, true)])), []);
-    assert_eq!(step(Action::Ready(vec![(incarnation, false)])), order(12));
+    assert_eq!(step(Action::Ready(vec![(incarnation, false)])), order(13));
     assert_eq!(step(Action::Unsupervised(incarnation)), []);
     assert_eq!(step(Action::Remove(incarnation)), []);
     assert_eq!(step(Action::Ready(vec![(incarnation, true)])), []);
