@@ -12,7 +12,7 @@ struct Need {
     what_for: &'static str,
 }
 
-const NEEDS: [Need; 14] = [
+const NEEDS: [Need; 15] = [
     Need {
         program: "python3",
         package: "python3",
@@ -72,6 +72,11 @@ const NEEDS: [Need; 14] = [
         program: "git",
         package: "git",
         what_for: "configuration that is kept in git",
+    },
+    Need {
+        program: "dig",
+        package: "bind9-dnsutils",
+        what_for: "the test of names of bricks with a resolver that others wrote",
     },
     Need {
         program: "pip3",

@@ -72,6 +72,8 @@ pub const BRICK_ADMIN_URL: &str = "BRICK_ADMIN_URL";
 pub const BRICK_TELEMETRY_BYTES_MAX: &str = "BRICK_TELEMETRY_BYTES_MAX";
 /// Telemetry: TCP port on loopback that OTLP is taken on.
 pub const BRICK_OTLP_PORT: &str = "BRICK_OTLP_PORT";
+/// Control: port on loopback on which names of bricks are resolved, by UDP and TCP.
+pub const BRICK_DNS_PORT: &str = "BRICK_DNS_PORT";
 /// Gateway: Unix socket on which it gives its listeners to an agent that has lost them.
 pub const BRICK_HANDOVER_SOCKET: &str = "BRICK_HANDOVER_SOCKET";
 

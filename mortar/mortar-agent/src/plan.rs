@@ -29,6 +29,8 @@ const PLATFORM: [(Role, &str); 4] = [
     (Role::Gateway, "gateway"),
     (Role::Proxy, "proxy"),
 ];
+/// Name of the port on which control resolves names of bricks.
+const DNS: &str = "dns";
 const PLATFORM_STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// The platform's processes that a system has: a host proxy where a brick asks for one.
@@ -241,6 +243,7 @@ impl Ground {
             of_proxy.extend((1..=replicas).flat_map(|n| proxy::ports(model, &of.slot_name(n), &brick)));
         }
         slots.extend(of_proxy);
+        slots.push(DNS.to_owned());
         let mut ports = held.clone();
         for slot in slots {
             let kept = held
@@ -330,6 +333,7 @@ impl Ground {
         let telemetry_bytes = || model.mortar.telemetry.bytes_max.0.to_string();
         let mut pairs = match role {
             Role::Control => vec![
+                (env::BRICK_DNS_PORT, self.port(DNS).to_string()),
                 (
                     env::BRICK_BOOTSTRAP_KEY_FILE,
                     path(self.folder.bootstrap_key_file()),

@@ -36,6 +36,7 @@ mod service;
 mod state;
 mod writer;
 
+pub mod dns;
 pub mod openapi;
 pub mod store;
 

@@ -12,6 +12,7 @@ pub(crate) fn register(registry: &Registry, handle: &Handle) {
         bus(out, &handle);
         leases(out, &handle);
         reports(out, &handle);
+        names(out, &handle);
     });
 }
 
@@ -98,6 +99,26 @@ fn reports(out: &mut Encoder, handle: &Handle) {
         "brick_reports_ignored_total",
         "reports of edges for which there was no room",
         &reports.ignored,
+    );
+}
+
+fn names(out: &mut Encoder, handle: &Handle) {
+    let names = handle.names();
+    let mut count = |name, help, counter| tally(out, name, help, counter);
+    count(
+        "brick_dns_answered_total",
+        "names that were resolved",
+        &names.answered,
+    );
+    count(
+        "brick_dns_unknown_total",
+        "names below brick that nobody has",
+        &names.unknown,
+    );
+    count(
+        "brick_dns_refused_total",
+        "questions about other names, and what is no question",
+        &names.refused,
     );
 }
 

@@ -18,6 +18,7 @@ use crate::bus::Bus;
 use crate::canary::Looks;
 use crate::config::Turns;
 use crate::config::repository::{self, Repository};
+use crate::dns::Counts;
 use crate::eureka::recent::Recent;
 use crate::lease::{self, Leases};
 use crate::reports::Reports;
@@ -47,6 +48,7 @@ struct Inner {
     turns: Turns,
     repository: Repository,
     reports: Reports,
+    names: Counts,
     looks: Looks,
     verifier: Verifier,
     wishes: mpsc::Sender<Wish>,
@@ -129,6 +131,7 @@ impl Service {
             acks: Acks::default(),
             turns: Turns::default(),
             reports: Reports::default(),
+            names: Counts::default(),
             looks: Looks::default(),
             verifier,
             wishes,
@@ -252,6 +255,11 @@ impl Handle {
 
     pub(crate) fn reports(&self) -> &Reports {
         &self.0.reports
+    }
+
+    /// What names were asked for.
+    pub(crate) fn names(&self) -> &Counts {
+        &self.0.names
     }
 
     pub(crate) fn looks(&self) -> &Looks {

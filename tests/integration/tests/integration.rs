@@ -29,6 +29,7 @@ mod control {
     mod bus;
     mod certs;
     mod config;
+    mod dns;
     mod eureka;
     mod flags;
     mod harness;

@@ -8,6 +8,7 @@ use brick_http::{Server, ServerOptions};
 use brick_state::Database;
 use mortar_console::Console;
 use mortar_control::Cipher;
+use mortar_control::dns;
 use mortar_control::store::Sql;
 
 use super::base::Base;
@@ -57,7 +58,8 @@ pub(super) async fn run() -> Outcome {
     let store = Sql::open(database).await.map_err(|error| failed(&error))?;
     let opened =
         mortar_control::Service::open(options, Arc::new(store), issuer.verifier(), &base.telemetry).await;
-    let (control, _) = opened.map_err(|error| failed(&error))?;
+    let (control, handle) = opened.map_err(|error| failed(&error))?;
+    resolve_names(&base, &handle).await?;
 
     let document = mortar_identity::openapi::describe(mortar_control::openapi::document());
     let document = mortar_console::openapi::describe(document);
@@ -75,6 +77,22 @@ pub(super) async fn run() -> Outcome {
         .await;
     running.await.map_err(|error| failed(&error))?;
     base.finish().await;
+    Ok(())
+}
+
+/// Resolves names of bricks where the agent says so. Control works without, so a port that somebody else has is no reason
+/// to end.
+async fn resolve_names(base: &Base, handle: &mortar_control::Handle) -> Outcome {
+    let port = base.number(env::BRICK_DNS_PORT, 0)?;
+    if port == 0 {
+        return Ok(());
+    }
+    match dns::Service::bind(SocketAddr::from(([127, 0, 0, 1], port))).await {
+        Ok(names) => drop(tokio::spawn(names.run(handle.clone(), base.drain.clone()))),
+        Err(error) => {
+            tracing::error!(port, %error, "names of bricks are not resolved: the port cannot be had")
+        }
+    }
     Ok(())
 }
 

@@ -140,7 +140,7 @@ fn ps() -> Value {
 fn status() -> Value {
     json!({ "system": "shop", "version": env!("CARGO_PKG_VERSION"), "dir": "/systems/shop",
         "edge_url": "http://127.0.0.1:8080", "admin_url": "http://127.0.0.1:7700",
-        "ports": { "console": 7700, "edge": 8080, "order/1": 20_003, "otlp": 4318 },
+        "ports": { "console": 7700, "dns": 20_099, "edge": 8080, "order/1": 20_003, "otlp": 4318 },
         "agent_pid": 4_000_000, "uptime_s": 61, "bricks_ready": 1, "bricks": 2, "ready": false,
         "problems": ["payment/1 dies again and again"],
         "counters": { "log_lines_cut": 1, "log_bytes_dropped": 0, "log_records_shipped": 10, "state_writes_failed": 2 } })

@@ -47,6 +47,9 @@ pub(super) fn ports(model: &Model, slot: &str, brick: &Brick) -> Vec<String> {
 
 /// The slot whose process listens on a port of this name.
 pub(super) fn holder(name: &str) -> &str {
+    if name == super::DNS {
+        return "control/1";
+    }
     let of_proxy = [PREFIX, INBOUND, CAPTURE];
     match of_proxy.iter().any(|prefix| name.starts_with(prefix)) {
         true => SLOT,
