@@ -98,9 +98,12 @@ struct Page {
 struct Settings {
     /// Lines an order may have.
     max_lines: usize,
-    /// After how many seconds an order that is still being placed counts as left behind, and is undone. Longer than
-    /// the time limits of its five calls together.
+    /// After how many seconds an order that is still being placed, and that nobody holds, counts as left behind and is
+    /// undone.
     abandoned_after_s: u32,
+    /// How long an instance that does not say otherwise is taken to work on an order, in milliseconds. One that works
+    /// says so three times in that time.
+    lease_ms: u32,
     /// How often left-behind orders are looked for, in milliseconds.
     sweep_every_ms: u32,
 }
@@ -110,6 +113,7 @@ impl Default for Settings {
         Self {
             max_lines: 50,
             abandoned_after_s: 12,
+            lease_ms: 2_000,
             sweep_every_ms: 2_000,
         }
     }

@@ -8,6 +8,7 @@ mod edge;
 mod eureka;
 mod faults;
 mod logs;
+mod orders;
 mod prove;
 mod proxy;
 mod refusals;

@@ -41,7 +41,7 @@ async fn payments(system: &System) -> BTreeMap<String, u64> {
 }
 
 /// Requests of a method that an instance answered.
-async fn served(row: &Value, method: &str) -> u64 {
+pub(crate) async fn served(row: &Value, method: &str) -> u64 {
     let url = format!("http://127.0.0.1:{}/metrics", row["port"]);
     let answer = Client::new().get(url).send().await.unwrap();
     let text = String::from_utf8_lossy(&answer.body).into_owned();

@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use brick_test::{Builder, TestAnswer, TestBrick};
 use brickwork::serde_json::{Value, json};
 
+use super::store::{Begin, Lease};
 use super::*;
 use crate::tests::Calls;
 
@@ -341,4 +344,111 @@ async fn an_order_left_behind_whose_parcel_has_left_is_placed() {
         ("placed", 7_800, Some("t1"))
     );
     assert!(!calls.has("payment DELETE /payments/{id}"), "{:?}", calls.all());
+}
+
+/// Begins an order of Ann's under key `k1`, as another instance would that then dies.
+async fn begun_by_another(brick: &TestBrick, lasts: Duration) -> Store {
+    let store = Store::open(brick.brick()).await.unwrap();
+    let line = NewLine {
+        product_id: "p1".to_owned(),
+        quantity: 2,
+    };
+    let wish = NewOrder { lines: vec![line] };
+    let begun = store.begin(
+        "ann".to_owned(),
+        Some("k1".to_owned()),
+        wish,
+        held_for(lasts),
+        None,
+    );
+    assert!(matches!(begun.await.unwrap(), Begin::New(_)));
+    store
+}
+
+fn held_for(lasts: Duration) -> Lease {
+    let holder = "another".to_owned();
+    Lease { holder, lasts }
+}
+
+const FOR_EVER: Duration = Duration::from_secs(3_600);
+
+#[tokio::test]
+async fn an_order_begun_by_an_instance_that_is_gone_is_placed_by_the_next_under_the_same_key() {
+    let calls = Calls::default();
+    let mut brick = shop(&calls, payment, shipping).start(app).await;
+    begun_by_another(&brick, FOR_EVER).await;
+    let begun = orders(&brick).await[0].id.clone();
+    // The bus tells of this instance, and not of the other.
+    let own = json!({ "slot": 1, "incarnation": brick.brick().contract().incarnation, "version": "v1", "zone": "a",
+        "addr": brick.addr() });
+    brick.publish("endpoints/order", json!({ "instances": [own] }));
+    let placed: Order = order(&brick, "k1", 2).await.expect(201).json();
+    assert_eq!((placed.status.as_str(), placed.id), ("placed", begun));
+    assert_eq!(calls.all(), PLACING);
+    assert_eq!(brick.metric("shop_orders_taken_over_total"), Some(1.0));
+    assert_eq!(orders(&brick).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_order_whose_lease_ran_out_is_taken_over_and_a_refusal_then_cancels_the_shipment_too() {
+    let calls = Calls::default();
+    let brick = shop(&calls, declines, shipping).start(app).await;
+    begun_by_another(&brick, Duration::ZERO).await;
+    assert_eq!(
+        order(&brick, "k1", 2).await.expect(402).problem().code,
+        "declined"
+    );
+    let undone = "shipping DELETE /shipments/of/{id}";
+    assert!(
+        calls.has(undone),
+        "whoever had it may have asked: {:?}",
+        calls.all()
+    );
+}
+
+#[tokio::test]
+async fn an_order_claimed_for_undoing_cannot_be_placed_and_ends_once() {
+    let calls = Calls::default();
+    let brick = shop(&calls, payment, shipping).start(app).await;
+    let store = begun_by_another(&brick, FOR_EVER).await;
+    let order = orders(&brick).await.remove(0);
+    let id = order.id.clone();
+    let other = Lease {
+        holder: "a third".to_owned(),
+        lasts: FOR_EVER,
+    };
+    assert!(
+        store.claim(id.clone(), other).await.unwrap().is_none(),
+        "it is held"
+    );
+    let claim = store.claim(id, held_for(FOR_EVER)).await.unwrap();
+    assert!(claim.is_some_and(|claim| !claim.had_others));
+    let placed = Order {
+        status: "placed".to_owned(),
+        ..order.clone()
+    };
+    assert!(!store.finish(placed.clone(), false).await.unwrap());
+    let refused = Order {
+        status: "refused".to_owned(),
+        ..order
+    };
+    assert!(store.finish(refused, true).await.unwrap());
+    assert!(!store.finish(placed, true).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_order_left_undone_is_undone_and_placed_anew_by_who_asks_again() {
+    let (_first, database) = leave_behind(&Calls::default()).await;
+    let calls = Calls::default();
+    let second = shop(&calls, payment, shipping).env("DATABASE_URL", &database);
+    let second = second.start(app).await;
+    let left = orders(&second).await[0].id.clone();
+    let placed: Order = order(&second, "k1", 2).await.expect(201).json();
+    assert_ne!(placed.id, left);
+    let statuses: Vec<String> = orders(&second)
+        .await
+        .into_iter()
+        .map(|order| order.status)
+        .collect();
+    assert_eq!(statuses, ["placed", "refused"]);
 }
