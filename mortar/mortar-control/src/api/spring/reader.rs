@@ -22,6 +22,8 @@ const APPLICATION: &str = "config:app:";
 pub(crate) struct Reader {
     all: bool,
     flags: bool,
+    /// Whether it evaluates those of its own: who may follow the bus sees them there, too.
+    own_flags: bool,
     secrets: bool,
     own: Vec<String>,
 }
@@ -40,6 +42,7 @@ impl Reader {
         Self {
             all: has("admin") || has("agent") || has(READ) || has(SECRETS),
             flags: has("admin") || has("agent") || has(FLAGS),
+            own_flags: has("bus") || scopes().any(|one| one.starts_with(APPLICATION)),
             secrets: has("agent") || has(SECRETS),
             own: brick.into_iter().chain(named).collect(),
         }
@@ -61,7 +64,7 @@ impl Reader {
 
     /// Whether they may evaluate any flags.
     pub(crate) fn may_flags(&self) -> Result<(), Refused> {
-        if self.flags || !self.own.is_empty() {
+        if self.flags || (self.own_flags && !self.own.is_empty()) {
             return Ok(());
         }
         let hint = format!("expected scope {FLAGS}, or to be a brick, which sees its own");
@@ -134,6 +137,7 @@ mod tests {
         for (scope, brick, may, sees) in [
             ("bus", Some("order"), true, true),
             ("bus", Some("payment"), true, false),
+            ("", Some("payment"), false, false),
             ("flags:read", None, true, true),
             ("admin", None, true, true),
             ("config:read", None, false, false),
