@@ -1,4 +1,5 @@
-//! The brick in Python: it passes the trace on and writes it into its plain log lines.
+//! The brick in Python, and the other implementation of its contract in Node: both pass the trace on and write it into
+//! their plain log lines.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
@@ -37,15 +38,22 @@ async fn product(seen: Arc<Mutex<Vec<String>>>) -> SocketAddr {
     addr
 }
 
+/// The implementations of the contract.
+const ALL: [[&str; 2]; 2] = [["python3", "recommendation.py"], ["node", "recommendation.mjs"]];
+
 /// The brick, its log and its address; none where there is no interpreter.
-async fn start(product: SocketAddr) -> Option<(Child, Lines<BufReader<ChildStdout>>, SocketAddr)> {
-    let mut child = Command::new("python3")
-        .arg("recommendation.py")
+async fn start(
+    [program, file]: [&str; 2],
+    product: SocketAddr,
+) -> Option<(Child, Lines<BufReader<ChildStdout>>, SocketAddr)> {
+    let mut child = Command::new(program)
+        .arg(file)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/recommendation"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("PORT", "0")
         .env("PRODUCT_URL", format!("http://{product}"))
         .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
+        .env_remove("BRICK_PROXY_URL")
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -75,9 +83,19 @@ async fn get(addr: SocketAddr, path: &str, headers: &str) -> (String, Value) {
 
 #[tokio::test]
 async fn it_recommends_within_the_callers_trace_and_says_so_in_its_log() {
+    for implementation in ALL {
+        recommends(implementation).await;
+    }
+}
+
+async fn recommends(implementation: [&str; 2]) {
     let seen = Arc::default();
-    let Some((_child, mut log, addr)) = start(product(Arc::clone(&seen)).await).await else {
-        eprintln!("no python3 here: the brick is skipped, as brick up would");
+    let started = start(implementation, product(Arc::clone(&seen)).await).await;
+    let Some((_child, mut log, addr)) = started else {
+        eprintln!(
+            "no {} here: the brick is skipped, as brick up would",
+            implementation[0]
+        );
         return;
     };
     let (status, _) = get(addr, "/health", "").await;
@@ -103,17 +121,41 @@ async fn it_recommends_within_the_callers_trace_and_says_so_in_its_log() {
 }
 
 #[tokio::test]
+async fn both_implementations_give_the_same_answers() {
+    let mut answers: Vec<Vec<Value>> = Vec::new();
+    for implementation in ALL {
+        let Some((_child, _log, addr)) = start(implementation, product(Arc::default()).await).await else {
+            continue;
+        };
+        let mut told = Vec::new();
+        for path in [
+            "/api/recommendations?product_id=p2",
+            "/api/recommendations?product_id=p1%20%C3%A9",
+            "/api/recommendations",
+            "/nowhere",
+        ] {
+            let (status, body) = get(addr, path, "").await;
+            told.push(json!([status.split(' ').nth(1), body]));
+        }
+        answers.push(told);
+    }
+    assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:#?}");
+}
+
+#[tokio::test]
 async fn a_dead_product_brick_is_a_problem_that_names_the_trace() {
     let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .expect("a free port");
     let addr = nobody.local_addr().expect("an address");
     drop(nobody);
-    let Some((_child, _log, addr)) = start(addr).await else {
-        return;
-    };
-    let parent = format!("traceparent: 00-{TRACE}-00f067aa0ba902b7-01\r\n");
-    let (status, body) = get(addr, "/api/recommendations?product_id=p2", &parent).await;
-    assert!(status.contains(" 503 "), "{status}");
-    assert_eq!(body["trace_id"], TRACE);
+    for implementation in ALL {
+        let Some((_child, _log, addr)) = start(implementation, addr).await else {
+            continue;
+        };
+        let parent = format!("traceparent: 00-{TRACE}-00f067aa0ba902b7-01\r\n");
+        let (status, body) = get(addr, "/api/recommendations?product_id=p2", &parent).await;
+        assert!(status.contains(" 503 "), "{status}");
+        assert_eq!(body["trace_id"], TRACE);
+    }
 }
