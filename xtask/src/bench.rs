@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 mod client;
+mod control;
 mod dataplane;
 mod routes;
 mod startup;
@@ -41,6 +42,9 @@ enum Name {
     Routes,
     /// The SDK's client over bare hyper: processor time per call
     Client,
+    /// Control with a thousand instances and subscribers: spread of changes, registry writes, memory; wants the release
+    /// profile built
+    Control,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -115,6 +119,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
         Name::Reload => dataplane::reload::measure(root, options.quick)?,
         Name::Routes => routes::measure(root, options.quick)?,
         Name::Client => client::measure(root, options.quick)?,
+        Name::Control => control::measure(root, options.quick)?,
     };
     match options.format {
         Format::Json => println!("{}", serde_json::to_string_pretty(&rows)?),

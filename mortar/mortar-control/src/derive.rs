@@ -51,7 +51,7 @@ pub(crate) fn resources(state: &State, trust: &TrustBundle) -> Result<BTreeMap<S
         for (name, serve) in &model.serves {
             all.insert(format!("serve/{name}"), serve.wire());
         }
-        for (name, _) in model.running() {
+        for (name, _) in model.pooled() {
             let name = name.as_str();
             all.insert(config::resource_name(name), configuration(state, name));
             for kind in [config::PREPARE, config::LOG] {

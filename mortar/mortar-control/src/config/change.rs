@@ -166,8 +166,8 @@ pub(crate) async fn run(handle: &Handle, wish: Wish) -> Result<Report, Problem> 
 
 /// Whether the manifest has the brick.
 pub(crate) fn known(state: &State, brick: &str) -> Result<(), Problem> {
-    let mut running = state.manifest.iter().flat_map(|model| model.running());
-    if running.any(|(name, _)| name.as_str() == brick) {
+    let mut pooled = state.manifest.iter().flat_map(|model| model.pooled());
+    if pooled.any(|(name, _)| name.as_str() == brick) {
         return Ok(());
     }
     let short: String = brick.chars().take(63).collect();

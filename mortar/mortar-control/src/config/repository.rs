@@ -217,8 +217,8 @@ pub(crate) async fn follow(handle: Handle, drain: Drain) {
 async fn look(handle: &Handle, spec: Option<&ConfigRepository>) {
     let repository = handle.repository();
     let state = handle.state();
-    let running = state.manifest.iter().flat_map(|model| model.running());
-    let bricks: Vec<String> = running.map(|(name, _)| name.to_string()).collect();
+    let pooled = state.manifest.iter().flat_map(|model| model.pooled());
+    let bricks: Vec<String> = pooled.map(|(name, _)| name.to_string()).collect();
     forget(handle, &state, &bricks).await;
     let Some(spec) = spec else {
         let none = bricks.into_iter().map(|brick| (brick, Ok(Layer::default())));
