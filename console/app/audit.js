@@ -12,7 +12,7 @@ import { Differences } from './config/values.js';
 /** @typedef {import('./audit/model.js').Entry} Entry */
 
 const SINCE = [['', 'all that is kept'], ['15m', '15 minutes'], ['1h', 'an hour'], ['24h', 'a day'], ['168h', 'a week']];
-const ACTIONS = ['canary', 'certs', 'client', 'config', 'faults', 'key', 'kill', 'limits', 'manifest', 'pools', 'quarantine', 'roll', 'scale', 'token'];
+const ACTIONS = ['canary', 'certs', 'client', 'config', 'faults', 'flags', 'key', 'kill', 'limits', 'manifest', 'pools', 'quarantine', 'roll', 'scale', 'token'];
 
 export function Audit() {
   const asked = askedOf(params.value);

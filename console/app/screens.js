@@ -2,6 +2,7 @@
 import { html } from './html.js';
 import { Audit } from './audit.js';
 import { Config } from './config.js';
+import { Flags } from './flags.js';
 import { Logs } from './logs.js';
 import { Overview } from './overview.js';
 import { Breakers } from './breakers.js';
@@ -19,6 +20,7 @@ export const SCREENS = [
   { path: '/console/breakers', title: 'Breakers', key: 'k', about: 'Every edge between bricks, its breaker; open and close by hand', view: Breakers },
   { path: '/console/routes', title: 'Routes', key: 'r', about: 'Versions, their shares and rules, canaries', view: Routes },
   { path: '/console/config', title: 'Config', key: 'c', about: 'What counts for a brick and why, changes while it runs', view: Config },
+  { path: '/console/flags', title: 'Flags', key: 'f', about: 'Feature flags, who gets what; set and taken back while it runs', view: Flags },
   { path: '/console/traces', title: 'Traces', key: 't', about: 'Search requests, see where their time went', view: Traces },
   { path: '/console/logs', title: 'Logs', key: 'l', about: 'Every line of every brick, live and searched', view: Logs },
   { path: '/console/audit', title: 'Audit', key: 'a', about: 'Who changed what, when and why', view: Audit },

@@ -146,7 +146,7 @@ test('differences are told key by key, targets lead to their screens, and foreig
   assert.deepEqual(differencesOf({ a: 1, b: { c: 2 } }, { b: { c: 3 }, d: 4 }), { items: [{ key: 'a', before: 1 }, { key: 'b.c', before: 2, after: 3 }, { key: 'd', after: 4 }], same: 0 });
   assert.deepEqual(differencesOf(5, 25), { items: [{ key: '', before: 5, after: 25 }], same: 0 });
   assert.deepEqual(differencesOf(null, null), { items: [], same: 0 });
-  const places = ['config/order', 'pools/payment', 'canary/payment', 'limits/a->b', 'order/2', 'payment@v2/1', 'clients/reports', 'system'].map(placeOf);
-  assert.deepEqual(places, ['/console/config?brick=order', '/console/routes?select=payment', '/console/routes?select=payment', '/console/breakers?select=a-%3Eb', '/console/bricks?select=order%2F2', '/console/bricks?select=payment%40v2%2F1', '', '']);
+  const places = ['config/order', 'pools/payment', 'canary/payment', 'limits/a->b', 'order/2', 'payment@v2/1', 'clients/reports', 'system', 'flags/express'].map(placeOf);
+  assert.deepEqual(places, ['/console/config?brick=order', '/console/routes?select=payment', '/console/routes?select=payment', '/console/breakers?select=a-%3Eb', '/console/bricks?select=order%2F2', '/console/bricks?select=payment%40v2%2F1', '', '', '/console/flags?select=express']);
   assert.equal(auditCommand({ who: '', action: '', target: "it's", since: '', text: '' }), "brick audit --target 'it'\\''s'");
 });

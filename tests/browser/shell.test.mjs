@@ -14,7 +14,7 @@ const options = (page) => palette(page).getByRole('option');
 test('two keys lead to every screen, and each says where one is', () =>
   visit('/', async (page) => {
     await live(page);
-    for (const [keys, title, path] of [['gb', 'Bricks', '/console/bricks'], ['gk', 'Breakers', '/console/breakers'], ['gt', 'Traces', '/console/traces'], ['gl', 'Logs', '/console/logs'], ['gr', 'Routes', '/console/routes'], ['gc', 'Config', '/console/config'], ['ga', 'Audit', '/console/audit'], ['go', 'Overview', '/']]) {
+    for (const [keys, title, path] of [['gb', 'Bricks', '/console/bricks'], ['gk', 'Breakers', '/console/breakers'], ['gt', 'Traces', '/console/traces'], ['gl', 'Logs', '/console/logs'], ['gr', 'Routes', '/console/routes'], ['gc', 'Config', '/console/config'], ['gf', 'Flags', '/console/flags'], ['ga', 'Audit', '/console/audit'], ['go', 'Overview', '/']]) {
       for (const key of keys) await page.keyboard.press(key);
       await page.waitForURL((url) => url.pathname === path);
       await page.waitForFunction((text) => document.title.startsWith(`${text} · shop`), title);

@@ -66,6 +66,7 @@ export function gist({ before, after }) {
 export function placeOf(target) {
   const [kind, name] = [target.slice(0, target.indexOf('/')), target.slice(target.indexOf('/') + 1)];
   if (kind === 'config' || kind === 'log') return address('/console/config', { brick: name });
+  if (kind === 'flags') return address('/console/flags', { select: name });
   if (kind === 'pools' || kind === 'canary') return address('/console/routes', { select: name });
   if (kind === 'limits' && name.includes('->')) return address('/console/breakers', { select: name });
   if (kind === 'faults' && name.includes('->')) return address('/console/breakers', { select: name });

@@ -1,5 +1,6 @@
 // Versions, configuration, quarantine and the audit trail as the console meets them through control.
 import { NASTY } from './data.mjs';
+import { flags, startFlags } from './flags.mjs';
 
 const problem = (status, code, detail) => [status, { title: code, status, code, detail }];
 const HIDDEN = '•••';
@@ -11,7 +12,7 @@ export function startControl(world) {
   const control = {
     asked: [], outsiders: [], kept: new Set(), refuse: null, away: false, gate: null, revision: 40,
     pools: new Map([['payment', { weights: {}, rules: [], sticky: null, revision: 0 }]]),
-    canaries: new Map(), quarantined: new Map(), levels: { all: null, instances: {} }, acks: new Map(),
+    canaries: new Map(), quarantined: new Map(), flags: startFlags(world), levels: { all: null, instances: {} }, acks: new Map(),
     config: {
       manifest: { max_lines: 50, carriers: ['clay', 'kiln'], greeting: text ?? 'welcome', limits: { retry_ms: 250, open: true }, database: { password: 'kept' } },
       live: {}, history: [],
@@ -44,7 +45,7 @@ export function registered(world) {
 export function answerControl(world, method, url, body, headers = {}) {
   const { control } = world;
   const parts = url.pathname.split('/').slice(2).map(decodeURIComponent);
-  const handler = { pools, canaries, config, audit, registry: quarantine, v1: acks }[url.pathname.startsWith('/bus/') ? 'v1' : parts[0]];
+  const handler = { pools, canaries, config, flags, audit, registry: quarantine, v1: acks }[url.pathname.startsWith('/bus/') ? 'v1' : parts[0]];
   if (method === 'GET' && parts[0] === 'registry') return [200, registered(world)];
   if (!handler || (parts[0] === 'registry' && parts.at(-1) !== 'quarantine')) return null;
   const why = headers['x-brick-why'] ? Buffer.from(headers['x-brick-why'], 'latin1').toString() : '';

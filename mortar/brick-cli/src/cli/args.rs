@@ -266,6 +266,8 @@ pub(crate) enum Screen {
     Routes,
     /// The configuration.
     Config,
+    /// The feature flags.
+    Flags,
     /// Who changed what.
     Audit,
 }

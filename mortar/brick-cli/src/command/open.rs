@@ -50,6 +50,7 @@ fn path(screen: Screen) -> &'static str {
         Screen::Traces => "/console/traces",
         Screen::Routes => "/console/routes",
         Screen::Config => "/console/config",
+        Screen::Flags => "/console/flags",
         Screen::Audit => "/console/audit",
     }
 }
