@@ -273,11 +273,14 @@ impl Stream {
         match polled {
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Ready(Some(Ok(frame))) => match (&mut self.pace, frame.into_data()) {
-                (Some(pace), Ok(data)) => {
+                (pace, Ok(data)) => {
+                    self.load.passed(data.len());
+                    let Some(pace) = pace else {
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                    };
                     pace.hold(data);
                     self.poll(cx)
                 }
-                (None, Ok(data)) => Poll::Ready(Some(Ok(Frame::data(data)))),
                 (_, Err(frame)) => Poll::Ready(Some(Ok(frame))),
             },
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(Error::Broken(error)))),

@@ -159,7 +159,7 @@ impl Crossing {
         again
     }
 
-    /// The answer began; its place in the bulkhead is kept until its body has ended.
+    /// The answer began; its place in the bulkhead is kept until its body has ended, or enough of it has passed.
     pub(crate) fn arrived(mut self) -> Option<Permit> {
         self.permit.take()
     }

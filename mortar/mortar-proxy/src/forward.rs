@@ -56,7 +56,23 @@ pub(crate) struct Reply {
 #[derive(Debug, Default)]
 pub(crate) struct Load {
     _guard: Option<Guard>,
-    _permit: Option<Permit>,
+    permit: Option<Permit>,
+    passed: usize,
+}
+
+/// How much of an answer a place in the bulkhead is kept for, in bytes: less than the kernel takes for a client that
+/// reads nothing.
+const PLACE_BYTES_MAX: usize = 64 * 1024;
+
+impl Load {
+    /// So many bytes more of the answer passed. Its place in the bulkhead is for what the instance works on: what is
+    /// longer than a client's buffers comes as fast as the client reads, and clients that do not read fill no bulkhead.
+    pub(crate) fn passed(&mut self, bytes: usize) {
+        self.passed = self.passed.saturating_add(bytes);
+        if self.passed > PLACE_BYTES_MAX {
+            self.permit = None;
+        }
+    }
 }
 
 /// Where a request is to go, and within which bounds.
@@ -159,7 +175,8 @@ pub(crate) async fn send(
         let Some(wait) = again else {
             let load = Load {
                 _guard: load,
-                _permit: crossing.arrived(),
+                permit: crossing.arrived(),
+                passed: 0,
             };
             return Ok(Reply {
                 response: last?,

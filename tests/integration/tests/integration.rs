@@ -3,6 +3,7 @@
 mod gateway {
     //! The edge gateway on the data plane, over real sockets.
     mod admin;
+    mod bulkhead;
     mod edge;
     mod fallbacks;
     mod framing;

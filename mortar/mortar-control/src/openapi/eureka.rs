@@ -13,7 +13,7 @@ pub(super) fn operations(document: Document) -> Document {
             .summary(&format!(
                 "{summary}; as XML unless JSON is accepted; scope registry:read"
             ))
-            .access("public")
+            .access("admin")
             .answer::<Value>(200, "as Eureka shows it")
             .problem(
                 401,
@@ -24,7 +24,7 @@ pub(super) fn operations(document: Document) -> Document {
     let tell = |operation: Operation, summary: &str| {
         operation
             .summary(&format!("{summary}; scope register:BRICK"))
-            .access("public")
+            .access("admin")
             .empty(200, "it counts")
             .problem(404, unknown)
     };
@@ -46,7 +46,7 @@ pub(super) fn operations(document: Document) -> Document {
         .operation(
             Operation::post("/eureka/apps/{app}")
                 .summary("Registers an instance, {\"instance\": {…}} or <instance>; scope register:BRICK")
-                .access("public")
+                .access("admin")
                 .body::<Value>()
                 .empty(204, "it is registered")
                 .problem(400, "it is no instance, or not of this application")

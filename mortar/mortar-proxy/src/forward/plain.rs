@@ -48,7 +48,8 @@ pub(crate) async fn connect(errand: &Errand<'_>, parts: &Parts, call: &mut Call)
                 crossing.ended(&Outcome::of_status(StatusCode::OK.as_u16(), None), call);
                 let load = Load {
                     _guard: guard,
-                    _permit: crossing.arrived(),
+                    permit: crossing.arrived(),
+                    passed: 0,
                 };
                 return Ok(Plain { stream, load });
             }
