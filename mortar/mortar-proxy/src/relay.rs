@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::Instant;
 
 /// Bytes that wait at most in each direction.
@@ -46,14 +46,15 @@ where
     U: AsyncRead + AsyncWrite + Unpin,
 {
     let activity = Arc::new(Activity::new());
-    let mut callee = Watched {
+    let callee = Watched {
         inner: callee,
         activity: Arc::clone(&activity),
         moved,
     };
-    let copied = tokio::io::copy_bidirectional_with_sizes(caller, &mut callee, BUFFER_BYTES, BUFFER_BYTES);
+    let (from_caller, to_caller) = tokio::io::split(caller);
+    let (from_callee, to_callee) = tokio::io::split(callee);
     tokio::select! {
-        ended = copied => ended.map_or_else(End::Broken, |_| End::Over),
+        ended = both(pass(from_caller, to_callee), pass(from_callee, to_caller)) => ended,
         () = activity.still(idle) => End::Still,
     }
 }
@@ -91,6 +92,52 @@ impl Activity {
             tokio::time::sleep_until(last + limit).await;
         }
     }
+}
+
+/// Why one direction ended before its source did.
+enum Cut {
+    /// The source broke, and with it the other direction.
+    Source(io::Error),
+    /// The sink takes nothing more; what it said before is still to be read.
+    Sink,
+}
+
+/// Passes everything on from one side to the other, and the end of it.
+async fn pass(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> Result<(), Cut> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let read = from.read(&mut buffer).await.map_err(Cut::Source)?;
+        if read == 0 {
+            return to.shutdown().await.map_err(|_| Cut::Sink);
+        }
+        let bytes = buffer.get(..read).unwrap_or_default();
+        let written = async {
+            to.write_all(bytes).await?;
+            to.flush().await
+        };
+        written.await.map_err(|_| Cut::Sink)?;
+    }
+}
+
+/// Until both directions have ended. A server that refuses a message says why and closes, and has not read all that was
+/// sent to it: that it takes nothing more must not keep what it said from arriving.
+async fn both(
+    sent: impl Future<Output = Result<(), Cut>>,
+    received: impl Future<Output = Result<(), Cut>>,
+) -> End {
+    let (mut sent, mut received) = (std::pin::pin!(sent), std::pin::pin!(received));
+    let (mut all_sent, mut all_received) = (false, false);
+    while !(all_sent && all_received) {
+        let (ended, done) = tokio::select! {
+            ended = sent.as_mut(), if !all_sent => (ended, &mut all_sent),
+            ended = received.as_mut(), if !all_received => (ended, &mut all_received),
+        };
+        if let Err(Cut::Source(error)) = ended {
+            return End::Broken(error);
+        }
+        *done = true;
+    }
+    End::Over
 }
 
 /// The side of the callee, which sees every byte of both ways.
@@ -142,8 +189,6 @@ impl<U: AsyncWrite + Unpin, F: Fn(Way, usize) + Unpin> AsyncWrite for Watched<U,
 mod tests {
     use std::cell::Cell;
 
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
     use super::*;
 
     #[tokio::test]
@@ -170,6 +215,24 @@ mod tests {
         assert!(matches!(end, End::Over));
         assert_eq!(told, ("ask".to_owned(), "answer".to_owned()));
         assert_eq!((sent.get(), received.get()), (3, 6));
+    }
+
+    #[tokio::test]
+    async fn what_a_side_said_before_it_closed_arrives_though_it_takes_nothing_more() {
+        let (mut left, mut caller) = tokio::io::duplex(64);
+        let (callee, mut right) = tokio::io::duplex(64);
+        right.write_all(b"refused").await.unwrap();
+        drop(right);
+        left.write_all(b"more").await.unwrap();
+        let told = async {
+            let mut told = [0; 7];
+            left.read_exact(&mut told).await.unwrap();
+            left.shutdown().await.unwrap();
+            told
+        };
+        let (end, told) = tokio::join!(join(&mut caller, callee, None, |_, _| {}), told);
+        assert_eq!(&told, b"refused");
+        assert!(matches!(end, End::Over), "{end:?}");
     }
 
     #[tokio::test(start_paused = true)]
