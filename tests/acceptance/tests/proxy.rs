@@ -57,11 +57,15 @@ async fn a_brick_without_sdk_calls_what_it_needs_and_nothing_else() {
     for present in ["x-brick-identity", "x-brick-timeout-ms", "traceparent"] {
         assert!(headers.get(present).is_some(), "{present} in {headers}");
     }
-    let mut asked = BTreeSet::new();
-    for _ in 0..64 {
+    // The slower of two is asked again once what it took is long enough ago.
+    let (mut asked, begun) = (BTreeSet::new(), Instant::now());
+    while asked.len() < 2 {
         asked.insert(stamped(&system).await["instance"].to_string());
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "{asked:?} alone is asked"
+        );
     }
-    assert_eq!(asked.len(), 2, "64 requests are spread over both instances");
     assert_eq!(ask(&system, "/vault/ring").await, (200, "RING\n".to_owned()));
     for (path, status, code) in [
         ("/at/secret.brick/", 403, "not_needed"),
