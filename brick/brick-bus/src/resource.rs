@@ -122,7 +122,7 @@ impl Endpoint {
 
     /// Its own name within the brick's, given the brick: `order-1`, `payment-v2-1`.
     pub fn own_name(&self, brick: &str) -> String {
-        self.slot_name(brick).replace(['@', '/'], "-")
+        brick_core::own_name(&self.slot_name(brick))
     }
 }
 

@@ -43,4 +43,15 @@ impl Instance {
     pub fn slot_name(&self) -> String {
         self.of().slot_name(self.slot)
     }
+
+    /// Its own name within the brick's: `order-1`, `payment-v2-1`.
+    pub fn own_name(&self) -> String {
+        own_name(&self.slot_name())
+    }
+}
+
+/// An instance's own name within its brick's, given its slot as people write it: `order-1` of `order/1`, `payment-v2-1`
+/// of `payment@v2/1`.
+pub fn own_name(slot_name: &str) -> String {
+    slot_name.replace(['@', '/'], "-")
 }

@@ -16,6 +16,6 @@ pub mod reference;
 pub use drain::{Drain, Trigger};
 pub use error::{ExitCode, chain};
 pub use id::Incarnation;
-pub use instance::{Instance, Zone};
+pub use instance::{Instance, Zone, own_name};
 pub use name::{BrickName, Version};
 pub use reference::BrickRef;

@@ -85,19 +85,24 @@ impl<T: DeserializeOwned + Clone> Flag<T> {
     /// The value for the request that is being answered: targeting key is its user (baggage `user`, else the subject of
     /// the user's token), and the other baggage is there to be asked for.
     pub fn get(&self) -> T {
-        self.evaluate(&self.flags.current()).value
+        self.evaluated(|| self.flags.current()).value
     }
 
     /// The same for whoever has this targeting key.
     pub fn get_for(&self, targeting_key: &str) -> T {
-        let context = self.flags.current().with(TARGETING_KEY, targeting_key);
-        self.evaluate(&context).value
+        self.evaluated(|| self.flags.current().with(TARGETING_KEY, targeting_key))
+            .value
     }
 
     /// What somebody gets. Beside what the context says, targeting may ask for `brick`, `slot`, `version`, `zone` and
     /// `system` of this process.
     pub fn evaluate(&self, context: &FlagContext) -> Evaluated<T> {
-        let found = self.flags.evaluate(&self.key, &context.0);
+        self.evaluated(|| context.clone())
+    }
+
+    /// The same, where the context is made only if targeting asks for it.
+    fn evaluated(&self, context: impl FnOnce() -> FlagContext) -> Evaluated<T> {
+        let found = self.flags.evaluate(&self.key, context);
         let typed = found.value.map(serde_json::from_value::<T>);
         let told = match typed {
             Some(Ok(value)) => Evaluated {
@@ -267,7 +272,7 @@ impl Flags {
         }
     }
 
-    fn evaluate(&self, key: &str, context: &Map<String, Value>) -> Found {
+    fn evaluate(&self, key: &str, context: impl FnOnce() -> FlagContext) -> Found {
         self.refresh();
         let set = Arc::clone(&self.0.set.read());
         let Some(flag) = set.get(key) else {
@@ -281,7 +286,7 @@ impl Flags {
         };
         let mut whole = Map::new();
         if flag.definition().is_targeted() {
-            whole.clone_from(context);
+            whole = context().0;
             whole.extend(self.0.own.clone());
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use super::Row;
+use super::system;
 
 /// Calls of one round.
 const CALLS: u32 = 20_000;
@@ -25,28 +26,12 @@ struct Measured {
 
 pub(super) fn measure(root: &Path, quick: bool) -> Result<Vec<Row>> {
     let calls = if quick { CALLS / 10 } else { CALLS };
-    let run = Command::new("cargo")
-        .args([
-            "run",
-            "--quiet",
-            "--profile",
-            "dist",
-            "-p",
-            "brick-http",
-            "--example",
-            "client_cost",
-            "--",
-        ])
+    let program = system::example(root, "dist", "brick-http", "client_cost")?;
+    let run = Command::new(program)
         .arg(calls.to_string())
-        .current_dir(root)
         .output()
-        .context("cannot run cargo")?;
-    if !run.status.success() {
-        bail!(
-            "the benchmark failed: {}",
-            String::from_utf8_lossy(&run.stderr).trim()
-        );
-    }
+        .context("cannot run the benchmark")?;
+    system::succeeded("client_cost", &run)?;
     let measured: Measured = serde_json::from_slice(&run.stdout).context("the benchmark says no figures")?;
     Ok(rows(&measured))
 }

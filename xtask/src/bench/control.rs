@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use super::Row;
@@ -43,7 +43,7 @@ pub(super) fn measure(root: &Path, quick: bool) -> Result<Vec<Row>> {
     let system = System::new(root, "release", system::scratch("control"))?;
     fs::create_dir_all(&system.folder).context("cannot make a folder for the system")?;
     fs::write(system.folder.join("brick.toml"), manifest()).context("cannot write the manifest")?;
-    let driver = driver(root)?;
+    let driver = system::example(root, "release", "brick-bus", "control_load")?;
     system.up()?;
     let status = system.json(&["status"])?;
     let port = status["ports"]["control/1"]
@@ -76,29 +76,6 @@ fn manifest() -> String {
         );
     }
     text
-}
-
-/// Builds the driver and tells where it is.
-fn driver(root: &Path) -> Result<std::path::PathBuf> {
-    let built = Command::new("cargo")
-        .args([
-            "build",
-            "--quiet",
-            "--release",
-            "-p",
-            "brick-bus",
-            "--example",
-            "control_load",
-        ])
-        .current_dir(root)
-        .output()
-        .context("cannot run cargo")?;
-    system::succeeded("cargo build", &built)?;
-    let driver = system::target(root).join("release/examples/control_load");
-    if !driver.is_file() {
-        bail!("cargo built no {}", driver.display());
-    }
-    Ok(driver)
 }
 
 fn rows(measured: &Measured, cpu_ms: f64, resident_mb: f64) -> Vec<Row> {

@@ -3,19 +3,21 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use super::Row;
+use super::system;
 
 /// What a match among the most routes may cost.
 const GOAL_NS: f64 = 1_000.0;
 
 pub(super) fn measure(root: &Path, quick: bool) -> Result<Vec<Row>> {
     let counts: &[usize] = if quick { &[10_000] } else { &[10, 1_000, 10_000] };
+    let program = system::example(root, "release", "mortar-proxy", "routes")?;
     let mut rows = Vec::new();
     for count in counts {
         let measure = format!("match among {count} routes");
-        let ns = run(root, *count)?;
+        let ns = run(&program, *count)?;
         rows.push(match *count {
             10_000 => Row::at_most(measure, "ns", ns, GOAL_NS),
             _ => Row::plain(measure, "ns", ns),
@@ -24,26 +26,14 @@ pub(super) fn measure(root: &Path, quick: bool) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn run(root: &Path, count: usize) -> Result<f64> {
-    let output = Command::new("cargo")
-        .args([
-            "run",
-            "--release",
-            "-q",
-            "-p",
-            "mortar-proxy",
-            "--example",
-            "routes",
-            "--",
-        ])
+fn run(program: &Path, count: usize) -> Result<f64> {
+    let output = Command::new(program)
         .arg(count.to_string())
-        .current_dir(root)
         .output()
-        .context("cannot run cargo")?;
+        .context("cannot run the example")?;
+    system::succeeded("routes", &output)?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let error = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "the example failed: {error}");
     text.trim()
         .parse()
-        .with_context(|| format!("expected nanoseconds, found {text:?}; {error}"))
+        .with_context(|| format!("expected nanoseconds, found {text:?}"))
 }

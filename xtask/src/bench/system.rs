@@ -132,6 +132,26 @@ impl Drop for System {
     }
 }
 
+/// Builds an example of a member and tells where it is.
+pub(super) fn example(root: &Path, profile: &str, package: &str, name: &str) -> Result<PathBuf> {
+    let built = Command::new("cargo")
+        .args([
+            "build",
+            "--quiet",
+            "--profile",
+            profile,
+            "-p",
+            package,
+            "--example",
+            name,
+        ])
+        .current_dir(root)
+        .output()
+        .context("cannot run cargo")?;
+    succeeded("cargo build", &built)?;
+    Ok(target(root).join(profile).join("examples").join(name))
+}
+
 /// User and system time that a process has spent so far, in milliseconds.
 pub(super) fn cpu_ms(pid: u64) -> Result<f64> {
     let stat =

@@ -102,7 +102,7 @@ async fn turn(
     let told = balancers_told(handle, &state, &one.instance.brick, &wait).await;
     tracing::warn!(slot, %incarnation, reason = why, "quarantine changed");
     Ok(Json(QuarantineView {
-        own_name: format!("{}.{}", slot.replace(['@', '/'], "-"), one.instance.brick),
+        own_name: format!("{}.{}", one.instance.own_name(), one.instance.brick),
         instance: slot,
         incarnation,
         quarantined: why,

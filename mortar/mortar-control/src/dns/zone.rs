@@ -102,9 +102,9 @@ fn is_known(state: &State, brick: &str) -> bool {
             .any(|one| one.instance.brick.as_str() == brick)
 }
 
-/// `order-2` of `order-2.order.brick`, as the host proxy knows it.
+/// `order-2` of `order-2.order.brick`: its own name, as a label that resolvers take.
 fn own_label(one: &Registered) -> String {
-    let own = one.instance.slot_name().replace(['@', '/', '.', '_'], "-");
+    let own = one.instance.own_name().replace(['.', '_'], "-");
     own.to_ascii_lowercase()
 }
 

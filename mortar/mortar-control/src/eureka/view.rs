@@ -22,7 +22,7 @@ pub(super) fn app(one: &Registered) -> String {
 
 /// Name of an instance in its application: an outsider's own, `order-2` of what the agent runs.
 pub(super) fn id(one: &Registered) -> String {
-    let slot = || one.instance.slot_name().replace(['@', '/'], "-");
+    let slot = || one.instance.own_name();
     one.details.outsider.clone().unwrap_or_else(slot)
 }
 
