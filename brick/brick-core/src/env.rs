@@ -18,7 +18,7 @@ pub const BRICK_INCARNATION: &str = "BRICK_INCARNATION";
 pub const BRICK_ZONE: &str = "BRICK_ZONE";
 /// Name of the system, the audience of user tokens.
 pub const BRICK_SYSTEM: &str = "BRICK_SYSTEM";
-/// Base URL of control's own listener.
+/// Base URL of control; several processes may listen there.
 pub const BRICK_CONTROL_URL: &str = "BRICK_CONTROL_URL";
 /// File that holds this process's own token; the agent rewrites it before it expires.
 pub const BRICK_TOKEN_FILE: &str = "BRICK_TOKEN_FILE";
@@ -57,6 +57,11 @@ pub const LISTEN_FDNAMES: &str = "LISTEN_FDNAMES";
 pub const BRICK_STATE_DIR: &str = "BRICK_STATE_DIR";
 /// Control: file with the bootstrap key that the agent trades for its token.
 pub const BRICK_BOOTSTRAP_KEY_FILE: &str = "BRICK_BOOTSTRAP_KEY_FILE";
+/// Control: PostgreSQL database that it keeps its state in, without a password; a SQLite file where it is not set.
+pub const BRICK_STORE_URL: &str = "BRICK_STORE_URL";
+/// Control, telemetry: base URLs of every process of control, joined by commas, where there are several: then
+/// `BRICK_CONTROL_URL` is the one that they share.
+pub const BRICK_CONTROL_URLS: &str = "BRICK_CONTROL_URLS";
 /// Control: Unix socket of the agent, which control asks on behalf of operators.
 pub const BRICK_AGENT_SOCKET: &str = "BRICK_AGENT_SOCKET";
 /// Platform processes: base URL of telemetry's own listener.

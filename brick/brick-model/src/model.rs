@@ -18,6 +18,7 @@ use crate::size::Bytes;
 use crate::suite::{Environment, Suite};
 
 mod bff;
+pub(crate) mod control;
 mod demo;
 mod flag;
 mod limit;
@@ -28,6 +29,7 @@ mod route;
 mod version;
 
 pub use bff::{Bff, Part, Say, View};
+pub use control::{CONTROLS_MAX, Control};
 pub use demo::Demo;
 pub use flag::{Flag, FlagDefault};
 pub use limit::{
@@ -112,6 +114,9 @@ pub struct System {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mortar {
+    /// Registry, routes, configuration and bus.
+    #[serde(default)]
+    pub control: Control,
     /// The issuer of tokens.
     #[serde(default)]
     pub identity: Identity,

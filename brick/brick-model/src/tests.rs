@@ -305,6 +305,27 @@ fn values_say_what_was_expected_and_found() {
         "",
     );
     check(
+        "[mortar]\ncontrol = { replicas = 2 }",
+        11,
+        24,
+        "several processes need a store that they share",
+        "",
+    );
+    check(
+        "[mortar]\ncontrol = { store = 'postgres://me:pw@db/shop', replicas = 2 }",
+        11,
+        21,
+        "a password does not stand in the manifest",
+        "",
+    );
+    check(
+        "[mortar]\ncontrol = { store = 'mysql://me@db/shop' }",
+        11,
+        21,
+        "expected postgres://USER@HOST:PORT/DATABASE",
+        "",
+    );
+    check(
         "[route.a]\nto = 'order'\nmatch = '/a/*'",
         12,
         9,

@@ -4,7 +4,8 @@ use brick_core::BrickName;
 use brick_core::duration::Span;
 
 use super::{Item, Reader, Table, brick, config, demo, limit, listener, load, repository, route, suite};
-use crate::model::{Edge, FORMAT, Model, Mortar, System};
+use crate::model::control::wrong_store;
+use crate::model::{CONTROLS_MAX, Control, Edge, FORMAT, Model, Mortar, System};
 use crate::size::Bytes;
 
 const TABLES: [&str; 15] = [
@@ -125,9 +126,12 @@ fn system(reader: &mut Reader, item: &Item<'_>, system: &mut System) {
 }
 
 fn mortar(reader: &mut Reader, item: &Item<'_>, mortar: &mut Mortar) {
-    let Some(table) = reader.table(item, &["identity", "telemetry"]) else {
+    let Some(table) = reader.table(item, &["control", "identity", "telemetry"]) else {
         return;
     };
+    if let Some(item) = table.get("control") {
+        control(reader, &item, &mut mortar.control);
+    }
     if let Some(item) = table.get("identity")
         && let Some(table) = reader.table(&item, &["token_ttl"])
         && let Some(item) = table.get("token_ttl")
@@ -141,5 +145,30 @@ fn mortar(reader: &mut Reader, item: &Item<'_>, mortar: &mut Mortar) {
         && let Some(bytes) = reader.within(&item, Bytes(1 << 20)..=Bytes(64 << 30))
     {
         mortar.telemetry.bytes_max = bytes;
+    }
+}
+
+fn control(reader: &mut Reader, item: &Item<'_>, control: &mut Control) {
+    let Some(table) = reader.table(item, &["store", "replicas"]) else {
+        return;
+    };
+    if let Some(item) = table.get("store")
+        && let Some(url) = reader.text(&item)
+    {
+        match wrong_store(url) {
+            Some(why) => reader.bad_value(&item, why),
+            None => control.store = Some(url.to_owned()),
+        }
+    }
+    if let Some(item) = table.get("replicas")
+        && let Some(replicas) = reader.integer(&item, 1..=i64::from(CONTROLS_MAX))
+    {
+        control.replicas = u32::try_from(replicas).unwrap_or(1);
+        if control.replicas > 1 && table.get("store").is_none() {
+            reader.bad_value(
+                &item,
+                "several processes need a store that they share: add store = \"postgres://USER@HOST:PORT/DATABASE\"",
+            );
+        }
     }
 }
