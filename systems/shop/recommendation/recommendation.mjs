@@ -4,7 +4,8 @@
 // It serves HTTP on PORT, answers /health, ends on SIGTERM, logs plain text lines that carry the trace id, continues the
 // caller's trace by `traceparent` (W3C Trace Context) and passes it on when it asks the product brick, and exports its
 // spans by OTLP. Where the manifest says `proxy = true` its calls go through the host proxy (HTTP_PROXY), which tells
-// them as spans, so none is told here.
+// them as spans, so none is told here. What is left to do is to ask once more where the proxy itself has just been
+// replaced.
 
 import http from 'node:http';
 
@@ -12,6 +13,7 @@ import { Exporter, Span } from './otlp.mjs';
 
 const PRODUCT_URL = process.env.PRODUCT_URL ?? '';
 const PRODUCT_TIMEOUT_MS = 350;
+const AGAIN_AFTER_MS = 30;
 const PROXY = process.env.BRICK_PROXY_URL && process.env.HTTP_PROXY ? new URL(process.env.HTTP_PROXY) : null;
 const MANY = 4;
 const ANSWER_BYTES_MAX = 1 << 20;
@@ -25,11 +27,25 @@ function log(level, traceId, text) {
   console.log(traceId ? `${level} trace_id=${traceId} ${clean}` : `${level} ${clean}`);
 }
 
-/** Asks the product brick within its time limit; its status and its answer. */
-function ask(path, traceparent) {
+/** Asks the product brick within the time limit; a question may be asked again where whoever was to answer is gone. */
+async function ask(path, traceparent) {
+  const end = performance.now() + PRODUCT_TIMEOUT_MS;
+  for (;;) {
+    try {
+      return await askOnce(path, traceparent, Math.max(1, end - performance.now()));
+    } catch (error) {
+      const lost = ['ECONNREFUSED', 'ECONNRESET', 'EPIPE'].includes(error.code);
+      if (!lost || performance.now() + AGAIN_AFTER_MS >= end) throw error;
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_MS));
+    }
+  }
+}
+
+/** Asks once; its answer. */
+function askOnce(path, traceparent, timeout) {
   const url = new URL(PRODUCT_URL + path);
   const headers = { Host: url.host, traceparent };
-  const options = { agent: connections, headers, timeout: PRODUCT_TIMEOUT_MS };
+  const options = { agent: connections, headers, timeout };
   if (PROXY) {
     Object.assign(options, { host: PROXY.hostname, port: PROXY.port, path: url.href });
     const credentials = `${decodeURIComponent(PROXY.username)}:${decodeURIComponent(PROXY.password)}`;
@@ -60,7 +76,7 @@ function ask(path, traceparent) {
         }
       });
     });
-    const late = setTimeout(() => request.destroy(new Error('timed out')), PRODUCT_TIMEOUT_MS);
+    const late = setTimeout(() => request.destroy(new Error('timed out')), timeout);
     request.on('close', () => clearTimeout(late));
     request.on('error', reject);
     request.end();

@@ -4,14 +4,18 @@ It shows what any language gets without an SDK: the environment contract. It ser
 ends on SIGTERM, logs plain text lines that carry the trace id, continues the caller's trace by `traceparent` (W3C
 Trace Context) and passes it on when it asks the product brick, and exports its spans by OTLP. Where the manifest says
 `proxy = true` its calls go through the host proxy, which urllib finds in HTTP_PROXY: that finds an instance, balances,
-tries again, and tells the call as a span, so none is told here.
+tries again, and tells the call as a span, so none is told here. What is left to do is to ask once more where the proxy
+itself has just been replaced.
 """
 
+import http.client
 import json
 import os
 import re
 import signal
 import threading
+import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +24,7 @@ from otlp import Exporter, Span
 
 PRODUCT_URL = os.environ.get("PRODUCT_URL", "")
 PRODUCT_TIMEOUT_S = 0.35
+AGAIN_AFTER_S = 0.03
 PROXIED = "BRICK_PROXY_URL" in os.environ
 MANY = 4
 TRACEPARENT = re.compile(r"^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$")
@@ -32,20 +37,37 @@ def log(level, trace_id, text):
     print(f"{level} trace_id={trace_id} {clean}" if trace_id else f"{level} {clean}", flush=True)
 
 
+def connection_lost(error):
+    """Whether there was no whole answer because of the connection: whoever was to answer is gone, or not there yet."""
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    return isinstance(reason, (ConnectionError, http.client.IncompleteRead))
+
+
+def ask(request):
+    """Status and answer, within the time limit; a question may be asked again."""
+    end = time.monotonic() + PRODUCT_TIMEOUT_S
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=max(0.001, end - time.monotonic())) as answer:
+                return answer.status, json.load(answer)
+        except (OSError, http.client.HTTPException) as error:
+            if not connection_lost(error) or time.monotonic() + AGAIN_AFTER_S >= end:
+                raise
+            time.sleep(AGAIN_AFTER_S)
+
+
 def get_json(path, parent):
-    """Asks the product brick within its time limit; without a proxy as a client span of the same trace."""
+    """Asks the product brick; without a proxy as a client span of the same trace."""
     if PROXIED:
         request = urllib.request.Request(PRODUCT_URL + path, headers={"traceparent": parent.traceparent()})
-        with urllib.request.urlopen(request, timeout=PRODUCT_TIMEOUT_S) as answer:
-            return json.load(answer)
+        return ask(request)[1]
     span = Span("GET", Span.CLIENT, parent.trace_id, parent.span_id)
     span.attributes = {"http.request.method": "GET", "server.address": "product", "peer.service": "product"}
     try:
         request = urllib.request.Request(PRODUCT_URL + path, headers={"traceparent": span.traceparent()})
-        with urllib.request.urlopen(request, timeout=PRODUCT_TIMEOUT_S) as answer:
-            span.attributes["http.response.status_code"] = answer.status
-            return json.load(answer)
-    except (OSError, ValueError) as error:
+        span.attributes["http.response.status_code"], found = ask(request)
+        return found
+    except (OSError, ValueError, http.client.HTTPException) as error:
         span.error = str(error)
         raise
     finally:
@@ -90,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
             items = recommend(product_id, span)
             log("INFO", span.trace_id, f"recommended {len(items)} products for {product_id}")
             self.answer(200, {"items": items})
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
             status = 503
             span.error = str(error)
             log("WARN", span.trace_id, f"cannot ask the product brick: {error}")
