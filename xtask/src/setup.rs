@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
 use anyhow::Result;
 
@@ -12,7 +13,7 @@ struct Need {
     what_for: &'static str,
 }
 
-const NEEDS: [Need; 15] = [
+const NEEDS: [Need; 17] = [
     Need {
         program: "python3",
         package: "python3",
@@ -84,6 +85,16 @@ const NEEDS: [Need; 15] = [
         what_for: "the packages of the clients that others wrote in Python",
     },
     Need {
+        program: "javac",
+        package: "openjdk-17-jdk-headless",
+        what_for: "the Spring Boot application of the tests",
+    },
+    Need {
+        program: "mvn",
+        package: "maven",
+        what_for: "the build of the Spring Boot application of the tests",
+    },
+    Need {
         program: "chromium",
         package: "chromium",
         what_for: "the browser tests",
@@ -115,6 +126,7 @@ pub(crate) fn run(root: &Path) -> Result<Vec<String>> {
         "the packages of clients that others wrote",
     ));
     missing.extend(python(root));
+    missing.extend(spring(root));
     if let Some(line) = h2spec(root) {
         missing.push(line);
     }
@@ -179,6 +191,44 @@ fn python(root: &Path) -> Option<String> {
         wanted.display()
     );
     (!quiet(&mut pip)).then_some(hint)
+}
+
+/// The Spring Boot application of the tests, built into `target/tools/spring` where its sources are newer. What is
+/// missing, if anything is.
+fn spring(root: &Path) -> Option<String> {
+    let (sources, jar) = (
+        root.join("tests/clients/spring"),
+        root.join("target/tools/spring/depot.jar"),
+    );
+    let built = jar.metadata().and_then(|found| found.modified());
+    if built.is_ok_and(|built| newest(&sources).is_some_and(|source| source < built))
+        || !(present("javac") && present("mvn"))
+    {
+        return None;
+    }
+    println!("setup: building the Spring Boot application of the tests");
+    let package = |more: &[&str]| {
+        let mut mvn = Command::new("mvn");
+        mvn.args(["-q", "-B", "package"]).args(more);
+        quiet(mvn.current_dir(&sources).stderr(Stdio::null()))
+    };
+    // What was fetched once is not asked for again.
+    let done = package(&["-o"]) || package(&[]);
+    let hint = format!(
+        "the Spring Boot application of the tests could not be built; run `mvn package` in {} to see why",
+        sources.display()
+    );
+    (!done).then_some(hint)
+}
+
+/// When a file of the folder was changed last.
+fn newest(folder: &Path) -> Option<SystemTime> {
+    let found = std::fs::read_dir(folder).ok()?.flatten();
+    let times = found.filter_map(|entry| match entry.file_type().ok()?.is_dir() {
+        true => newest(&entry.path()),
+        false => entry.metadata().ok()?.modified().ok(),
+    });
+    times.max()
 }
 
 /// h2spec, which no Debian package brings: built by Go into `target/tools`. What is missing, if anything is.

@@ -142,8 +142,10 @@ pub fn routes(options: &Options, control: SocketAddr, telemetry: SocketAddr) -> 
         "/console/**",
         "/login",
         "/identity/**",
-        // Its clients show name and secret, which control judges.
+        // Their clients show name and secret, which control judges.
+        "/config/**",
         "/eureka/**",
+        "/ofrep/**",
         "/health",
         "/health/**",
     ];

@@ -13,6 +13,7 @@ mod prove;
 mod proxy;
 mod refusals;
 mod small;
+mod spring;
 mod suites;
 mod versions;
 mod walk;

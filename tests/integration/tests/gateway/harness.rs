@@ -236,7 +236,7 @@ impl Gateway {
                 .telemetry
                 .metrics()
                 .encode()
-                .contains("gateway_routes{listener=\"admin\"} 10")
+                .contains("gateway_routes{listener=\"admin\"} 12")
         });
         routed.await;
         gateway
