@@ -435,10 +435,8 @@ impl Supervisor {
             before
         });
         if !healthy {
-            self.set(
-                InstanceState::Unready,
-                Some("its health path does not say yes any more".to_owned()),
-            );
+            let problem = format!("{slot}: its health path does not say yes any more");
+            self.set(InstanceState::Unready, Some(problem));
             self.tell(EventKind::Unready, format!("{slot} is not ready any more"));
             return None;
         }
