@@ -25,8 +25,9 @@ const ORDER: [&[&str]; 8] = [
 ];
 
 /// Outside crates that only these of ours may use directly.
-const HEAVY: [(&str, &[&str]); 7] = [
+const HEAVY: [(&str, &[&str]); 8] = [
     ("rusqlite", &["brick-state"]),
+    ("tokio-postgres", &["brick-state"]),
     (
         "opentelemetry-proto",
         &["brick-telemetry", "mortar-telemetry", "mortar-agent"],
@@ -187,6 +188,9 @@ fn place(name: &str) -> Option<usize> {
 fn forbidden(edge: &Edge) -> Option<&'static str> {
     let (from, to) = (edge.from.as_str(), edge.to.as_str());
     let test_crate = from.ends_with("-tests");
+    if to == "private-postgres" {
+        return (!edge.dev).then_some("a server of the test's own is for tests");
+    }
     if to == "brick-test" {
         return (!edge.dev).then_some("the test kit is for tests");
     }

@@ -13,7 +13,7 @@ struct Need {
     what_for: &'static str,
 }
 
-const NEEDS: [Need; 17] = [
+const NEEDS: [Need; 18] = [
     Need {
         program: "python3",
         package: "python3",
@@ -53,6 +53,11 @@ const NEEDS: [Need; 17] = [
         program: "redis-server",
         package: "redis-server",
         what_for: "the test of rate limits that gateways share",
+    },
+    Need {
+        program: "initdb",
+        package: "postgresql",
+        what_for: "the tests of state that is kept in PostgreSQL",
     },
     Need {
         program: "slowhttptest",
@@ -262,10 +267,14 @@ fn told(need: &Need, root: bool) -> String {
     format!("{program} is not installed, {what_for} cannot run without it; {how}")
 }
 
-/// Whether a program is found on the path.
+/// Whether a program is found on the path, or where Debian keeps PostgreSQL's.
 pub(crate) fn present(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let postgres = versions.flatten().map(|version| version.path().join("bin"));
+    std::env::split_paths(&path)
+        .chain(postgres)
+        .any(|folder| folder.join(program).is_file())
 }
 
 fn is_root() -> bool {

@@ -1,30 +1,32 @@
-//! The database: one writer that groups commits, a few readers.
+//! The database: closures that read and write, whichever engine is behind.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use rusqlite::Connection;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::{Dispatch, Span};
 
-use crate::connection::{Context, Place};
-use crate::writer::{self, Call, Counters, Job};
-use crate::{Error, Migration, Reader, Tx, migration};
-
-/// Component that the brick's own migrations count for.
-const APP: &str = "app";
+use crate::lead::Lead;
+use crate::notify::Listener;
+use crate::{Error, Migration, Reader, Tx, postgres, sqlite};
 
 /// How a database is opened.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// `sqlite:/path/file.db` or `sqlite::memory:`.
+    /// `sqlite:/path/file.db`, `sqlite::memory:` or `postgres://user:password@host:port/database`.
+    ///
+    /// PostgreSQL's URL takes `sslmode` (`disable`; `require` and `verify-full`, both of which verify the server's
+    /// certificate and name), `sslrootcert` (a file of authorities to trust beside the machine's), `schema` (where the
+    /// tables are, made where missing) and what libpq calls `application_name`, `connect_timeout` and `options`.
+    /// Without `sslmode` a server on this machine is spoken to in the clear, every other one by TLS.
     pub url: String,
     /// The schema, step by step.
     pub migrations: &'static [Migration],
-    /// Reading connections, 1 to 16.
+    /// Reading connections to SQLite, 1 to 16.
     pub readers: usize,
+    /// Connections to PostgreSQL, 1 to 64: as many closures run at once.
+    pub connections: usize,
     /// Rows that one query may return.
     pub rows_max: usize,
 }
@@ -33,7 +35,7 @@ pub struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Commits, each of one or many closures.
+    /// Commits, each of one or (SQLite) many closures.
     pub commits: u64,
     /// Closures that ran.
     pub writes: u64,
@@ -51,68 +53,58 @@ pub struct Database(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    jobs: mpsc::Sender<Box<dyn Job>>,
+    engine: Engine,
     counters: Arc<Counters>,
-    context: Arc<Context>,
-    readers: Mutex<Vec<Connection>>,
-    /// One permit for each reading connection; none where reads go through the writer.
-    permits: Option<Arc<Semaphore>>,
 }
 
-/// A reading connection that goes back into the pool by itself, whatever the closure does.
-struct Lent {
-    connection: Option<Connection>,
-    pool: Arc<Inner>,
-    /// Given back after the connection.
-    _permit: OwnedSemaphorePermit,
+#[derive(Debug)]
+enum Engine {
+    Sqlite(sqlite::Engine),
+    Postgres(Box<postgres::Engine>),
+}
+
+/// What was done so far, as the engines count it.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) commits: AtomicU64,
+    pub(crate) writes: AtomicU64,
+    pub(crate) undone: AtomicU64,
+    pub(crate) commit_ns: AtomicU64,
+}
+
+/// Span and subscriber of whoever asked, for the closure that runs on another thread.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    span: Span,
+    dispatch: Dispatch,
 }
 
 impl Options {
-    /// With three readers and at most 100,000 rows a query.
+    /// With three readers (SQLite) or eight connections (PostgreSQL), and at most 100,000 rows a query.
     pub fn new(url: impl Into<String>, migrations: &'static [Migration]) -> Self {
         Self {
             url: url.into(),
             migrations,
             readers: 3,
+            connections: 8,
             rows_max: 100_000,
         }
     }
 }
 
 impl Database {
-    /// Opens or makes the database and brings its schema forward. Several processes may have the same file open.
+    /// Opens the database and brings its schema forward; a file is made where missing. Several processes may have the
+    /// same one open, and may start at the same moment.
     pub async fn open(options: Options) -> Result<Self, Error> {
-        blocking(move || Self::open_now(&options)).await?
-    }
-
-    fn open_now(options: &Options) -> Result<Self, Error> {
-        let place = Place::parse(&options.url)?;
-        let context = Arc::new(Context {
-            namespace: place.namespace(),
-            path: place.path(),
-            rows_max: options.rows_max,
-        });
-        let mut connection = place.open_writer()?;
-        migration::migrate(&mut connection, &context.path, APP, options.migrations)?;
-        let mut readers = Vec::new();
-        for _ in 0..options.readers.clamp(1, 16) {
-            readers.extend(place.open_reader()?);
-        }
-        let permits = (!readers.is_empty()).then(|| Arc::new(Semaphore::new(readers.len())));
         let counters = Arc::new(Counters::default());
-        let (jobs, queue) = mpsc::channel(writer::QUEUE_MAX);
-        let (for_writer, counted) = (Arc::clone(&context), Arc::clone(&counters));
-        std::thread::Builder::new()
-            .name(format!("sql-{}", context.namespace))
-            .spawn(move || writer::run(&connection, &for_writer, &counted, queue))
-            .map_err(|error| Error::Other(format!("cannot start the writing thread: {error}").into()))?;
-        Ok(Self(Arc::new(Inner {
-            jobs,
-            counters,
-            context,
-            readers: Mutex::new(readers),
-            permits,
-        })))
+        let engine = if postgres::is_url(&options.url) {
+            let opened = postgres::Engine::open(&options, &counters).await?;
+            Engine::Postgres(Box::new(opened))
+        } else {
+            let counted = Arc::clone(&counters);
+            Engine::Sqlite(blocking(move || sqlite::Engine::open(&options, &counted)).await??)
+        };
+        Ok(Self(Arc::new(Inner { engine, counters })))
     }
 
     /// Brings the schema of another component forward that shares this database, such as the sessions.
@@ -127,33 +119,20 @@ impl Database {
         F: FnOnce(&Reader<'_>) -> Result<T, Error> + Send + 'static,
         T: Send + 'static,
     {
-        let Some(permits) = &self.0.permits else {
-            return self.write(|tx| closure(tx)).await;
-        };
-        let permit = Arc::clone(permits)
-            .acquire_owned()
-            .await
-            .map_err(|_| Error::Closed)?;
-        let lent = Lent {
-            connection: self.0.readers.lock().pop(),
-            pool: Arc::clone(&self.0),
-            _permit: permit,
-        };
-        let span = Span::current();
-        let dispatch = tracing::dispatcher::get_default(Dispatch::clone);
-        blocking(move || {
-            let connection = lent.connection.as_ref().ok_or(Error::Closed)?;
-            let outcome = tracing::dispatcher::with_default(&dispatch, || {
-                span.in_scope(|| at_one_moment(connection, &lent.pool.context, closure))
-            });
-            drop(lent);
-            outcome
-        })
-        .await?
+        match &self.0.engine {
+            Engine::Sqlite(engine) => engine.read(closure).await,
+            Engine::Postgres(engine) => engine.read(closure).await,
+        }
     }
 
-    /// Runs a closure that reads and writes, alone with the database. `Ok` means that its changes are on disk. Where it
-    /// fails or panics its changes are undone, and those of no other.
+    /// Runs a closure that reads and writes. `Ok` means that its changes are on disk. Where it fails or panics its
+    /// changes are undone, and those of no other.
+    ///
+    /// On SQLite it is alone with the database. On PostgreSQL others write at the same time, and each statement sees
+    /// what they have committed by then (read committed): say conditions in the statement that writes
+    /// (`update … where stock >= $1`), or have those that must not meet take turns by [`Tx::lock`]. There, too, a failed
+    /// statement undoes the whole closure, even one that goes on: ask for `on conflict do nothing` instead of catching
+    /// the violation.
     ///
     /// A caller that goes away before its turn has its closure left out.
     pub async fn write<T, F>(&self, closure: F) -> Result<T, Error>
@@ -161,9 +140,26 @@ impl Database {
         F: FnOnce(&Tx<'_>) -> Result<T, Error> + Send + 'static,
         T: Send + 'static,
     {
-        let (job, answer) = Call::submit(closure);
-        self.0.jobs.send(job).await.map_err(|_| Error::Closed)?;
-        answer.await.map_err(|_| Error::Closed)?
+        match &self.0.engine {
+            Engine::Sqlite(engine) => engine.write(closure).await,
+            Engine::Postgres(engine) => engine.write(closure).await,
+        }
+    }
+
+    /// Hears what [`Tx::notify`] says on the channel, from the moment that this returns. See [`crate::notify`].
+    pub async fn listen(&self, channel: &str) -> Result<Listener, Error> {
+        match &self.0.engine {
+            Engine::Sqlite(engine) => Ok(Listener::in_process(channel, engine.listen())),
+            Engine::Postgres(engine) => engine.listen(channel).await,
+        }
+    }
+
+    /// Takes the lead that `key` names where nobody has it; none where somebody does. See [`crate::lead`].
+    pub async fn try_lead(&self, key: &str) -> Result<Option<Lead>, Error> {
+        match &self.0.engine {
+            Engine::Sqlite(_) => Ok(Some(Lead::granted())),
+            Engine::Postgres(engine) => engine.try_lead(key).await,
+        }
     }
 
     /// Whether the database answers: reads nothing, writes nothing, leaves no span.
@@ -178,38 +174,57 @@ impl Database {
             commits: counters.commits.load(Relaxed),
             writes: counters.writes.load(Relaxed),
             undone: counters.undone.load(Relaxed),
-            queued: self.0.jobs.max_capacity() - self.0.jobs.capacity(),
+            queued: match &self.0.engine {
+                Engine::Sqlite(engine) => engine.queued(),
+                Engine::Postgres(engine) => engine.queued(),
+            },
             commit_time: Duration::from_nanos(counters.commit_ns.load(Relaxed)),
         }
     }
 
-    /// Name in spans and metrics: the file's stem, or `memory`.
+    /// Name in spans and metrics: the file's stem, `memory`, or PostgreSQL's database (`database|schema`).
     pub fn namespace(&self) -> &str {
-        &self.0.context.namespace
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            self.pool.readers.lock().push(connection);
+        match &self.0.engine {
+            Engine::Sqlite(engine) => &engine.context().namespace,
+            Engine::Postgres(engine) => &engine.context().namespace,
         }
     }
+
+    /// Whether other processes, on other machines too, may have the same database open: true on PostgreSQL.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.0.engine, Engine::Postgres(_))
+    }
 }
 
-fn at_one_moment<T>(
-    connection: &Connection,
-    context: &Context,
-    closure: impl FnOnce(&Reader<'_>) -> Result<T, Error>,
-) -> Result<T, Error> {
-    let failed = |error| Error::sqlite(error, &context.path);
-    let moment = connection.unchecked_transaction().map_err(failed)?;
-    let outcome = closure(&Reader::new(connection, context));
-    moment.rollback().map_err(failed)?;
-    outcome
+impl Counters {
+    pub(crate) fn committed(&self, took: Duration) {
+        self.commits.fetch_add(1, Relaxed);
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.commit_ns.fetch_add(took, Relaxed);
+    }
 }
 
-async fn blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+impl Caller {
+    pub(crate) fn current() -> Self {
+        Self {
+            span: Span::current(),
+            dispatch: tracing::dispatcher::get_default(Dispatch::clone),
+        }
+    }
+
+    /// Runs it as if where the caller is.
+    pub(crate) fn call<T>(&self, f: impl FnOnce() -> T) -> T {
+        tracing::dispatcher::with_default(&self.dispatch, || self.span.in_scope(f))
+    }
+
+    /// The same, with a panic as an error.
+    pub(crate) fn caught<T>(&self, f: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        self.call(|| std::panic::catch_unwind(AssertUnwindSafe(f)))
+            .unwrap_or(Err(Error::Panicked))
+    }
+}
+
+pub(crate) async fn blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     tokio::task::spawn_blocking(f).await.map_err(|error| {
         if error.is_panic() {
             Error::Panicked

@@ -36,10 +36,45 @@ pub enum Error {
     /// Another process held the database for too long.
     #[error("the database stayed locked by another process for 5 s; try again, or see who holds it")]
     Busy,
+    /// The engine chose another transaction; this one was undone.
+    #[error("another transaction was in the way ({0}); nothing was changed: try again")]
+    Conflict(String),
+    /// A statement took longer than it may.
+    #[error("a statement took longer than {seconds} s and was cancelled; nothing was changed")]
+    Timeout {
+        /// The bound.
+        seconds: u64,
+    },
+    /// The server cannot be reached, or takes no connection now.
+    #[error("cannot reach {at}: {reason}; see that PostgreSQL runs there and takes connections")]
+    Unreachable {
+        /// The database's URL without its password.
+        at: String,
+        /// Why.
+        reason: String,
+    },
+    /// The connection was lost before the commit.
+    #[error("the connection to {at} was lost ({reason}); nothing was changed: try again")]
+    Lost {
+        /// The database's URL without its password.
+        at: String,
+        /// Why.
+        reason: String,
+    },
+    /// The connection was lost during the commit.
+    #[error(
+        "the connection to {at} was lost while the changes were committed ({reason}): whether they were kept is not known; look before you try again"
+    )]
+    Unsure {
+        /// The database's URL without its password.
+        at: String,
+        /// Why.
+        reason: String,
+    },
     /// No room is left on the disk.
     #[error("the disk that holds {path} is full; nothing was changed: make room and try again")]
     Full {
-        /// The database's file.
+        /// The database's file, or its URL without its password.
         path: String,
     },
     /// A newer program made this database.
@@ -76,16 +111,16 @@ pub enum Error {
     },
     /// The URL names no database that can be opened.
     #[error(
-        "expected a database URL such as \"sqlite:/path/file.db\" or \"sqlite::memory:\", found \"{found}\""
+        "expected a database URL such as \"sqlite:/path/file.db\", \"sqlite::memory:\" or \"postgres://user:password@host:5432/database\", found \"{found}\""
     )]
     Url {
         /// What was given, without any password.
         found: String,
     },
-    /// The file or its folder cannot be opened.
+    /// The file or its folder cannot be opened, or the server refuses.
     #[error("cannot open {path}: {reason}")]
     Open {
-        /// The database's file.
+        /// The database's file, or its URL without its password.
         path: String,
         /// Why.
         reason: String,
@@ -147,7 +182,15 @@ impl Error {
 
     /// Whether trying again later may help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy | Self::Full { .. })
+        matches!(
+            self,
+            Self::Busy
+                | Self::Full { .. }
+                | Self::Conflict(_)
+                | Self::Timeout { .. }
+                | Self::Unreachable { .. }
+                | Self::Lost { .. }
+        )
     }
 
     /// A short, stable word for spans and metrics.
@@ -155,6 +198,11 @@ impl Error {
         match self {
             Self::Constraint { .. } => "constraint",
             Self::Busy => "busy",
+            Self::Conflict(_) => "conflict",
+            Self::Timeout { .. } => "timeout",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Lost { .. } => "lost",
+            Self::Unsure { .. } => "unsure",
             Self::Full { .. } => "full",
             Self::Newer { .. } => "newer",
             Self::Migration { .. } => "migration",

@@ -1,9 +1,12 @@
 //! Externalised State: SQL that survives the process, with the durability told truthfully.
 //!
 //! A brick keeps nothing in memory that it could not lose. [`Database`] is one SQLite file (write-ahead log,
-//! `synchronous=FULL`) with one writing thread that commits many closures at once and a few reading connections; an
-//! answer to a write means that its commit is on disk. The SQL is portable (`$1`, ordered migrations), and nothing of
-//! SQLite shows in the interface, so that PostgreSQL can stand behind it.
+//! `synchronous=FULL`) with one writing thread that commits many closures at once and a few reading connections, or a
+//! PostgreSQL database with a bounded pool of connections; an answer to a write means that its commit is on disk. The
+//! SQL is portable (`$1`, ordered migrations whose types [both engines take](migration)), so the URL alone decides.
+//!
+//! Beside the closures: [`Tx::notify`] and [`Database::listen`] tell other processes of a commit ([`notify`]),
+//! [`Database::try_lead`] elects one of them ([`lead`]), and [`Tx::lock`] has closures take turns.
 //!
 //! What always holds:
 //! - `Ok` from [`Database::write`] means durable; an error or a panic in one closure undoes that closure alone;
@@ -36,18 +39,22 @@
 
 pub mod database;
 pub mod error;
+pub mod lead;
 pub mod migration;
+pub mod notify;
 pub mod sessions;
 pub mod statement;
 pub mod value;
 
-mod connection;
+mod postgres;
+mod sqlite;
 mod summary;
-mod writer;
 
 pub use database::{Database, Options, Stats};
 pub use error::{Constraint, Error};
+pub use lead::Lead;
 pub use migration::Migration;
+pub use notify::{Heard, Listener};
 pub use sessions::{SessionId, Sessions};
 pub use statement::{Reader, Tx};
 pub use value::{Cell, FromCell, Param, Row};

@@ -1,28 +1,65 @@
 //! Statements: what a closure can do with the connection it is lent.
 
+use std::cell::RefCell;
 use std::ops::Deref;
 
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::Connection;
 use tracing::field::Empty;
 
-use crate::connection::Context;
+use crate::notify::{self, Notice};
+use crate::postgres::Session;
+use crate::sqlite::statement as lite;
 use crate::summary::Summary;
 use crate::{Error, Migration, Param, Row, migration};
+
+/// What every statement needs to know about its database.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// As OpenTelemetry's `db.system.name`.
+    pub(crate) system: &'static str,
+    /// Name for spans: the file's stem, `memory`, or the database's name.
+    pub(crate) namespace: String,
+    /// Where it is, for messages: a path, or a URL without its password.
+    pub(crate) at: String,
+    /// Host and port, where there is a server.
+    pub(crate) server: Option<(String, u16)>,
+    pub(crate) rows_max: usize,
+}
 
 /// Reads. All queries of one closure see the same moment.
 #[derive(Debug)]
 pub struct Reader<'c> {
-    connection: &'c Connection,
+    engine: Engine<'c>,
     context: &'c Context,
 }
 
 /// Reads and writes, undone as a whole where the closure fails.
 #[derive(Debug)]
-pub struct Tx<'c>(Reader<'c>);
+pub struct Tx<'c> {
+    reader: Reader<'c>,
+    /// What SQLite's writer tells once it has committed; PostgreSQL does that itself.
+    notices: Option<&'c RefCell<Vec<Notice>>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Engine<'c> {
+    Sqlite(&'c Connection),
+    Postgres(&'c Session),
+}
 
 impl<'c> Reader<'c> {
-    pub(crate) fn new(connection: &'c Connection, context: &'c Context) -> Self {
-        Self { connection, context }
+    pub(crate) fn sqlite(connection: &'c Connection, context: &'c Context) -> Self {
+        Self {
+            engine: Engine::Sqlite(connection),
+            context,
+        }
+    }
+
+    pub(crate) fn postgres(session: &'c Session, context: &'c Context) -> Self {
+        Self {
+            engine: Engine::Postgres(session),
+            context,
+        }
     }
 
     /// The first row, made into a `T`; none where there is none.
@@ -32,13 +69,13 @@ impl<'c> Reader<'c> {
         params: &[Param],
         row: impl FnOnce(&Row<'_>) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
-        self.traced(sql, |statement| {
-            self.bind(sql, statement, params)?;
-            let mut rows = statement.raw_query();
-            match rows.next().map_err(|error| self.sorted(error))? {
-                Some(found) => Ok((Some(row(&Row { inner: found })?), 1)),
-                None => Ok((None, 0)),
-            }
+        self.traced(sql, || {
+            let found = match self.engine {
+                Engine::Sqlite(connection) => lite::first(connection, self.context, sql, params, row)?,
+                Engine::Postgres(session) => session.first(sql, params, row)?,
+            };
+            let count = usize::from(found.is_some());
+            Ok((found, count))
         })
     }
 
@@ -47,51 +84,51 @@ impl<'c> Reader<'c> {
         &self,
         sql: &str,
         params: &[Param],
-        mut row: impl FnMut(&Row<'_>) -> Result<T, Error>,
+        row: impl FnMut(&Row<'_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
-        self.traced(sql, |statement| {
-            self.bind(sql, statement, params)?;
-            let mut rows = statement.raw_query();
-            let mut all = Vec::new();
-            while let Some(found) = rows.next().map_err(|error| self.sorted(error))? {
-                if all.len() == self.context.rows_max {
-                    return Err(Error::TooMany {
-                        rows_max: self.context.rows_max,
-                    });
-                }
-                all.push(row(&Row { inner: found })?);
-            }
+        self.traced(sql, || {
+            let all = self.all(sql, params, row)?;
             let count = all.len();
             Ok((all, count))
         })
     }
 
-    /// Runs a prepared statement inside its span. `run` gives the result and the number of rows it saw.
-    fn traced<T>(
+    /// The same without a span.
+    pub(crate) fn all<T>(
         &self,
         sql: &str,
-        run: impl FnOnce(&mut CachedStatement<'_>) -> Result<(T, usize), Error>,
-    ) -> Result<T, Error> {
+        params: &[Param],
+        row: impl FnMut(&Row<'_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        match self.engine {
+            Engine::Sqlite(connection) => lite::all(connection, self.context, sql, params, row),
+            Engine::Postgres(session) => session.all(sql, params, self.context.rows_max, row),
+        }
+    }
+
+    /// Runs a statement inside its span. `run` gives the result and the number of rows it saw.
+    fn traced<T>(&self, sql: &str, run: impl FnOnce() -> Result<(T, usize), Error>) -> Result<T, Error> {
         let summary = Summary::of(sql);
         let span = tracing::info_span!(
             "sql",
             otel.name = summary.name,
             otel.kind = "client",
             otel.status_code = Empty,
-            db.system.name = "sqlite",
+            db.system.name = self.context.system,
             db.operation.name = summary.operation,
             db.query.text = sql.trim(),
             db.namespace = self.context.namespace,
             db.response.returned_rows = Empty,
+            server.address = Empty,
+            server.port = Empty,
             error.type = Empty,
         );
+        if let Some((host, port)) = &self.context.server {
+            span.record("server.address", host.as_str());
+            span.record("server.port", u64::from(*port));
+        }
         let _entered = span.enter();
-        let outcome = self
-            .connection
-            .prepare_cached(sql)
-            .map_err(|error| self.sorted(error))
-            .and_then(|mut statement| run(&mut statement));
-        match outcome {
+        match run() {
             Ok((value, rows)) => {
                 span.record("db.response.returned_rows", rows as u64);
                 Ok(value)
@@ -103,70 +140,86 @@ impl<'c> Reader<'c> {
             }
         }
     }
-
-    /// Binds `$n` to `params[n - 1]`, in whatever order the text names them. SQLite numbers named parameters by their
-    /// first appearance, so they are bound by name.
-    fn bind(&self, sql: &str, statement: &mut CachedStatement<'_>, params: &[Param]) -> Result<(), Error> {
-        let misfit = |reason: String| Error::Parameters {
-            reason,
-            sql: sql.trim().to_owned(),
-        };
-        let mut used = 0;
-        for index in 1..=statement.parameter_count() {
-            let name = statement.parameter_name(index);
-            let number = name
-                .and_then(|name| name.strip_prefix('$'))
-                .and_then(|digits| digits.parse::<usize>().ok())
-                .filter(|number| *number > 0)
-                .ok_or_else(|| {
-                    let found = name.unwrap_or("?").to_owned();
-                    misfit(format!("expected parameters $1, $2 …, found {found}"))
-                })?;
-            let value = params.get(number - 1).ok_or_else(|| {
-                misfit(format!(
-                    "the statement uses ${number}, but {} values are given",
-                    params.len()
-                ))
-            })?;
-            statement
-                .raw_bind_parameter(index, value)
-                .map_err(|error| self.sorted(error))?;
-            used = used.max(number);
-        }
-        if used < params.len() {
-            return Err(misfit(format!(
-                "{} values are given, but the statement uses {used}",
-                params.len()
-            )));
-        }
-        Ok(())
-    }
-
-    fn sorted(&self, error: rusqlite::Error) -> Error {
-        Error::sqlite(error, &self.context.path)
-    }
 }
 
 impl<'c> Tx<'c> {
-    pub(crate) fn new(connection: &'c Connection, context: &'c Context) -> Self {
-        Self(Reader::new(connection, context))
+    pub(crate) fn sqlite(
+        connection: &'c Connection,
+        context: &'c Context,
+        notices: &'c RefCell<Vec<Notice>>,
+    ) -> Self {
+        Self {
+            reader: Reader::sqlite(connection, context),
+            notices: Some(notices),
+        }
+    }
+
+    pub(crate) fn postgres(session: &'c Session, context: &'c Context) -> Self {
+        Self {
+            reader: Reader::postgres(session, context),
+            notices: None,
+        }
     }
 
     /// Runs a statement that returns no rows; the number of rows it changed.
     pub fn execute(&self, sql: &str, params: &[Param]) -> Result<u64, Error> {
-        self.0.traced(sql, |statement| {
-            self.0.bind(sql, statement, params)?;
-            let changed = statement.raw_execute().map_err(|error| self.0.sorted(error))?;
-            Ok((changed as u64, 0))
-        })
+        self.traced(sql, || Ok((self.change(sql, params)?, 0)))
     }
-}
 
-impl Tx<'_> {
+    /// Says a payload (at most 7,999 bytes) on a channel (at most 63 bytes), to those who
+    /// [`listen`](crate::Database::listen), once the closure's changes are committed.
+    pub fn notify(&self, channel: &str, payload: &str) -> Result<(), Error> {
+        notify::check(channel, payload)?;
+        if let Some(notices) = self.notices {
+            notices.borrow_mut().push(Notice {
+                channel: channel.to_owned(),
+                payload: payload.to_owned(),
+            });
+            return Ok(());
+        }
+        let params = [channel.into(), payload.into()];
+        self.all("select pg_notify($1, $2)", &params, |_| Ok(()))
+            .map(drop)
+    }
+
+    /// Waits until no other closure, in whatever process, holds the lock of this name, and holds it to the end of this
+    /// closure: those that take it run one after another. On SQLite all that write do.
+    pub fn lock(&self, name: &str) -> Result<(), Error> {
+        match self.engine {
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(session) => session.lock(name),
+        }
+    }
+
     /// Brings the schema of a component forward within this transaction.
     pub(crate) fn migrate(&self, component: &str, migrations: &[Migration]) -> Result<(), Error> {
-        let Reader { connection, context } = &self.0;
-        migration::apply(connection, &context.path, component, migrations)
+        migration::apply(self, component, migrations)
+    }
+
+    /// [`Tx::execute`] without a span.
+    pub(crate) fn change(&self, sql: &str, params: &[Param]) -> Result<u64, Error> {
+        match self.engine {
+            Engine::Sqlite(connection) => lite::change(connection, self.context, sql, params),
+            Engine::Postgres(session) => session.change(sql, params),
+        }
+    }
+
+    /// Several statements, as a migration has them.
+    pub(crate) fn batch(&self, sql: &str) -> Result<(), Error> {
+        match self.engine {
+            Engine::Sqlite(connection) => connection
+                .execute_batch(sql)
+                .map_err(|error| Error::sqlite(error, &self.context.at)),
+            Engine::Postgres(session) => session.batch(sql),
+        }
+    }
+
+    /// Which of two texts the engine takes.
+    pub(crate) fn either<'t>(&self, sqlite: &'t str, postgres: &'t str) -> &'t str {
+        match self.engine {
+            Engine::Sqlite(_) => sqlite,
+            Engine::Postgres(_) => postgres,
+        }
     }
 }
 
@@ -174,6 +227,6 @@ impl<'c> Deref for Tx<'c> {
     type Target = Reader<'c>;
 
     fn deref(&self) -> &Reader<'c> {
-        &self.0
+        &self.reader
     }
 }

@@ -3,7 +3,7 @@
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use serde::de::DeserializeOwned;
 
-use crate::Error;
+use crate::{Error, postgres};
 
 /// A value to bind to `$1`, `$2` … . Made by `into()` from what Rust has: `&[id.into(), 3.into()]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,14 +46,29 @@ pub trait FromCell: Sized {
 
 /// One row of a result. Columns count from 0.
 #[derive(Debug)]
-pub struct Row<'a> {
-    pub(crate) inner: &'a rusqlite::Row<'a>,
+pub struct Row<'a>(pub(crate) Cells<'a>);
+
+/// The row as the engine has it.
+#[derive(Debug)]
+pub(crate) enum Cells<'a> {
+    Sqlite(&'a rusqlite::Row<'a>),
+    Postgres(&'a tokio_postgres::Row),
+}
+
+/// A cell as it lies in the row, or a text made of one that has no other form.
+pub(crate) enum Found<'a> {
+    Cell(Cell<'a>),
+    Text(String),
 }
 
 impl Row<'_> {
     /// The column as a `T`; `Option<T>` where it may be null.
     pub fn get<T: FromCell>(&self, column: usize) -> Result<T, Error> {
-        let cell = self.cell(column)?;
+        let found = self.found(column)?;
+        let cell = match &found {
+            Found::Cell(cell) => *cell,
+            Found::Text(text) => Cell::Text(text),
+        };
         T::from_cell(cell).ok_or_else(|| Error::Column {
             column: column.to_string(),
             expected: T::EXPECTED,
@@ -71,24 +86,27 @@ impl Row<'_> {
         })
     }
 
-    fn cell(&self, column: usize) -> Result<Cell<'_>, Error> {
-        let bad = |found| Error::Column {
+    fn found(&self, column: usize) -> Result<Found<'_>, Error> {
+        let found = match &self.0 {
+            Cells::Sqlite(row) => sqlite_cell(row, column).map(Found::Cell),
+            Cells::Postgres(row) => postgres::cell(row, column),
+        };
+        found.map_err(|found| Error::Column {
             column: column.to_string(),
             expected: "a column of the result",
             found,
-        };
-        Ok(
-            match self.inner.get_ref(column).map_err(|_| bad("no such column"))? {
-                ValueRef::Null => Cell::Null,
-                ValueRef::Integer(value) => Cell::Integer(value),
-                ValueRef::Real(value) => Cell::Real(value),
-                ValueRef::Text(bytes) => {
-                    Cell::Text(std::str::from_utf8(bytes).map_err(|_| bad("text that is no UTF-8"))?)
-                }
-                ValueRef::Blob(bytes) => Cell::Blob(bytes),
-            },
-        )
+        })
     }
+}
+
+fn sqlite_cell<'a>(row: &'a rusqlite::Row<'_>, column: usize) -> Result<Cell<'a>, &'static str> {
+    Ok(match row.get_ref(column).map_err(|_| "no such column")? {
+        ValueRef::Null => Cell::Null,
+        ValueRef::Integer(value) => Cell::Integer(value),
+        ValueRef::Real(value) => Cell::Real(value),
+        ValueRef::Text(bytes) => Cell::Text(std::str::from_utf8(bytes).map_err(|_| "text that is no UTF-8")?),
+        ValueRef::Blob(bytes) => Cell::Blob(bytes),
+    })
 }
 
 impl Cell<'_> {

@@ -1,4 +1,8 @@
-//! Durability, isolation of failures, sharing of a file, migrations, parameters, spans.
+//! What is SQLite's own: shared commits, a full disk, a file that is damaged or locked. What both engines do is in
+//! [`both`], what is PostgreSQL's own in [`server`].
+
+mod both;
+mod server;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +11,7 @@ use brick_telemetry::{LogTarget, Telemetry};
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::{Constraint, Param};
+use crate::{Constraint, Heard, Param};
 
 const SCHEMA: &[Migration] = &[Migration {
     version: 1,
@@ -107,37 +111,6 @@ async fn many_writers_share_commits_and_all_their_rows_are_durable() {
 }
 
 #[tokio::test]
-async fn an_error_or_a_panic_undoes_its_own_closure_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let db = open(folder.path()).await;
-    let (release, held) = hold(&db).await;
-    let one = insert(&db, 1);
-    let fails = db.write(|tx| {
-        tx.execute("insert into item (id) values (2)", &[])?;
-        Err::<(), _>(Error::rollback("out of stock"))
-    });
-    let panics = db.write(|tx| {
-        tx.execute("insert into item (id) values (3)", &[])?;
-        if tx.query_one("select 1", &[], |_| Ok(()))?.is_some() {
-            panic!("on purpose");
-        }
-        Ok(())
-    });
-    let four = insert(&db, 4);
-    let all = async { tokio::join!(one, fails, panics, four) };
-    let ((one, fails, panics, four), ()) = tokio::join!(all, async {
-        queued(&db, 4).await;
-        release.send(()).unwrap();
-    });
-    held.await.unwrap().unwrap();
-    assert_eq!((one.unwrap(), four.unwrap()), (1, 1));
-    assert_eq!(fails.unwrap_err().to_string(), "rolled back: out of stock");
-    assert!(matches!(panics, Err(Error::Panicked)));
-    assert_eq!(ids(&db).await, [1, 4]);
-    assert_eq!(db.stats().undone, 2);
-}
-
-#[tokio::test]
 async fn a_closure_that_ends_the_transaction_fails_those_before_it_and_not_those_after() {
     let folder = tempfile::tempdir().unwrap();
     let db = open(folder.path()).await;
@@ -186,44 +159,6 @@ async fn a_caller_that_went_away_has_its_closure_left_out() {
 }
 
 #[tokio::test]
-async fn two_processes_may_share_one_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let (a, b) = tokio::join!(open(folder.path()), open(folder.path()));
-    for id in 0..50 {
-        let (first, second) = tokio::join!(insert(&a, id * 2), insert(&b, id * 2 + 1));
-        first.unwrap();
-        second.unwrap();
-    }
-    assert_eq!(ids(&a).await.len(), 100);
-    assert_eq!(ids(&b).await, ids(&a).await);
-}
-
-#[tokio::test]
-async fn a_schema_goes_forward_and_a_newer_or_changed_one_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = url(folder.path());
-    drop(open(folder.path()).await);
-    let db = Database::open(Options::new(url.clone(), LATER)).await.unwrap();
-    insert(&db, 1).await.unwrap();
-    let colour = db
-        .read(|r| r.query_one("select colour from item", &[], |row| row.get::<String>(0)))
-        .await;
-    assert_eq!(colour.unwrap().as_deref(), Some("red"));
-    let told = Database::open(Options::new(url.clone(), SCHEMA))
-        .await
-        .unwrap_err();
-    assert!(
-        told.to_string()
-            .contains("newer version: schema 2 of \"app\", this program knows 1")
-    );
-    let folder = tempfile::tempdir().unwrap();
-    drop(open(folder.path()).await);
-    let url = super::tests::url(folder.path());
-    let told = Database::open(Options::new(url, CHANGED)).await.unwrap_err();
-    assert!(told.to_string().contains("with another text"), "{told}");
-}
-
-#[tokio::test]
 async fn a_file_that_is_no_database_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("x.db");
@@ -237,160 +172,6 @@ async fn a_file_that_is_no_database_is_named() {
         .unwrap_err();
     assert!(matches!(told, Error::Corrupt { .. }), "{told}");
     assert!(told.to_string().contains("x.db"));
-}
-
-#[tokio::test]
-async fn a_violated_constraint_says_which() {
-    let db = Database::open(Options::new("sqlite::memory:", SCHEMA))
-        .await
-        .unwrap();
-    insert(&db, 1).await.unwrap();
-    assert!(insert(&db, 1).await.unwrap_err().is_unique_violation());
-    let told = db
-        .write(|tx| tx.execute("insert into item (price) values (-1)", &[]))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(
-            told,
-            Error::Constraint {
-                kind: Constraint::Check,
-                ..
-            }
-        ),
-        "{told}"
-    );
-}
-
-#[tokio::test]
-async fn parameters_bind_by_their_number_in_any_order() {
-    let db = Database::open(Options::new("sqlite::memory:", &[]))
-        .await
-        .unwrap();
-    let ask = |sql: &'static str, params: Vec<Param>| {
-        let db = db.clone();
-        async move {
-            db.read(move |r| r.query_one(sql, &params, |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?))))
-                .await
-        }
-    };
-    let two = || vec![1.into(), 2.into()];
-    assert_eq!(ask("select $2, $1", two()).await.unwrap(), Some((2, 1)));
-    assert_eq!(ask("select $2 + $2, $1", two()).await.unwrap(), Some((4, 1)));
-    assert_eq!(
-        ask("select $1, '$3' is not null", vec![7.into()]).await.unwrap(),
-        Some((7, 1))
-    );
-    for (sql, params, expect) in [
-        ("select $3, $1", two(), "uses $3, but 2 values"),
-        (
-            "select $1, 1",
-            two(),
-            "2 values are given, but the statement uses 1",
-        ),
-        (
-            "select ?, 1",
-            vec![1.into()],
-            "expected parameters $1, $2 …, found ?",
-        ),
-        ("select :a, 1", vec![1.into()], "found :a"),
-    ] {
-        let told = ask(sql, params).await.unwrap_err().to_string();
-        assert!(told.contains(expect), "{told}");
-    }
-}
-
-#[tokio::test]
-async fn values_keep_their_types_and_a_wrong_type_is_named() {
-    let db = Database::open(Options::new("sqlite::memory:", &[]))
-        .await
-        .unwrap();
-    db.read(|r| {
-        let params = [
-            true.into(),
-            1.5.into(),
-            vec![1u8, 2].into(),
-            Param::Null,
-            "ü".into(),
-        ];
-        let sql = "select $1, $2, $3, $4, $5";
-        let row = r.query_one(sql, &params, |row| {
-            assert!(
-                row.get::<u32>(5)
-                    .unwrap_err()
-                    .to_string()
-                    .contains("no such column")
-            );
-            let told = row.get::<i64>(4).unwrap_err().to_string();
-            assert_eq!(told, "column 4: expected an integer, found text");
-            Ok((
-                row.get::<bool>(0)?,
-                row.get::<f64>(1)?,
-                row.get::<Vec<u8>>(2)?,
-                row.get::<Option<String>>(3)?,
-                row.get::<String>(4)?,
-            ))
-        })?;
-        assert_eq!(row, Some((true, 1.5, vec![1, 2], None, "ü".to_owned())));
-        Ok(())
-    })
-    .await
-    .unwrap();
-}
-
-#[tokio::test]
-async fn a_query_of_too_many_rows_and_a_write_by_a_reader_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let options = Options {
-        rows_max: 2,
-        ..Options::new(url(folder.path()), SCHEMA)
-    };
-    let db = Database::open(options).await.unwrap();
-    for id in 0..3 {
-        insert(&db, id).await.unwrap();
-    }
-    let told = db
-        .read(|r| r.query("select id from item", &[], |row| row.get::<i64>(0)))
-        .await;
-    assert!(matches!(told, Err(Error::TooMany { rows_max: 2 })));
-    let told = db
-        .read(|r| r.query_one("delete from item returning id", &[], |_| Ok(())))
-        .await;
-    assert!(told.is_err());
-    assert!(matches!(
-        db.read(|_| -> Result<(), Error> { panic!("on purpose") }).await,
-        Err(Error::Panicked)
-    ));
-    for _ in 0..10 {
-        assert!(db.read(|_| Ok(())).await.is_ok());
-    }
-}
-
-/// Keeps `name < parent` of every span.
-#[tokio::test]
-async fn spans_of_statements_have_the_caller_as_parent() {
-    let folder = tempfile::tempdir().unwrap();
-    let db = open(folder.path()).await;
-    let (telemetry, _exporter) = Telemetry::new(brick_telemetry::Options {
-        log: LogTarget::Memory,
-        ..brick_telemetry::Options::default()
-    });
-    let _default = tracing::subscriber::set_default(telemetry.subscriber());
-    let caller = tracing::info_span!("caller");
-    let work = async {
-        insert(&db, 1).await.unwrap();
-        ids(&db).await
-    };
-    tracing::Instrument::instrument(work, caller).await;
-    let spans = telemetry.finished_spans();
-    let (caller, statements) = spans.split_last().unwrap();
-    assert_eq!((caller.name.as_ref(), caller.parent), ("caller", None));
-    let within = Some(caller.context.span_id);
-    let seen: Vec<_> = statements
-        .iter()
-        .map(|span| (span.name.as_ref(), span.parent))
-        .collect();
-    assert_eq!(seen, [("INSERT item", within), ("SELECT item", within)]);
 }
 
 /// Lets the file grow by so many pages and no more: to the engine that is a full disk. Gives the pages it has.

@@ -15,16 +15,6 @@ const STATEMENTS_MAX: usize = 128;
 /// The write-ahead log is cut back to this after a checkpoint.
 const WAL_BYTES_MAX: u32 = 64 * 1024 * 1024;
 
-/// What every statement needs to know about its database.
-#[derive(Debug)]
-pub(crate) struct Context {
-    /// Name for spans: the file's stem, or `memory`.
-    pub(crate) namespace: String,
-    /// For messages.
-    pub(crate) path: String,
-    pub(crate) rows_max: usize,
-}
-
 /// Where a database is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
