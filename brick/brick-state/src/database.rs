@@ -9,7 +9,7 @@ use tracing::{Dispatch, Span};
 
 use crate::lead::Lead;
 use crate::notify::Listener;
-use crate::{Error, Migration, Reader, Tx, postgres, sqlite};
+use crate::{Error, Migration, Reader, Tx, notify, postgres, sqlite};
 
 /// How a database is opened.
 #[derive(Debug, Clone)]
@@ -146,12 +146,14 @@ impl Database {
         }
     }
 
-    /// Hears what [`Tx::notify`] says on the channel, from the moment that this returns. See [`crate::notify`].
-    pub async fn listen(&self, channel: &str) -> Result<Listener, Error> {
-        match &self.0.engine {
-            Engine::Sqlite(engine) => Ok(Listener::in_process(channel, engine.listen())),
-            Engine::Postgres(engine) => engine.listen(channel).await,
-        }
+    /// Hears what [`Tx::notify`] says on the channel; [`Heard::Lost`](crate::Heard::Lost) first, once it listens. A
+    /// server that cannot be reached is tried until it can. See [`crate::notify`]. To be called within tokio's runtime.
+    pub fn listen(&self, channel: &str) -> Result<Listener, Error> {
+        notify::check(channel, "")?;
+        Ok(match &self.0.engine {
+            Engine::Sqlite(engine) => engine.listeners().listen(channel),
+            Engine::Postgres(engine) => engine.listen(channel),
+        })
     }
 
     /// Takes the lead that `key` names where nobody has it; none where somebody does. See [`crate::lead`].

@@ -3,7 +3,8 @@
 //! [`Tx::notify`](crate::Tx::notify) says a payload on a channel; [`Database::listen`](crate::Database::listen) gives a
 //! [`Listener`] that hears it, in the order of the commits. On PostgreSQL (`LISTEN`, `NOTIFY`) every process on the
 //! same database hears it, on SQLite the [`Database`](crate::Database) that wrote and its clones. A notification is a
-//! hint and no record: whoever hears [`Heard::Lost`] reads the state again.
+//! hint and no record: whoever hears [`Heard::Lost`] reads the state again. That is what a listener hears first, once it
+//! listens: from there on nothing is missed that is not said to be.
 //!
 //! ```
 //! use brick_state::{Database, Heard, Options};
@@ -11,18 +12,22 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), brick_state::Error> {
 //! let db = Database::open(Options::new("sqlite::memory:", &[])).await?;
-//! let mut changes = db.listen("changes").await?;
+//! let mut changes = db.listen("changes")?;
+//! assert_eq!(changes.hear().await, Heard::Lost);
 //! db.write(|tx| tx.notify("changes", "7")).await?;
-//! assert_eq!(changes.next().await, Some(Heard::Payload("7".to_owned())));
+//! assert_eq!(changes.hear().await, Heard::Payload("7".to_owned()));
 //! # Ok(())
 //! # }
 //! ```
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 
+use futures_util::Stream;
+use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, broadcast};
 use tokio::task::JoinHandle;
 
 use crate::Error;
@@ -39,7 +44,8 @@ pub(crate) const WAITING_MAX: usize = 1_024;
 pub enum Heard {
     /// A payload, as it was said.
     Payload(String),
-    /// Some may have been missed: the connection was lost (it stands again), or the listener was too slow.
+    /// Some may have been missed: listening has begun, the connection was lost and stands again, or the listener was too
+    /// slow.
     Lost,
 }
 
@@ -50,33 +56,57 @@ pub(crate) struct Notice {
     pub(crate) payload: String,
 }
 
-/// Hears one channel. Stops listening when dropped.
+/// Hears one channel: a stream that never ends. Stops listening when dropped.
 #[derive(Debug)]
-pub struct Listener(Source);
-
-#[derive(Debug)]
-enum Source {
-    InProcess {
-        channel: String,
-        notices: broadcast::Receiver<Arc<Notice>>,
-    },
-    Server {
-        mailbox: Arc<Mailbox>,
-        task: JoinHandle<()>,
-    },
+pub struct Listener {
+    mailbox: Arc<Mailbox>,
+    /// What keeps the connection, where there is one.
+    task: Option<JoinHandle<()>>,
 }
 
 /// What waits for a listener; bounded.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     waiting: Mutex<Waiting>,
-    arrived: Notify,
+    listener: AtomicWaker,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     payloads: VecDeque<String>,
     lost: bool,
+}
+
+/// The listeners of one process.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners(Mutex<Vec<(String, Weak<Mailbox>)>>);
+
+impl Listener {
+    pub(crate) fn server(mailbox: Arc<Mailbox>, task: JoinHandle<()>) -> Self {
+        let task = Some(task);
+        Self { mailbox, task }
+    }
+
+    /// Waits for the next. May be cancelled without losing one.
+    pub async fn hear(&mut self) -> Heard {
+        std::future::poll_fn(|cx| self.mailbox.poll(cx)).await
+    }
+}
+
+impl Stream for Listener {
+    type Item = Heard;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Heard>> {
+        self.mailbox.poll(cx).map(Some)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
 }
 
 impl Mailbox {
@@ -90,12 +120,12 @@ impl Mailbox {
             waiting.payloads.push_back(payload);
         }
         drop(waiting);
-        self.arrived.notify_one();
+        self.listener.wake();
     }
 
     pub(crate) fn lose(&self) {
         self.waiting.lock().lost = true;
-        self.arrived.notify_one();
+        self.listener.wake();
     }
 
     fn take(&self) -> Option<Heard> {
@@ -106,47 +136,28 @@ impl Mailbox {
         waiting.payloads.pop_front().map(Heard::Payload)
     }
 
-    async fn next(&self) -> Heard {
-        loop {
-            if let Some(heard) = self.take() {
-                return heard;
-            }
-            self.arrived.notified().await;
-        }
+    fn poll(&self, cx: &Context<'_>) -> Poll<Heard> {
+        self.listener.register(cx.waker());
+        self.take().map_or(Poll::Pending, Poll::Ready)
     }
 }
 
-impl Listener {
-    pub(crate) fn in_process(channel: &str, notices: broadcast::Receiver<Arc<Notice>>) -> Self {
-        let channel = channel.to_owned();
-        Self(Source::InProcess { channel, notices })
+impl Listeners {
+    pub(crate) fn listen(&self, channel: &str) -> Listener {
+        let mailbox = Arc::new(Mailbox::default());
+        mailbox.lose();
+        let mut all = self.0.lock();
+        all.retain(|(_, mailbox)| mailbox.strong_count() > 0);
+        all.push((channel.to_owned(), Arc::downgrade(&mailbox)));
+        let task = None;
+        Listener { mailbox, task }
     }
 
-    pub(crate) fn server(mailbox: Arc<Mailbox>, task: JoinHandle<()>) -> Self {
-        Self(Source::Server { mailbox, task })
-    }
-
-    /// Waits for the next; none when the database is closed. May be cancelled without losing one.
-    pub async fn next(&mut self) -> Option<Heard> {
-        let (own, notices) = match &mut self.0 {
-            Source::Server { mailbox, .. } => return Some(mailbox.next().await),
-            Source::InProcess { channel, notices } => (channel, notices),
-        };
-        loop {
-            match notices.recv().await {
-                Ok(notice) if notice.channel == *own => return Some(Heard::Payload(notice.payload.clone())),
-                Ok(_) => {}
-                Err(broadcast::error::RecvError::Lagged(_)) => return Some(Heard::Lost),
-                Err(broadcast::error::RecvError::Closed) => return None,
-            }
-        }
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Source::Server { task, .. } = &self.0 {
-            task.abort();
+    pub(crate) fn tell(&self, notice: &Notice) {
+        let all = self.0.lock();
+        let own = all.iter().filter(|(channel, _)| *channel == notice.channel);
+        for mailbox in own.filter_map(|(_, mailbox)| mailbox.upgrade()) {
+            mailbox.put(notice.payload.clone());
         }
     }
 }

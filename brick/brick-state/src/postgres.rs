@@ -117,8 +117,8 @@ impl Engine {
         blocking(move || lent.write(&context, &counters, &caller, closure)).await?
     }
 
-    pub(crate) async fn listen(&self, channel: &str) -> Result<Listener, Error> {
-        listen::listen(Arc::clone(&self.target), channel).await
+    pub(crate) fn listen(&self, channel: &str) -> Listener {
+        listen::listen(Arc::clone(&self.target), channel)
     }
 
     pub(crate) async fn try_lead(&self, key: &str) -> Result<Option<Lead>, Error> {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::database::{Caller, Counters, Options, blocking};
-use crate::notify::{Notice, WAITING_MAX};
+use crate::notify::Listeners;
 use crate::statement::Context;
 use crate::{Error, Reader, Tx, migration};
 
@@ -26,7 +26,7 @@ pub(crate) struct Engine {
     readers: Arc<Mutex<Vec<Connection>>>,
     /// One permit for each reading connection; none where reads go through the writer.
     permits: Option<Arc<Semaphore>>,
-    notices: broadcast::Sender<Arc<Notice>>,
+    listeners: Arc<Listeners>,
 }
 
 /// A reading connection that goes back into the pool by itself, whatever the closure does.
@@ -55,8 +55,9 @@ impl Engine {
         }
         let permits = (!readers.is_empty()).then(|| Arc::new(Semaphore::new(readers.len())));
         let (jobs, queue) = mpsc::channel(writer::QUEUE_MAX);
-        let (notices, _) = broadcast::channel(WAITING_MAX);
-        let (for_writer, counted, told) = (Arc::clone(&context), Arc::clone(counters), notices.clone());
+        let listeners = Arc::new(Listeners::default());
+        let (for_writer, counted, told) =
+            (Arc::clone(&context), Arc::clone(counters), Arc::clone(&listeners));
         std::thread::Builder::new()
             .name(format!("sql-{}", context.namespace))
             .spawn(move || writer::run(&connection, &for_writer, &counted, &told, queue))
@@ -66,7 +67,7 @@ impl Engine {
             context,
             readers: Arc::new(Mutex::new(readers)),
             permits,
-            notices,
+            listeners,
         })
     }
 
@@ -115,8 +116,8 @@ impl Engine {
         &self.context
     }
 
-    pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<Notice>> {
-        self.notices.subscribe()
+    pub(crate) fn listeners(&self) -> &Listeners {
+        &self.listeners
     }
 }
 

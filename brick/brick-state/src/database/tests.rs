@@ -53,6 +53,12 @@ async fn ids(db: &Database) -> Vec<i64> {
         .unwrap()
 }
 
+async fn listening(db: &Database, channel: &str) -> Listener {
+    let mut listener = db.listen(channel).unwrap();
+    assert_eq!(listener.hear().await, Heard::Lost, "it has begun");
+    listener
+}
+
 /// Holds the writing thread inside a closure until released, so that a group can gather behind it.
 async fn hold(db: &Database) -> (oneshot::Sender<()>, tokio::task::JoinHandle<Result<(), Error>>) {
     let (release, released) = oneshot::channel();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::target::{Connected, Target};
 use super::{failure, text};
 use crate::Error;
-use crate::notify::{Listener, Mailbox, check};
+use crate::notify::{Listener, Mailbox};
 
 /// How often the connection is asked whether it stands, and how long the answer may take.
 const BEAT: Duration = Duration::from_secs(5);
@@ -15,12 +15,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const AGAIN_FIRST: Duration = Duration::from_millis(100);
 const AGAIN_MAX: Duration = Duration::from_secs(3);
 
-pub(super) async fn listen(target: Arc<Target>, channel: &str) -> Result<Listener, Error> {
-    check(channel, "")?;
+pub(super) fn listen(target: Arc<Target>, channel: &str) -> Listener {
     let mailbox = Arc::new(Mailbox::default());
-    let connected = attach(&target, channel, &mailbox).await?;
-    let keeping = keep(target, channel.to_owned(), Arc::clone(&mailbox), connected);
-    Ok(Listener::server(mailbox, tokio::spawn(keeping)))
+    let keeping = keep(target, channel.to_owned(), Arc::clone(&mailbox));
+    Listener::server(mailbox, tokio::spawn(keeping))
 }
 
 async fn attach(target: &Target, channel: &str, mailbox: &Arc<Mailbox>) -> Result<Connected, Error> {
@@ -35,20 +33,22 @@ async fn attach(target: &Target, channel: &str, mailbox: &Arc<Mailbox>) -> Resul
     Ok(connected)
 }
 
-async fn keep(target: Arc<Target>, channel: String, mailbox: Arc<Mailbox>, mut connected: Connected) {
+async fn keep(target: Arc<Target>, channel: String, mailbox: Arc<Mailbox>) {
     loop {
-        connected.lost(BEAT, PATIENCE).await;
-        connected = again(&target, &channel, &mailbox).await;
+        let mut connected = connected(&target, &channel, &mailbox).await;
         mailbox.lose();
+        connected.lost(BEAT, PATIENCE).await;
     }
 }
 
-async fn again(target: &Target, channel: &str, mailbox: &Arc<Mailbox>) -> Connected {
+async fn connected(target: &Target, channel: &str, mailbox: &Arc<Mailbox>) -> Connected {
     let (mut wait, mut told) = (AGAIN_FIRST, false);
     loop {
         match attach(target, channel, mailbox).await {
             Ok(connected) => {
-                tracing::info!(channel, "the database's notifications are heard again");
+                if told {
+                    tracing::info!(channel, "the database's notifications are heard again");
+                }
                 return connected;
             }
             Err(error) if told => tracing::debug!(channel, %error, "still no notifications of the database"),

@@ -9,10 +9,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use rusqlite::Connection;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::database::{Caller, Counters};
-use crate::notify::Notice;
+use crate::notify::{Listeners, Notice};
 use crate::statement::Context;
 use crate::{Error, Migration, Tx, migration};
 
@@ -105,7 +105,7 @@ pub(crate) fn run(
     connection: &Connection,
     context: &Context,
     counters: &Arc<Counters>,
-    told: &broadcast::Sender<Arc<Notice>>,
+    told: &Listeners,
     mut jobs: mpsc::Receiver<Box<dyn Job>>,
 ) {
     let writer = Writer {
@@ -131,7 +131,7 @@ struct Writer<'a> {
     connection: &'a Connection,
     context: &'a Context,
     counters: &'a Counters,
-    told: &'a broadcast::Sender<Arc<Notice>>,
+    told: &'a Listeners,
     /// What the group has to tell once it is committed.
     notices: RefCell<Vec<Notice>>,
 }
@@ -176,10 +176,7 @@ impl Writer<'_> {
             let _ = statement(connection, "ROLLBACK");
         } else {
             self.counters.committed(started.elapsed());
-            for notice in notices {
-                // Nobody may be listening.
-                let _ = self.told.send(Arc::new(notice));
-            }
+            notices.iter().for_each(|notice| self.told.tell(notice));
         }
         answer(&mut ran, &committed);
     }

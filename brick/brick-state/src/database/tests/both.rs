@@ -395,8 +395,8 @@ async fn closures_that_take_a_lock_take_turns() {
 async fn a_notification_is_heard_once_its_write_is_committed_and_not_when_it_is_undone() {
     for bed in beds() {
         let db = bed.open(SCHEMA).await;
-        let mut changes = db.listen("changes").await.unwrap();
-        let mut others = db.listen("Other \"things\"").await.unwrap();
+        let mut changes = listening(&db, "changes").await;
+        let mut others = listening(&db, "Other \"things\"").await;
         let undone = db.write(|tx| {
             tx.notify("changes", "undone")?;
             Err::<(), _>(Error::rollback("no"))
@@ -409,9 +409,9 @@ async fn a_notification_is_heard_once_its_write_is_committed_and_not_when_it_is_
         })
         .await
         .unwrap();
-        assert_eq!(changes.next().await, Some(Heard::Payload("1".to_owned())));
+        assert_eq!(changes.hear().await, Heard::Payload("1".to_owned()));
         assert_eq!(ids(&db).await, [1]);
-        assert_eq!(others.next().await, Some(Heard::Payload(String::new())));
+        assert_eq!(others.hear().await, Heard::Payload(String::new()));
         for (channel, payload) in [("", 1), ("changes", 8_000)] {
             let said = db.write(move |tx| tx.notify(channel, &"x".repeat(payload)));
             assert!(said.await.unwrap_err().to_string().contains("expected a "));
@@ -419,7 +419,7 @@ async fn a_notification_is_heard_once_its_write_is_committed_and_not_when_it_is_
         db.write(|tx| tx.notify("changes", &"x".repeat(7_999)))
             .await
             .unwrap();
-        assert!(matches!(changes.next().await, Some(Heard::Payload(text)) if text.len() == 7_999));
+        assert!(matches!(changes.hear().await, Heard::Payload(text) if text.len() == 7_999));
     }
 }
 
@@ -427,17 +427,17 @@ async fn a_notification_is_heard_once_its_write_is_committed_and_not_when_it_is_
 async fn who_hears_too_slowly_is_told_that_something_was_lost() {
     for bed in beds() {
         let db = bed.open(&[]).await;
-        let mut slow = db.listen("changes").await.unwrap();
-        let mut last = db.listen("last").await.unwrap();
+        let mut slow = listening(&db, "changes").await;
+        let mut last = listening(&db, "last").await;
         db.write(|tx| (0..3_000).try_for_each(|n: i64| tx.notify("changes", &n.to_string())))
             .await
             .unwrap();
         db.write(|tx| tx.notify("last", "")).await.unwrap();
-        while last.next().await == Some(Heard::Lost) {}
-        let first = slow.next().await;
+        while last.hear().await == Heard::Lost {}
+        let first = slow.hear().await;
         let mut heard = vec![first];
-        while !heard.contains(&Some(Heard::Lost)) {
-            heard.push(slow.next().await);
+        while !heard.contains(&Heard::Lost) {
+            heard.push(slow.hear().await);
         }
         assert!(heard.len() <= 3_000, "some were lost, and it was said");
     }

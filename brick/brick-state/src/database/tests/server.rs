@@ -107,7 +107,7 @@ async fn what_was_committed_outlives_a_crash_of_the_server_and_reads_go_on_when_
         .await
         .unwrap();
     insert(&db, 1).await.unwrap();
-    let mut changes = db.listen("changes").await.unwrap();
+    let mut changes = listening(&db, "changes").await;
     let lead = db.try_lead("scheduler").await.unwrap().unwrap();
     server.stop();
     assert!(insert(&db, 2).await.unwrap_err().is_transient());
@@ -115,9 +115,9 @@ async fn what_was_committed_outlives_a_crash_of_the_server_and_reads_go_on_when_
     assert!(!lead.is_held());
     server.start_again();
     assert_eq!(ids(&db).await, [1]);
-    assert_eq!(changes.next().await, Some(Heard::Lost));
+    assert_eq!(changes.hear().await, Heard::Lost);
     db.write(|tx| tx.notify("changes", "again")).await.unwrap();
-    assert_eq!(changes.next().await, Some(Heard::Payload("again".to_owned())));
+    assert_eq!(changes.hear().await, Heard::Payload("again".to_owned()));
     assert!(db.try_lead("scheduler").await.unwrap().is_some());
 }
 
@@ -228,9 +228,9 @@ async fn types_that_only_the_server_has_are_taken_from_text_and_given_as_text() 
 async fn every_process_on_the_database_hears_and_one_alone_leads() {
     let url = private_postgres::database();
     let (a, b) = (server(&url).await, server(&url).await);
-    let mut heard = b.listen("changes").await.unwrap();
+    let mut heard = listening(&b, "changes").await;
     a.write(|tx| tx.notify("changes", "7")).await.unwrap();
-    assert_eq!(heard.next().await, Some(Heard::Payload("7".to_owned())));
+    assert_eq!(heard.hear().await, Heard::Payload("7".to_owned()));
 
     let lead = a.try_lead("scheduler").await.unwrap().unwrap();
     assert!(lead.is_held());
