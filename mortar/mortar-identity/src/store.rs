@@ -25,6 +25,9 @@ const MIGRATIONS: &[Migration] = &[
     },
 ];
 
+/// Taken by whoever looks before he writes: several processes may share the database.
+const LOCK: &str = "identity";
+
 /// Registered clients at most, and API keys.
 const CLIENTS_MAX: i64 = 1_000;
 /// One-time codes that may wait at most; one more pushes out the one that expires first.
@@ -67,6 +70,7 @@ impl Store {
         let made = SigningKey::generate()?;
         let kid = SigningKey::read(&made)?.kid().to_owned();
         let write = self.0.write(move |tx| {
+            tx.lock(LOCK)?;
             if let Some(found) = tx.query_one(NEWEST, &[], held)? {
                 return Ok(found);
             }
@@ -99,6 +103,7 @@ impl Store {
         now_s: i64,
     ) -> Result<Added, Error> {
         let write = self.0.write(move |tx| {
+            tx.lock(LOCK)?;
             let count = tx.query_one("select count(*) from identity_client", &[], |row| {
                 row.get::<i64>(0)
             })?;
@@ -125,6 +130,7 @@ impl Store {
 
     pub(crate) async fn add_code(&self, code: Digest, now_s: i64, expires_s: i64) -> Result<(), Error> {
         let write = self.0.write(move |tx| {
+            tx.lock(LOCK)?;
             tx.execute("delete from identity_code where expires_s <= $1", &[now_s.into()])?;
             tx.execute(
                 "delete from identity_code where sha256 not in
@@ -160,6 +166,7 @@ impl Store {
 
     pub(crate) async fn add_api_key(&self, key: ApiKey) -> Result<Added, Error> {
         let write = self.0.write(move |tx| {
+            tx.lock(LOCK)?;
             let count = tx.query_one("select count(*) from identity_api_key", &[], |row| {
                 row.get::<i64>(0)
             })?;
@@ -210,3 +217,6 @@ fn client(row: &brick_state::Row<'_>) -> Result<Client, brick_state::Error> {
         created_s: row.get(3)?,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,9 +19,9 @@ const ADD: &str =
 const FIND: &str =
     "select id, at_ms, who, action, target, before_value, after_value, why, trace_id from control_audit
     where ($1 is null or who = $1) and ($2 is null or action = $2 or action like $3 escape '\\')
-      and ($4 is null or target like $4 escape '\\') and at_ms >= $5 and id < $6
-      and ($7 is null or who || ' ' || action || ' ' || target || ' ' || before_value || ' ' || after_value || ' '
-        || coalesce(why, '') || ' ' || coalesce(trace_id, '') like $7 escape '\\')
+      and ($4 is null or lower(target) like lower($4) escape '\\') and at_ms >= $5 and id < $6
+      and ($7 is null or lower(who || ' ' || action || ' ' || target || ' ' || before_value || ' ' || after_value || ' '
+        || coalesce(why, '') || ' ' || coalesce(trace_id, '')) like lower($7) escape '\\')
     order by id desc limit $8";
 
 /// Adds the entries; the oldest go where there is no more room.
@@ -104,3 +104,6 @@ fn escape(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;
