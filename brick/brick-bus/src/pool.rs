@@ -28,6 +28,19 @@ pub struct Pool {
     /// What a share sticks to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sticky: Option<Sticky>,
+    /// The version that gets copies of requests beside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Mirror>,
+}
+
+/// A version that gets copies of requests; its answers are thrown away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mirror {
+    /// The version.
+    pub version: Version,
+    /// Share of the requests that are copied, of 10,000.
+    pub share: u32,
 }
 
 /// Requests that go to one version, whatever the shares are.
@@ -179,6 +192,7 @@ mod tests {
                 .map(|(label, share)| (version(label), *share))
                 .collect(),
             sticky: Some(Sticky::User),
+            mirror: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The balancer of one brick.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -44,6 +45,8 @@ pub(crate) struct Inner {
     zone: Option<String>,
     turn: Turn,
     figures: Figures,
+    /// Copies of requests under way.
+    shadows: Arc<AtomicUsize>,
     /// Held while it is decided whether an instance is ejected: the floor is for all of them.
     ejecting: Mutex<()>,
 }
@@ -59,7 +62,11 @@ pub struct Pick {
 
 /// Counts one request in flight until it is dropped; keep it until the answer's body has ended.
 #[derive(Debug)]
-pub struct Guard(Arc<Load>);
+pub struct Guard {
+    load: Arc<Load>,
+    /// Whether it is of a copy, which counts as in flight and says nothing else.
+    aside: bool,
+}
 
 impl Balancer {
     /// Follows `endpoints/<brick>` of this watch, for nobody in particular: picks as where limits say nothing.
@@ -93,6 +100,7 @@ impl Balancer {
             zone,
             turn: Turn::default(),
             figures,
+            shadows: Arc::default(),
             ejecting: Mutex::default(),
         }))
     }
@@ -140,6 +148,9 @@ impl Balancer {
     pub fn pick_led(&self, lead: &Lead, tried: &[Incarnation]) -> Option<Pick> {
         match &lead.to {
             To::Any => self.choose(tried, None, lead.key),
+            To::Version(version) if lead.aside => {
+                self.choose(tried, Some(version), lead.key).map(Pick::aside)
+            }
             To::Version(version) => self
                 .choose(tried, Some(version), lead.key)
                 .or_else(|| self.choose(tried, None, lead.key)),
@@ -205,6 +216,11 @@ impl Balancer {
         self.0.pool.load_full()
     }
 
+    /// How many copies of requests are under way, and where they are counted.
+    pub(crate) fn shadows(&self) -> (&Arc<AtomicUsize>, &Figures) {
+        (&self.0.shadows, &self.0.figures)
+    }
+
     /// This very instance, where it is in the set.
     pub fn pick_incarnation(&self, incarnation: Incarnation) -> Option<Pick> {
         self.pick_where(|endpoint| endpoint.incarnation == incarnation)
@@ -261,6 +277,14 @@ impl Balancer {
     }
 }
 
+impl Pick {
+    /// For a copy of a request.
+    fn aside(mut self) -> Self {
+        self.guard.aside = true;
+        self
+    }
+}
+
 impl Guard {
     /// The answer came (or failed) after `latency`; the request no longer counts as in flight. `ok` is false where the
     /// instance, not the request, was at fault: no answer, or a status of 500 and above.
@@ -270,29 +294,33 @@ impl Guard {
 
     /// Like [`Guard::done`] when the head of the answer came, while its body still counts as in flight.
     pub fn observe(&self, latency: Duration, ok: bool) {
+        if self.aside {
+            return;
+        }
         let now = Instant::now();
-        if self.0.observe(latency, ok, now) > 0
-            && let Some(home) = self.0.home().upgrade()
+        if self.load.observe(latency, ok, now) > 0
+            && let Some(home) = self.load.home().upgrade()
         {
-            home.failed(&self.0, now);
+            home.failed(&self.load, now);
         }
     }
 
     /// The instance could not be connected to: it is avoided for a second, unless all are.
     pub fn connect_failed(self) {
-        let now = Instant::now();
-        self.0.avoid(now);
+        if !self.aside {
+            self.load.avoid(Instant::now());
+        }
     }
 
     /// Requests in flight at this instance from here, this one included.
     pub fn in_flight(&self) -> u32 {
-        self.0.in_flight()
+        self.load.in_flight()
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.end();
+        self.load.end();
     }
 }
 

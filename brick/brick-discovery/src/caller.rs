@@ -25,6 +25,10 @@ pub(crate) struct Figures {
     pub(crate) spilled: Counter,
     /// Picks of another instance than the key's, for that had too much to do.
     pub(crate) overflowed: Counter,
+    /// Copies of requests for a version that is looked at.
+    pub(crate) mirrored: Counter,
+    /// Copies that found no room.
+    pub(crate) mirror_refused: Counter,
 }
 
 impl Caller {
@@ -59,6 +63,8 @@ impl Caller {
             panics: of("panic"),
             spilled: of("spill"),
             overflowed: of("overflow"),
+            mirrored: of("mirror"),
+            mirror_refused: of("mirror_refused"),
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct Lead {
     pub(crate) to: To,
     /// Hash of what the request has of the balancer's key.
     pub(crate) key: Option<u64>,
+    /// Whether it is a copy: it goes to its version or nowhere, and what comes of it says nothing of an instance.
+    pub(crate) aside: bool,
 }
 
 /// Which instances of a brick a request may go to.
@@ -76,7 +78,10 @@ impl Lead {
 
 impl From<To> for Lead {
     fn from(to: To) -> Self {
-        Self { to, key: None }
+        Self {
+            to,
+            ..Self::default()
+        }
     }
 }
 
@@ -86,7 +91,11 @@ impl Balancer {
     pub fn lead(&self, headers: &mut HeaderMap) -> Lead {
         let key = self.policy_key(|sticky| Facts::of(headers).key(sticky));
         let to = self.lead_to(headers);
-        Lead { to, key }
+        Lead {
+            to,
+            key,
+            aside: false,
+        }
     }
 
     fn lead_to(&self, headers: &mut HeaderMap) -> To {
@@ -249,6 +258,15 @@ impl<'h> Facts<'h> {
             .collect();
         let told = told.join(";");
         told != held && self.baggage.set(POOL_BAGGAGE, &told)
+    }
+}
+
+/// Has a version of a brick travel with a request.
+pub(crate) fn keep(headers: &mut HeaderMap, brick: &str, version: &Version) {
+    let mut facts = Facts::of(headers);
+    if facts.keep(&[(brick, version)]) {
+        let baggage = facts.baggage;
+        say(headers, &baggage);
     }
 }
 

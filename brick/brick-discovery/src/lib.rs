@@ -6,7 +6,8 @@
 //! Instances that fail again and again are left out for a while. Nothing asks control on the request path, so calls go
 //! on while control is down.
 //!
-//! Where versions of a brick run beside each other, [`Balancer::lead`] says which of them a request goes to.
+//! Where versions of a brick run beside each other, [`Balancer::lead`] says which of them a request goes to, and
+//! [`Balancer::shadow`] whether another one gets a copy.
 //!
 //! What always holds: an endpoint that left the set is not picked after the change, nor one that is quarantined; what was learnt of an endpoint
 //! survives changes of the set, for it is kept by incarnation; a pick allocates nothing.
@@ -16,7 +17,9 @@ pub mod balancer;
 mod caller;
 mod lead;
 mod load;
+mod shadow;
 
 pub use balancer::{Balancer, Guard, Pick};
 pub use caller::Caller;
 pub use lead::{Lead, Pools};
+pub use shadow::{MIRRORED, Shadow};

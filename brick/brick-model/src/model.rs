@@ -24,6 +24,7 @@ mod flag;
 mod limit;
 pub(crate) mod listener;
 mod number;
+mod replicas;
 pub(crate) mod repository;
 mod route;
 mod version;
@@ -39,6 +40,7 @@ pub use listener::{
     AccessLog, BrickTls, CacheStore, Edge, EdgeCert, EdgeTls, Inbound, Protocol, TlsVersion, WORKERS_MAX,
 };
 pub use number::{PerSecond, Share};
+pub use replicas::{Elastic, Replicas};
 pub use repository::{CONFIG_REPOSITORY, ConfigRepository, is_label};
 pub use route::{Auth, Cache, Cors, Mirror, Rate, RateBy, Rewrite, Route, Setting};
 pub use version::{BASE, Concurrent, Versions};
@@ -172,10 +174,9 @@ pub struct Brick {
     /// Name of the database that it alone owns; it gets `DATABASE_URL`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// How many instances run.
+    /// How many instances run: a number, or bounds between which it follows the requests.
     #[serde(default = "default_replicas")]
-    #[schemars(range(min = 1, max = 100))]
-    pub replicas: u32,
+    pub replicas: Replicas,
     /// Version label, and the versions that run beside it.
     #[serde(default)]
     pub version: Versions,
@@ -248,8 +249,8 @@ fn default_telemetry_bytes() -> Bytes {
     Bytes(48 << 20)
 }
 
-fn default_replicas() -> u32 {
-    1
+fn default_replicas() -> Replicas {
+    Replicas::Fixed(1)
 }
 
 fn default_zones() -> Vec<String> {

@@ -207,10 +207,24 @@ fn values_say_what_was_expected_and_found() {
         "",
     );
     check(
-        "[brick.a]\nrun = 'a'\nreplicas = { min = 2 }",
+        "[brick.a]\nrun = 'a'\nreplicas = '2'",
         12,
         12,
-        "expected an integer from 1 to 100, found a table",
+        "expected an integer from 1 to 100, found a string",
+        "",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nreplicas = { min = 2, max = 4 }",
+        12,
+        1,
+        "missing key \"target_rps\" in brick.a.replicas",
+        "requests a second that one instance is to have",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nreplicas = { min = 2, max = 1, target_rps = 50 }",
+        12,
+        29,
+        "expected at least min, which is 2, found 1",
         "",
     );
     check(
@@ -800,7 +814,7 @@ fn a_concurrent_version_is_its_brick_but_for_its_own_settings() {
         (Some("pay8"), None, vec!["1", "2"])
     );
     assert_eq!(
-        (v8.replicas, v8.needs.len(), v8.version.base.as_str()),
+        (v8.replicas.min(), v8.needs.len(), v8.version.base.as_str()),
         (0, 1, "v8")
     );
     for base in [None, label("v7")] {

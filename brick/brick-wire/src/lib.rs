@@ -5,6 +5,7 @@
 //! with `brick-http` instead. Every call has a time limit and every answer a size limit.
 
 pub mod client;
+pub mod exposition;
 pub mod form;
 pub mod handover;
 pub mod lines;

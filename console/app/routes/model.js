@@ -7,7 +7,7 @@ import { plural } from '../format.js';
  *   rate: number | null, measured: number | null, errors: number, p99: number | null }} Version `share` in percent, none where any
  *   instance is as good; `measured` is the share of the requests of the last minute
  * @typedef {{ when: Record<string, any>, to: string }} Rule
- * @typedef {{ rules: Rule[], weights: Record<string, number>, sticky: string | null }} Wanted
+ * @typedef {{ rules: Rule[], weights: Record<string, number>, sticky: string | null, mirror?: { version: string, percent: number } }} Wanted
  * @typedef {{ calls: number, errors: number, p99: number | null }} Seen
  * @typedef {{ brick: string, version: string, base: string, steps: number[], holdMs: number, phase: string, step: number, share: number,
  *   reason: string, started: number, stepped: number, limits: { errors: number, times: number, calls: number },
@@ -50,6 +50,7 @@ function wantedOf(raw) {
   return {
     rules: rules.map((rule) => ({ when: rule.when && typeof rule.when === 'object' ? rule.when : {}, to: String(rule.to ?? '') })),
     weights: Object.fromEntries(weights), sticky: typeof raw.sticky === 'string' ? raw.sticky : null,
+    ...(raw.mirror && typeof raw.mirror === 'object' ? { mirror: raw.mirror } : {}),
   };
 }
 

@@ -114,9 +114,9 @@ pub(crate) enum Command {
     },
     /// Set how many instances of a brick run: `brick scale order=3`
     Scale {
-        /// `BRICK=N`; a second version's are `payment@v2=1`
+        /// `BRICK=N`; a second version's are `payment@v2=1`; `BRICK=auto` is the manifest's number
         #[arg(value_name = "BRICK=N", value_parser = parse_scale)]
-        target: (String, u32),
+        target: (String, Option<u32>),
     },
     /// Replace a brick's instances one after the other, without a failed request
     Roll {
@@ -240,10 +240,14 @@ pub(crate) fn parse() -> Result<Cli, Misuse> {
     parsed.map_err(|error| Misuse::new(error, &arguments))
 }
 
-fn parse_scale(text: &str) -> Result<(String, u32), String> {
-    let expected = || format!("expected BRICK=N such as order=3, found \"{text}\"");
+fn parse_scale(text: &str) -> Result<(String, Option<u32>), String> {
+    let expected = || format!("expected BRICK=N such as order=3, or order=auto, found \"{text}\"");
     let (brick, count) = text.split_once('=').ok_or_else(expected)?;
-    Ok((brick.to_owned(), count.parse().map_err(|_| expected())?))
+    let count = match count {
+        "auto" => None,
+        count => Some(count.parse().map_err(|_| expected())?),
+    };
+    Ok((brick.to_owned(), count))
 }
 
 #[cfg(test)]
@@ -257,8 +261,9 @@ mod tests {
 
     #[test]
     fn scale_takes_a_brick_and_a_number() {
-        assert_eq!(parse_scale("order=3"), Ok(("order".to_owned(), 3)));
-        assert_eq!(parse_scale("pay@v2=1"), Ok(("pay@v2".to_owned(), 1)));
+        assert_eq!(parse_scale("order=3"), Ok(("order".to_owned(), Some(3))));
+        assert_eq!(parse_scale("pay@v2=1"), Ok(("pay@v2".to_owned(), Some(1))));
+        assert_eq!(parse_scale("order=auto"), Ok(("order".to_owned(), None)));
         assert!(parse_scale("order").is_err());
         assert!(parse_scale("order=many").is_err());
     }

@@ -79,6 +79,33 @@ pub struct Ps {
     /// What is wrong with it, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// How the number of the brick's instances follows its requests, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elastic: Option<Elasticity>,
+}
+
+/// How the number of a brick's instances follows its requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Elasticity {
+    /// Fewest instances.
+    pub min: u32,
+    /// Most instances.
+    pub max: u32,
+    /// Requests a second that one is to have.
+    pub target_rps: u32,
+    /// Instances that it is to have now.
+    pub replicas: u32,
+    /// Whether somebody set that number; it is then left alone.
+    pub by_hand: bool,
+    /// Requests a second at the last look, of all instances that could be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rps: Option<u64>,
+    /// Instances that these need.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needed: Option<u32>,
+    /// Why the number was changed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Answer of `GET /v1/status`.
@@ -163,8 +190,9 @@ pub struct Scale {
     /// The concurrent version, where `brick` does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
-    /// Instances it should have.
-    pub replicas: u32,
+    /// Instances it should have; none (`null`, or absent) for as many as the manifest says, or its requests need.
+    #[serde(default)]
+    pub replicas: Option<u32>,
 }
 
 /// Body of `POST /v1/kill`.

@@ -17,7 +17,19 @@ const TRIES: u32 = 60;
 
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
-/// Has control write down what was done, unless control itself asked for it and does so.
+/// Something that was done.
+#[derive(Debug)]
+pub(crate) struct Did {
+    pub(crate) action: &'static str,
+    pub(crate) target: String,
+    pub(crate) before: Value,
+    pub(crate) after: Value,
+    pub(crate) why: Option<String>,
+    /// Whether nobody asked the agent for it.
+    pub(crate) by_itself: bool,
+}
+
+/// Has control write down what an operator asked for, unless control itself asked for it and does so.
 pub(crate) fn tell(
     control: &Control,
     headers: &HeaderMap,
@@ -28,6 +40,23 @@ pub(crate) fn tell(
     if headers.contains_key(brick_wire::RECORDED) {
         return;
     }
+    let why = headers
+        .get("x-brick-why")
+        .map(|why| String::from_utf8_lossy(why.as_bytes()).into_owned());
+    let did = Did {
+        action,
+        target,
+        before: Value::Null,
+        after,
+        why,
+        by_itself: false,
+    };
+    write(control, did);
+}
+
+/// Has control write down what was done.
+pub(crate) fn write(control: &Control, did: Did) {
+    let Did { action, target, .. } = did;
     if WAITING.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
         WAITING.fetch_sub(1, Ordering::Relaxed);
         tracing::warn!(
@@ -38,10 +67,8 @@ pub(crate) fn tell(
         return;
     }
     let control = control.clone();
-    let why = headers
-        .get("x-brick-why")
-        .map(|why| String::from_utf8_lossy(why.as_bytes()).into_owned());
-    let entry = json!({ "action": action, "target": target, "after": after, "why": why });
+    let entry = json!({ "action": action, "target": target, "before": did.before, "after": did.after,
+        "why": did.why, "by_itself": did.by_itself });
     tokio::spawn(async move {
         let told = until_told(&control, &entry).await;
         WAITING.fetch_sub(1, Ordering::Relaxed);

@@ -106,6 +106,11 @@ impl Row {
             problem: None,
         }
     }
+
+    /// Whether this very start is out of its pool.
+    pub(crate) fn is_quarantined(&self) -> bool {
+        self.quarantined.is_some() && self.quarantined == self.incarnation
+    }
 }
 
 /// The rows of all slots.
@@ -186,20 +191,24 @@ impl Board {
     /// The rows as `ps` shows them, platform first.
     pub(crate) fn ps(&self, revision: &str) -> Vec<Ps> {
         let rows = self.rows();
-        let shown = rows.into_iter().map(|(slot, row)| Ps {
-            instance: slot.to_string(),
-            brick: slot.brick,
-            version: row.version,
-            zone: row.zone,
-            state: row.state,
-            pid: row.pid,
-            port: row.port,
-            restarts: row.restarts,
-            revision: revision.to_owned(),
-            adopted: row.adopted,
-            incarnation: row.incarnation,
-            quarantined: row.quarantined.is_some() && row.quarantined == row.incarnation,
-            problem: row.problem,
+        let shown = rows.into_iter().map(|(slot, row)| {
+            let quarantined = row.is_quarantined();
+            Ps {
+                instance: slot.to_string(),
+                brick: slot.brick,
+                version: row.version,
+                zone: row.zone,
+                state: row.state,
+                pid: row.pid,
+                port: row.port,
+                restarts: row.restarts,
+                revision: revision.to_owned(),
+                adopted: row.adopted,
+                incarnation: row.incarnation,
+                quarantined,
+                problem: row.problem,
+                elastic: None,
+            }
         });
         shown.collect()
     }

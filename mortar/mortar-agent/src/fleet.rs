@@ -21,6 +21,15 @@ use crate::supervise::{Context, Order, Rejected, Running, Supervisor};
 /// How long the last lines of a stopped process may take to reach telemetry.
 const FLUSH: Duration = Duration::from_secs(2);
 
+/// What becomes of slots whose command, program or settings changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Changed {
+    /// They are restarted.
+    Restart,
+    /// They run on as they are.
+    Leave,
+}
+
 /// A supervised slot.
 #[derive(Debug)]
 struct Unit {
@@ -84,10 +93,15 @@ impl Fleet {
     /// Shows a brick, or a version of one, that is left out.
     pub(crate) fn skip(&self, of: &BrickRef, reason: &str) {
         let slot = Slot::of_brick(of, 1);
+        let told = self.context.board.get(&slot).and_then(|row| row.problem);
         let mut row = Row::new(of.version.clone().unwrap_or_default(), "a".to_owned(), 0);
         row.state = InstanceState::Skipped;
         row.problem = Some(reason.to_owned());
         self.context.board.insert(&slot, row);
+        // Each change of anything plans anew.
+        if told.as_deref() == Some(reason) {
+            return;
+        }
         let event = Event::new(EventKind::Skipped, format!("{of} is left out: {reason}"));
         self.context.events.send(event.brick(&of.brick));
     }
@@ -111,8 +125,9 @@ impl Fleet {
     }
 
     /// Makes the slots as the plan says: what is gone stops, highest slots first, what is new starts, what changed
-    /// restarts. The restarts come back to be done one after the other; the texts say what was changed.
-    pub(crate) async fn apply(&mut self, plan: Plan) -> (Vec<String>, Vec<Spec>) {
+    /// restarts or is left as it is. The restarts come back to be done one after the other; the texts say what was
+    /// changed.
+    pub(crate) async fn apply(&mut self, plan: Plan, changed: Changed) -> (Vec<String>, Vec<Spec>) {
         let mut changes = Vec::new();
         let gone: Vec<Slot> = self
             .units
@@ -123,6 +138,12 @@ impl Fleet {
             .collect();
         changes.extend(gone.iter().map(|slot| format!("{slot} is removed")));
         self.stop(gone, true).await;
+        let left_out = |slot: &Slot| plan.skipped.iter().any(|(of, _)| *of == slot.of());
+        for (slot, row) in self.context.board.rows() {
+            if row.state == InstanceState::Skipped && !left_out(&slot) {
+                self.context.board.remove(&slot);
+            }
+        }
         for (of, reason) in &plan.skipped {
             self.skip(of, reason);
         }
@@ -133,7 +154,7 @@ impl Fleet {
                     changes.push(format!("{} is added", spec.slot));
                     self.add(spec, None);
                 }
-                Some(unit) if unit.spec.fingerprint != spec.fingerprint => {
+                Some(unit) if changed == Changed::Restart && unit.spec.fingerprint != spec.fingerprint => {
                     changes.push(format!(
                         "{} is restarted: its command, program or settings changed",
                         spec.slot

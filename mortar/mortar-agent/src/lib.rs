@@ -17,6 +17,7 @@ mod audit;
 mod board;
 mod builder;
 mod control;
+mod elastic;
 pub mod error;
 pub mod events;
 mod fleet;

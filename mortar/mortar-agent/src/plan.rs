@@ -1,5 +1,6 @@
 //! From the model to the processes that should run: one [`Spec`] per slot, platform and bricks.
 
+mod ports;
 pub(crate) mod proxy;
 mod scopes;
 
@@ -10,15 +11,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use brick_core::{BrickName, BrickRef, Version, env, host};
-use brick_model::{Brick, Model, Protocol};
+use brick_model::{Brick, Model, Protocol, Replicas};
 
 use crate::board::{Role, Slot};
-use crate::events::{Event, EventKind, Events};
 use crate::folder::Folder;
 use crate::launch::{Spec, find_program, install_hint};
 use crate::linux::capture::Capture;
 use crate::linux::claim::Claims;
-use crate::ports::{Assigner, OTLP, fnv};
+use crate::ports::fnv;
 use crate::state::Store;
 use crate::{Error, Options};
 
@@ -134,13 +134,24 @@ pub(crate) fn unknown_brick(model: &Model, name: &str) -> Error {
 }
 
 impl Ground {
-    /// Replicas of a brick or version: the manifest's, unless the operator scaled it since the manifest said so.
-    pub(crate) fn replicas(&self, of: &BrickRef, manifest: u32) -> u32 {
+    /// Replicas of a brick or version: the manifest's, unless the operator scaled it since the manifest said so. Where
+    /// they follow the requests, as many as these needed last.
+    pub(crate) fn replicas(&self, of: &BrickRef, manifest: Replicas) -> u32 {
+        self.by_hand(of, manifest)
+            .unwrap_or_else(|| match manifest.elastic() {
+                None => manifest.min(),
+                Some(bounds) => {
+                    let needed = self.store.read(|state| state.elastic.get(of).copied());
+                    needed.unwrap_or(bounds.min).clamp(bounds.min, bounds.max)
+                }
+            })
+    }
+
+    /// Replicas that the operator set since the manifest said so.
+    pub(crate) fn by_hand(&self, of: &BrickRef, manifest: Replicas) -> Option<u32> {
         let scaled = self.store.read(|state| state.scaled.get(of).copied());
-        match scaled {
-            Some(scaled) if scaled.manifest == manifest => scaled.replicas,
-            _ => manifest,
-        }
+        let scaled = scaled.filter(|scaled| scaled.manifest == manifest.min());
+        scaled.map(|scaled| scaled.replicas)
     }
 
     /// Plans everything. Ports that slots have are kept unless somebody else took them; `running` says which slots
@@ -202,21 +213,6 @@ impl Ground {
         Ok(())
     }
 
-    /// Assigns the ports that must be known before anything is planned: those of the platform.
-    pub(crate) fn assign_platform_ports(
-        &self,
-        model: &Model,
-        running: impl Fn(&str) -> bool,
-        events: &Events,
-    ) -> Result<(), Error> {
-        let mut plan = Plan::default();
-        self.assign_ports(model, &[], &running, &mut plan)?;
-        for warning in plan.warnings {
-            events.send(Event::new(EventKind::Warning, warning));
-        }
-        Ok(())
-    }
-
     /// The environment in which a brick's program is looked for.
     fn environment_of(&self, brick: &Brick) -> Vec<(String, String)> {
         let own = brick
@@ -224,83 +220,6 @@ impl Ground {
             .iter()
             .map(|(name, value)| (name.clone(), value.clone()));
         self.inherited.iter().cloned().chain(own).collect()
-    }
-
-    fn assign_ports(
-        &self,
-        model: &Model,
-        bricks: &[BrickName],
-        running: &impl Fn(&str) -> bool,
-        plan: &mut Plan,
-    ) -> Result<(), Error> {
-        let held = self.store.read(|state| state.ports.clone());
-        let mut assigner = Assigner::new(&self.options.dir, held.values().copied());
-        let mut slots: Vec<String> = platform(model).map(|(_, name)| format!("{name}/1")).collect();
-        let mut of_proxy = Vec::new();
-        for (of, brick) in bricks.iter().flat_map(|name| versions(model, name)) {
-            let replicas = self.replicas(&of, brick.replicas);
-            slots.extend((1..=replicas).map(|number| of.slot_name(number)));
-            of_proxy.extend((1..=replicas).flat_map(|n| proxy::ports(model, &of.slot_name(n), &brick)));
-        }
-        slots.extend(of_proxy);
-        slots.push(DNS.to_owned());
-        let mut ports = held.clone();
-        for slot in slots {
-            let kept = held
-                .get(&slot)
-                .filter(|port| self.can_have(**port, running(proxy::holder(&slot))));
-            if kept.is_some() {
-                continue;
-            }
-            let port = assigner.assign(&slot, |port| self.can_have(port, false))?;
-            if let Some(old) = ports.insert(slot.clone(), port) {
-                plan.warnings.push(format!(
-                    "port {old} of {slot} was taken by somebody else: it is {port} now"
-                ));
-                plan.moved.push(proxy::holder(&slot).to_owned());
-            }
-        }
-        let telemetry_runs = running("telemetry/1");
-        let kept = held
-            .get("otlp")
-            .filter(|port| self.can_have(**port, telemetry_runs));
-        if kept.is_none() {
-            let port = if self.can_have(OTLP, false) {
-                OTLP
-            } else {
-                assigner.assign("otlp", |port| self.can_have(port, false))?
-            };
-            if port != OTLP {
-                let owner = crate::linux::ports::owner(crate::ports::loopback(OTLP));
-                let who = owner.map_or("another process".to_owned(), |o| {
-                    format!("pid {} ({})", o.pid, o.command)
-                });
-                plan.warnings.push(format!(
-                    "port {OTLP} is in use by {who}: OTLP is taken on port {port}"
-                ));
-            }
-            ports.insert("otlp".to_owned(), port);
-        }
-        self.store.update(|state| state.ports = ports);
-        Ok(())
-    }
-
-    /// Whether a port is this system's: its own process holds it, or nobody does and no other agent means to.
-    fn can_have(&self, port: u16, held: bool) -> bool {
-        if held {
-            // Also for the moments in which that process is replaced.
-            self.claims.take(port);
-        }
-        held || self.claims.free(port)
-    }
-
-    pub(crate) fn port(&self, slot: &str) -> u16 {
-        self.store
-            .read(|state| state.ports.get(slot).copied().unwrap_or(0))
-    }
-
-    pub(crate) fn url(&self, slot: &str) -> String {
-        format!("http://127.0.0.1:{}", self.port(slot))
     }
 
     /// The part of the contract that every process gets.

@@ -1,6 +1,7 @@
 //! The agent as a service: opens the folder, brings the system up, keeps it, takes it down.
 
 mod adopt;
+mod elastic;
 mod handle;
 mod house;
 mod one_off;
@@ -10,6 +11,7 @@ mod roll;
 mod tests;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -18,7 +20,7 @@ use brick_core::{BrickName, Drain, Trigger};
 use brick_model::Model;
 use tokio::sync::{mpsc, watch as channel};
 
-use crate::api::InstanceState;
+use crate::api::{Elasticity, InstanceState};
 use crate::board::{Board, Role, Row, Slot};
 use crate::control::Control;
 use crate::events::{Event, EventKind, Events};
@@ -59,6 +61,8 @@ pub(crate) struct Shared {
     hurry: Trigger,
     /// One difference is applied at a time.
     applying: tokio::sync::Mutex<()>,
+    /// How the numbers of instances follow requests.
+    elastic: parking_lot::Mutex<BTreeMap<BrickName, Elasticity>>,
 }
 
 /// The agent of one system. [`Service::run`] brings it up and keeps it.
@@ -131,6 +135,7 @@ impl Service {
             watch: channel::Sender::new(ground.options.watch),
             started: Instant::now(),
             applying: tokio::sync::Mutex::new(()),
+            elastic: parking_lot::Mutex::default(),
             ground,
             context,
             down,
@@ -167,6 +172,8 @@ impl Service {
         let watch = watch::run(shared.clone(), shared.watch.subscribe(), up_asked);
         let watch = tokio::spawn(watch);
         let moves = tokio::spawn(roll::follow_moves(shared.clone(), self.moved));
+        let (stop_following, following) = brick_core::drain::channel();
+        let mut elastic = None;
         let up = tokio::select! {
             up = shared.bring_up(&drain) => up,
             () = drain.requested() => Ok(()),
@@ -174,12 +181,18 @@ impl Service {
         };
         if up.is_ok() {
             is_up.drain();
+            elastic = Some(tokio::spawn(elastic::run(shared.clone(), following)));
             let announce = tokio::spawn(announce_ready(shared.clone(), shared.started));
             tokio::select! {
                 () = drain.requested() => {}
                 () = shared.down_asked.requested() => {}
             }
             announce.abort();
+        }
+        stop_following.drain();
+        if let Some(elastic) = elastic {
+            // A step under way is seen to its end, as one that was asked for by hand.
+            let _ = elastic.await;
         }
         moves.abort();
         watch.abort();
@@ -283,7 +296,11 @@ impl Shared {
         let spared = std::collections::HashSet::new();
         sweep(adopt::mark(&self.ground.folder), spared).await;
         self.ground.capture.lift();
-        self.context.store.update(|state| state.processes.clear());
+        self.context.store.update(|state| {
+            state.processes.clear();
+            // What requests needed is of the past where the system comes up again.
+            state.elastic.clear();
+        });
         self.context.store.save().await;
         let _ = std::fs::remove_file(self.ground.folder.handover());
     }

@@ -39,6 +39,9 @@ pub(crate) struct State {
     /// Replicas that the operator set, with the manifest's number at that time: a changed manifest wins again.
     #[serde(default)]
     pub(crate) scaled: BTreeMap<BrickRef, Scaled>,
+    /// Instances that the requests of bricks need whose number follows them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) elastic: BTreeMap<BrickRef, u32>,
     /// Processes by slot.
     #[serde(default)]
     pub(crate) processes: BTreeMap<String, Record>,

@@ -233,6 +233,8 @@ impl Canary {
         let mut wanted = Wanted::deserialize(&before).unwrap_or_default();
         wanted.weights = std::iter::once((self.version.clone(), self.share())).collect();
         wanted.sticky = wanted.sticky.or_else(|| Some("user".to_owned()));
+        // Copies would be among what it is judged by.
+        wanted.mirror = wanted.mirror.filter(|mirror| mirror.version != self.version);
         serde_json::to_value(wanted).ok()
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use brick_bus::Pool;
-use brick_bus::pool::{BUCKETS, Rule, Sticky};
+use brick_bus::pool::{BUCKETS, Mirror, Rule, Sticky};
 use brick_core::Version;
 use brick_model::Model;
 use schemars::JsonSchema;
@@ -29,6 +29,19 @@ pub(crate) struct Wanted {
     /// `user`, `tenant`, `header:NAME` or `cookie:NAME`: what is alike in it stays with one version; none is chance.
     #[serde(default)]
     pub(crate) sticky: Option<String>,
+    /// The version that gets copies of requests beside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mirror: Option<Mirrored>,
+}
+
+/// A version that gets copies of requests that change nothing; its answers are thrown away.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Mirrored {
+    /// The version.
+    pub(crate) version: Version,
+    /// How many of a hundred requests are copied, 1 to 100.
+    pub(crate) percent: u32,
 }
 
 impl Wanted {
@@ -50,6 +63,13 @@ impl Wanted {
                 "weights: expected at least 1 and at most 100 in all where {base} has none, found {total}"
             ));
         }
+        let mirror = self.mirror.as_ref().map(|wanted| match wanted.percent {
+            1..=100 => Ok(Mirror {
+                version: wanted.version.clone(),
+                share: wanted.percent * BUCKETS / 100,
+            }),
+            found => Err(format!("mirror.percent: expected 1 to 100, found {found}")),
+        });
         let shares = self.weights.iter().filter(|(version, _)| *version != base);
         let shares = shares.map(|(version, weight)| {
             let share = u64::from(*weight) * u64::from(BUCKETS) / whole;
@@ -60,6 +80,7 @@ impl Wanted {
             rules: rules.collect::<Result<_, _>>()?,
             shares: shares.filter(|(_, share)| *share > 0).collect(),
             sticky: sticky.map_err(|error| format!("sticky: {error}"))?,
+            mirror: mirror.transpose()?,
         };
         pool.check()?;
         Ok(pool)
@@ -135,6 +156,13 @@ mod tests {
         assert_eq!(shares(json!({ "weights": { "v2": 0 } })), Ok(vec![]));
         assert!(shares(json!({ "weights": { "v2": 101 } })).is_err());
         assert!(shares(json!({ "weights": { "v1": 0 } })).is_err());
+        let copies = |percent| json!({ "mirror": { "version": "v2", "percent": percent } });
+        assert_eq!(shares(copies(5)), Ok(vec![]));
+        assert!(
+            shares(copies(0))
+                .unwrap_err()
+                .starts_with("mirror.percent: expected 1 to 100")
+        );
         assert!(
             shares(json!({ "sticky": "moon" }))
                 .unwrap_err()

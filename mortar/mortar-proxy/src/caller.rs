@@ -63,6 +63,7 @@ impl Caller {
             faults: None,
             body_bytes_max: body.len() as u64,
             upgrade: false,
+            aside: false,
         };
         let answered = async {
             let body = RequestBody::whole(body);
@@ -90,7 +91,7 @@ impl Caller {
     }
 }
 
-async fn collect(
+pub(crate) async fn collect(
     reply: forward::Reply,
     target: &Target,
     bytes_max: usize,

@@ -50,7 +50,8 @@ impl Crossing {
             repeated: 0,
             repeatable: is_idempotent(method),
         };
-        let (Some(edges), Some(brick)) = (errand.local.shared.edges(), errand.target.brick()) else {
+        let edges = errand.local.shared.edges().filter(|_| !errand.aside);
+        let (Some(edges), Some(brick)) = (edges, errand.target.brick()) else {
             return Ok(crossing);
         };
         let followed = edges.edge(brick);

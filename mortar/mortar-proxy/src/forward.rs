@@ -91,6 +91,8 @@ pub(crate) struct Errand<'a> {
     pub(crate) body_bytes_max: u64,
     /// Whether it is to become a tunnel, which HTTP/1.1 alone can.
     pub(crate) upgrade: bool,
+    /// Whether it passes none of the edge's limits and counts for none.
+    pub(crate) aside: bool,
 }
 
 /// Why an attempt gave no answer.
@@ -320,7 +322,8 @@ async fn faults(
     crossing: &mut Crossing,
     call: &mut Call,
 ) -> Result<Option<u64>, Answer> {
-    let of_edge = match (errand.local.shared.edges(), errand.target.brick()) {
+    let edges = errand.local.shared.edges().filter(|_| !errand.aside);
+    let of_edge = match (edges, errand.target.brick()) {
         (Some(edges), Some(brick)) => edges.edge(brick).inject(headers),
         _ => None,
     };

@@ -43,6 +43,7 @@ mod pool;
 mod proxy;
 mod remote;
 mod sampler;
+mod shadow;
 mod stats;
 mod timer;
 mod tunnel;

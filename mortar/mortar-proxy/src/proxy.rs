@@ -29,6 +29,7 @@ use crate::link::Link;
 use crate::remote;
 use crate::route::{self, Access, Route, Routes, Sought};
 use crate::settings::Settings;
+use crate::shadow;
 use crate::timer::Timer;
 use crate::tunnel::{self, Wish};
 
@@ -277,7 +278,9 @@ impl<G: Gate> Proxy<G> {
             faults: route.faults.as_deref(),
             body_bytes_max: route.body_bytes_max,
             upgrade: parts.headers.contains_key(UPGRADE),
+            aside: false,
         };
+        shadow::send(&self.local, to, &errand.lead, parts, &exchange.context());
         if kept.wish == Wish::Connect {
             return tunnelling::connect(&errand, parts, exchange).await;
         }

@@ -5,6 +5,7 @@ mod changes;
 mod config;
 mod documents;
 mod edge;
+mod elastic;
 mod eureka;
 mod faults;
 mod logs;

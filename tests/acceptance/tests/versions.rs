@@ -210,3 +210,84 @@ async fn an_instance_leaves_its_pool_under_load_without_a_failed_request_and_run
     let trail = system.admin("/api/audit/v1?action=quarantine").await;
     assert_eq!(trail["items"][1]["why"], "it leaks");
 }
+
+/// Copies that an instance's balancer sent to another version of product.
+async fn copies(system: &System, instance: &str, caller: &str) -> u64 {
+    let row = system.instance(instance);
+    let url = format!("http://127.0.0.1:{}/metrics", row["port"]);
+    let Ok(answer) = Client::new().get(url).send().await else {
+        return 0;
+    };
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    let own = format!("edge=\"{caller}->product\"");
+    let counted = text
+        .lines()
+        .filter(|line| line.starts_with("brick_balancer_decisions_total{"));
+    let counted = counted.filter(|line| line.contains(&own) && line.contains("decision=\"mirror\""));
+    counted
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum::<f64>() as u64
+}
+
+#[tokio::test]
+async fn copies_of_what_changes_nothing_go_to_a_version_whoever_calls_and_nobody_sees_its_answers() {
+    let folder = Folder::copy_of("shop");
+    let manifest = std::fs::read_to_string(workspace().join("systems/shop/brick.toml")).unwrap();
+    let program = env!("CARGO_BIN_EXE_acceptance-brick");
+    // It answers every request with 500, and counts them.
+    let v2 = format!("\n[brick.product.version.v2]\nrun = \"{program} measured 1 0\"\nreplicas = 1\n");
+    folder.rewrite(&(manifest + &v2));
+    let weights = json!({ "rules": [], "weights": { "v2": 0 }, "sticky": null });
+    let system = folder.up();
+    let answer = system
+        .operator(Method::PUT, "/api/pools/v1/product", Some(&weights))
+        .await;
+    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+    let row = eventually("product@v2", || async {
+        Some(system.instance("product@v2/1")).filter(|row| row["state"] == "ready")
+    })
+    .await;
+    assert_eq!(counted(&row).await, 0, "nothing goes there yet");
+    let told = system.folder().json(&["route", "mirror", "product", "v2=100"]);
+    assert_eq!(
+        told["mirror"],
+        json!({ "version": "v2", "percent": 100 }),
+        "{told}"
+    );
+    let product = system.product().await["id"].as_str().unwrap().to_owned();
+    let python = system.instance("recommendation/1")["state"] == "ready";
+    let paths = [
+        "/api/products?limit=2".to_owned(),
+        format!("/products/{product}"),
+        format!("/api/recommendations?product_id={product}"),
+    ];
+    eventually("copies of the edge, of the SDK and of the host proxy", || async {
+        for path in paths.iter().filter(|path| python || !path.contains("recommend")) {
+            let answer = Client::new().get(format!("{}{path}", system.edge)).send().await;
+            assert_eq!(answer.unwrap().status, 200, "{path}");
+        }
+        let edge = copies(&system, "gateway/1", "edge").await;
+        let sdk = copies(&system, "storefront/1", "storefront").await
+            + copies(&system, "storefront/2", "storefront").await;
+        let proxy = copies(&system, "proxy/1", "recommendation").await;
+        (edge > 0 && sdk > 0 && (proxy > 0 || !python)).then_some(())
+    })
+    .await;
+    eventually("the version to have been asked", || async {
+        (counted(&row).await > 0).then_some(())
+    })
+    .await;
+    let ended = system.folder().json(&["route", "mirror", "product", "v2=0"]);
+    assert_eq!(ended["mirror"], Value::Null);
+}
+
+/// Requests that the acceptance brick counted.
+async fn counted(row: &Value) -> u64 {
+    let url = format!("http://127.0.0.1:{}/metrics", row["port"]);
+    let answer = Client::new().get(url).send().await.unwrap();
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    let counts = text.lines().filter(|line| line.contains("_count{"));
+    counts
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum::<f64>() as u64
+}

@@ -38,7 +38,10 @@ impl Tracked {
         self.load.begin();
         Pick {
             endpoint: Arc::clone(&self.endpoint),
-            guard: Guard(Arc::clone(&self.load)),
+            guard: Guard {
+                load: Arc::clone(&self.load),
+                aside: false,
+            },
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use brick_auth::IDENTITY_HEADER;
 use brick_core::Incarnation;
-use brick_discovery::{Guard, Lead, Pick};
+use brick_discovery::{Guard, Lead, Pick, Shadow};
 use brick_resilience::Outcome;
 use brick_resilience::drive::Tries;
 use brick_resilience::shed::Criticality;
@@ -56,6 +56,33 @@ impl<'a> Attempts<'a> {
             tried: Mutex::default(),
             call,
         })
+    }
+
+    /// Sends a copy of the call to the version that is looked at beside, where the pool of its brick wants one. Nobody
+    /// waits for it; it passes none of the edge's limits and counts for none.
+    pub(super) fn shadow(&self) {
+        let Place::Brick(balancer) = &self.call.client.target.place else {
+            return;
+        };
+        let Some(shadow) = balancer.shadow(&self.call.method, &self.headers, &self.lead) else {
+            return;
+        };
+        let mut copy = self.call.again(self.call.client.clone());
+        copy.bytes_max = Shadow::ANSWER_BYTES_MAX;
+        let uri = self.uri.clone();
+        tokio::spawn(async move {
+            let attempts = Attempts {
+                headers: shadow.headers.clone(),
+                lead: shadow.lead.clone(),
+                uri,
+                tried: Mutex::default(),
+                call: &copy,
+            };
+            let answered = tokio::time::timeout(Shadow::TIMEOUT, attempts.exchange(Shadow::TIMEOUT)).await;
+            if !answered.is_ok_and(|answer| answer.is_ok()) {
+                tracing::debug!(to = attempts.brick(), "a copy of a call was not answered");
+            }
+        });
     }
 
     /// What is sent with each try.

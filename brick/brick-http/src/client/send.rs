@@ -71,6 +71,7 @@ impl Call {
             repeatable: edge.policy().is_repeatable(&self.method, has_key),
         };
         let attempts = Attempts::new(&self)?;
+        attempts.shadow();
         let answered = drive::call(edge, call, &attempts).await;
         let result = answered.map_err(|stopped| self.error(edge, stopped, deadline.duration_since(now)));
         self.or_fallback(edge, result, attempts.headers()).await

@@ -9,7 +9,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::Brick;
+use super::{Brick, Replicas};
 
 /// Key of the base's label where `version` is a table.
 pub const BASE: &str = "base";
@@ -54,7 +54,7 @@ impl Brick {
         brick.run = Some(own.run.clone());
         brick.build = own.build.clone();
         brick.env.extend(own.env.clone());
-        brick.replicas = own.replicas;
+        brick.replicas = Replicas::Fixed(own.replicas);
         brick.version = Versions {
             base: label.clone(),
             concurrent: BTreeMap::new(),

@@ -13,6 +13,7 @@ use crate::model::{Brick, Health};
 use crate::nearest;
 use crate::pattern::Pattern;
 
+mod replicas;
 mod version;
 
 const KEYS: [&str; 22] = [
@@ -177,9 +178,9 @@ fn described(reader: &mut Reader, table: &Table<'_>, brick: &mut Brick) {
         brick.state = state(reader, &item);
     }
     if let Some(item) = table.get("replicas")
-        && let Some(replicas) = reader.integer(&item, 1..=REPLICAS_MAX)
+        && let Some(replicas) = replicas::read(reader, &item)
     {
-        brick.replicas = u32::try_from(replicas).unwrap_or(1);
+        brick.replicas = replicas;
     }
     if let Some(item) = table.get("version") {
         brick.version = version::read(reader, &item);

@@ -53,6 +53,14 @@ pub(crate) enum Route {
         /// The version
         version: String,
     },
+    /// Send copies of requests that change nothing to a version; its answers are thrown away
+    Mirror {
+        /// The brick
+        brick: String,
+        /// `VERSION=PERCENT` of the requests; 0 ends it
+        #[arg(value_name = "VERSION=PERCENT", value_parser = share)]
+        share: (String, u32),
+    },
     /// Take one rule back; the others and the shares stay
     Drop {
         /// The brick

@@ -115,7 +115,7 @@ async fn settled(agent: &Agent, counts: &[(&BrickRef, u32)]) -> Outcome<Vec<Valu
 fn usual(model: &Model, what: &BrickRef) -> u32 {
     let brick = model.bricks.get(&what.brick);
     let version = brick.and_then(|brick| brick.of_version(what.version.as_ref()));
-    version.map_or(0, |brick| brick.replicas)
+    version.map_or(0, |brick| brick.replicas.min())
 }
 
 fn instances<'r>(rows: &'r [Value], what: &BrickRef) -> impl Iterator<Item = &'r Value> {

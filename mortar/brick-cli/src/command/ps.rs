@@ -21,6 +21,9 @@ pub(crate) async fn run(agent: &Agent, follow: bool, output: Output) -> Outcome 
     rows = with_outsiders(rows, &registry);
     if !follow {
         output.rows(&rows, || table(&rows));
+        for note in elastic(&rows) {
+            output.note(&note);
+        }
         if registry["preserving"] == true {
             let kept = registry["kept"].as_u64().unwrap_or(0);
             output.note(&format!(
@@ -84,7 +87,7 @@ async fn watch(agent: &Agent, rows: Vec<Value>, output: Output) -> Outcome {
         let mut news: Vec<Value> = Vec::new();
         let here: BTreeMap<String, Value> = next
             .into_iter()
-            .map(without_lease)
+            .map(without_figures)
             .map(|row| (text(&row["instance"]), row))
             .collect();
         news.extend(
@@ -117,11 +120,12 @@ async fn watch(agent: &Agent, rows: Vec<Value>, output: Output) -> Outcome {
     }
 }
 
-/// A lease is renewed all the time, which is no news.
-fn without_lease(mut row: Value) -> Value {
+/// A lease is renewed and requests are counted all the time, which is no news.
+fn without_figures(mut row: Value) -> Value {
     if let Some(row) = row.as_object_mut() {
         row.remove("lease_ms");
         row.remove("lease_ends");
+        row.remove("elastic");
     }
     row
 }
@@ -207,6 +211,27 @@ fn table(rows: &[Value]) -> Table {
         table.row(cells);
     }
     table
+}
+
+/// A line for each brick whose number of instances follows its requests.
+fn elastic(rows: &[Value]) -> Vec<String> {
+    let mut lines = BTreeMap::new();
+    for row in rows.iter().filter(|row| row["elastic"].is_object()) {
+        let (brick, told) = (text(&row["brick"]), &row["elastic"]);
+        let seen = match told["rps"].as_u64() {
+            Some(rps) => format!("{rps} requests/s at {} for each", told["target_rps"]),
+            None => "its requests are not known yet".to_owned(),
+        };
+        let (replicas, min, max) = (&told["replicas"], &told["min"], &told["max"]);
+        let line = match told["by_hand"] == true {
+            true => format!(
+                "{brick}: {replicas} of {min} to {max} instances, set by hand; {seen}; `brick scale {brick}=auto` ends that"
+            ),
+            false => format!("{brick}: {replicas} of {min} to {max} instances; {seen}"),
+        };
+        lines.insert(brick, line);
+    }
+    lines.into_values().collect()
 }
 
 /// The tone in which a state of an instance is shown.

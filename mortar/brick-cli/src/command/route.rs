@@ -49,6 +49,7 @@ pub(crate) async fn run(agent: &Agent, route: cli::Route, output: Output) -> Out
             tenant,
             version,
         } => rule(&admin, &brick, json!({ "tenant": tenant }), &version, output).await,
+        cli::Route::Mirror { brick, share } => mirror(&admin, &brick, &share, output).await,
         cli::Route::Drop { brick, rule } => drop_rule(&admin, &brick, rule, output).await,
         cli::Route::Reset { brick } => {
             admin.delete(&path(&brick)).await?;
@@ -68,6 +69,12 @@ async fn show(admin: &Admin, brick: &str, output: Output) -> Outcome {
     let view: Value = admin.get(&path(brick)).await?;
     for (at, rule) in view["rules"].as_array().into_iter().flatten().enumerate() {
         output.note(&format!("{}. to {}: {}", at + 1, text(&rule["to"]), rule["when"]));
+    }
+    if let Some(percent) = view["mirror"]["percent"].as_u64() {
+        let version = text(&view["mirror"]["version"]);
+        output.note(&format!(
+            "{version} gets copies of {percent} % of the requests that change nothing"
+        ));
     }
     output.rows(std::slice::from_ref(&view), || table(std::slice::from_ref(&view)));
     Ok(())
@@ -111,7 +118,7 @@ fn table(items: &[Value]) -> Table {
 
 /// What is wanted now.
 fn wanted(view: &Value) -> Value {
-    json!({ "rules": view["rules"], "weights": view["weights"], "sticky": view["sticky"] })
+    json!({ "rules": view["rules"], "weights": view["weights"], "sticky": view["sticky"], "mirror": view["mirror"] })
 }
 
 /// Changes what is wanted in this alone, over whatever others want by then.
@@ -180,6 +187,25 @@ async fn rule(admin: &Admin, brick: &str, when: Value, version: &str, output: Ou
     let view = change(admin, brick, add).await?;
     output.value(&view, || {
         format!("{brick}: {when} leads to {version}; `brick route reset {brick}` takes it back")
+    });
+    Ok(())
+}
+
+async fn mirror(admin: &Admin, brick: &str, (version, percent): &(String, u32), output: Output) -> Outcome {
+    let copies = match percent {
+        0 => Value::Null,
+        percent => json!({ "version": version, "percent": percent }),
+    };
+    let give = |wanted: &mut Value| -> Outcome {
+        wanted["mirror"] = copies.clone();
+        Ok(())
+    };
+    let view = change(admin, brick, give).await?;
+    output.value(&view, || match percent {
+        0 => format!("{brick}: no copies of requests go anywhere"),
+        percent => format!(
+            "{brick}: {version} gets copies of {percent} % of the requests that change nothing; `brick route mirror {brick} {version}=0` ends that"
+        ),
     });
     Ok(())
 }

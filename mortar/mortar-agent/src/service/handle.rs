@@ -15,6 +15,7 @@ use crate::api::{
 use crate::board::Role;
 use crate::control::Control;
 use crate::events::{Event, EventKind, Subscription};
+use crate::fleet::Changed;
 use crate::launch::Spec;
 use crate::linux::process::{signal_name, signal_names, signal_of};
 use crate::plan::known;
@@ -48,7 +49,13 @@ impl Handle {
 
     /// Every instance, platform first.
     pub fn ps(&self) -> Vec<Ps> {
-        self.shared.context.board.ps(&self.shared.ground.revision)
+        let mut rows = self.shared.context.board.ps(&self.shared.ground.revision);
+        let elastic = self.shared.elastic.lock().clone();
+        for row in &mut rows {
+            let of_base = row.instance.split('/').next() == Some(row.brick.as_str());
+            row.elastic = elastic.get(&row.brick).filter(|_| of_base).cloned();
+        }
+        rows
     }
 
     /// Base URL of the edge.
@@ -132,7 +139,9 @@ impl Handle {
         self.shared.context.logs.follow()
     }
 
-    /// Sets the number of instances of a brick or of one of its versions; it is kept over restarts until the manifest's own number changes.
+    /// Sets the number of instances of a brick or of one of its versions; it is kept over restarts until the manifest's
+    /// own number changes, or until it is given back to the manifest. One that then follows the requests goes on from
+    /// what runs.
     pub async fn scale(&self, scale: Scale) -> Result<Changes, Error> {
         let shared = &self.shared;
         let _one = shared.applying.lock().await;
@@ -140,25 +149,34 @@ impl Handle {
         let mut asked = scale.brick;
         asked.version = asked.version.or(scale.version);
         let (of, brick) = known(&model, &asked)?;
-        if scale.replicas > REPLICAS_MAX {
+        if let Some(found) = scale.replicas.filter(|number| *number > REPLICAS_MAX) {
             return Err(Error::Invalid {
                 what: "the number of instances",
                 expected: format!("between 0 and {REPLICAS_MAX}"),
-                found: scale.replicas.to_string(),
+                found: found.to_string(),
             });
         }
-        let scaled = Scaled {
-            manifest: brick.replicas,
-            replicas: scale.replicas,
-        };
+        let manifest = brick.replicas;
         drop(brick);
+        let runs = shared.ground.replicas(&of, manifest);
         let store = &shared.context.store;
-        let before = store.update(|state| state.scaled.insert(of.clone(), scaled));
-        let applied = self.apply_model(model).await;
+        let before = store.update(|state| {
+            let before = (state.scaled.remove(&of), state.elastic.get(&of).copied());
+            if let Some(replicas) = scale.replicas {
+                let manifest = manifest.min();
+                state.scaled.insert(of.clone(), Scaled { manifest, replicas });
+            } else if manifest.elastic().is_some() {
+                state.elastic.insert(of.clone(), runs);
+            }
+            before
+        });
+        let applied = self.apply_model(model, Changed::Restart).await;
         if applied.is_err() {
-            store.update(|state| match before {
-                Some(before) => state.scaled.insert(of, before),
-                None => state.scaled.remove(&of),
+            store.update(|state| {
+                state.scaled.remove(&of);
+                state.elastic.remove(&of);
+                state.scaled.extend(before.0.map(|scaled| (of.clone(), scaled)));
+                state.elastic.extend(before.1.map(|needed| (of, needed)));
             });
         }
         applied
@@ -184,10 +202,10 @@ impl Handle {
         if !apply.no_build {
             shared.build(&model, &shared.down_asked).await?;
         }
-        self.apply_model(model).await
+        self.apply_model(model, Changed::Restart).await
     }
 
-    async fn apply_model(&self, model: Arc<Model>) -> Result<Changes, Error> {
+    pub(super) async fn apply_model(&self, model: Arc<Model>, changed: Changed) -> Result<Changes, Error> {
         let shared = &self.shared;
         if shared.down_asked.is_requested() {
             return Err(Error::Stopping);
@@ -198,7 +216,7 @@ impl Handle {
         if **shared.model.borrow() != *model {
             shared.model.send_replace(model);
         }
-        let (changes, rolls) = fleet.apply(plan).await;
+        let (changes, rolls) = fleet.apply(plan, changed).await;
         drop(fleet);
         shared.context.store.save().await;
         for change in &changes {

@@ -109,7 +109,7 @@ fn scale(of: &str, replicas: u32) -> Scale {
     Scale {
         brick: of.parse().unwrap(),
         version: None,
-        replicas,
+        replicas: Some(replicas),
     }
 }
 

@@ -38,8 +38,9 @@ pub(crate) struct Scale {
     /// Label of a concurrent version; none is the brick's base version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     version: Option<Version>,
-    /// Instances it should have.
-    replicas: u32,
+    /// Instances it should have; none for as many as the manifest says, or its requests need.
+    #[serde(default)]
+    replicas: Option<u32>,
 }
 
 /// Which brick's instances to replace, one after the other.

@@ -70,6 +70,9 @@ pub(crate) struct AuditBody {
     /// Why, where that was said.
     #[serde(default)]
     why: Option<String>,
+    /// Whether the agent did it by itself: nobody asked it to.
+    #[serde(default)]
+    by_itself: bool,
 }
 
 pub(crate) async fn list(
@@ -115,7 +118,8 @@ pub(crate) async fn add(
 ) -> Result<StatusCode, Problem> {
     handle.verifier().platform_bearer(&headers, &["agent"])?;
     let Json(body) = body?;
-    let entry = Entry::new("operator", body.action, body.target)
+    let who = if body.by_itself { "agent" } else { "operator" };
+    let entry = Entry::new(who, body.action, body.target)
         .turning(body.before, body.after)
         .because(body.why.as_deref());
     handle.record(entry).await?;

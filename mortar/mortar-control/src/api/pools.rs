@@ -158,6 +158,7 @@ pub(crate) fn check(state: &Known, brick: &str, wanted: &Wanted) -> Result<Pool,
     let pool = wanted.pool(&base).map_err(invalid)?;
     let known = versions(state, brick);
     let named = pool.shares.keys().chain(pool.rules.iter().map(|rule| &rule.to));
+    let named = named.chain(pool.mirror.iter().map(|mirror| &mirror.version));
     for version in named {
         if !known.contains(version) {
             let known: Vec<String> = known.iter().map(ToString::to_string).collect();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use brick_http::{Json, Problem};
-use brick_model::{Brick, Model};
+use brick_model::{Brick, Elastic, Model};
 use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -51,8 +51,11 @@ struct BrickView {
     name: String,
     /// Label of the base.
     version: String,
-    /// Instances of the base that the manifest wants.
+    /// Instances of the base that the manifest wants, at least where their number follows the requests.
     replicas: u32,
+    /// The bounds between which their number follows the requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    elastic: Option<Elastic>,
     /// Versions of the same contract that may run beside the base.
     versions: Vec<VersionView>,
     /// Whether it may be left out.
@@ -164,7 +167,8 @@ pub(crate) async fn show(State(handle): State<Handle>) -> Json<SystemView> {
         view.bricks.push(BrickView {
             name,
             version: brick.version.base.to_string(),
-            replicas: brick.replicas,
+            replicas: brick.replicas.min(),
+            elastic: brick.replicas.elastic().copied(),
             versions: versions(brick),
             optional: brick.optional,
             needs: brick.needs.iter().map(ToString::to_string).collect(),

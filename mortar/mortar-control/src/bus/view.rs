@@ -68,6 +68,8 @@ impl Scope {
         match kind {
             "log" | "flags" => own(rest),
             "serve" => own(rest) || own("proxy"),
+            // An instance sees who works beside it: what these had begun may be its own to end.
+            "endpoints" if own(rest) => true,
             // Who may call a brick sees which version to call.
             "endpoints" | "pools" => {
                 self.calls_all
@@ -156,10 +158,12 @@ mod tests {
                 "faults/order->payment",
                 "serve/order",
                 "endpoints/payment",
+                "endpoints/order",
                 "trust/bundle",
             ],
             &[
                 "config/payment",
+                "pools/order",
                 "limits/edge->order",
                 "faults/route->orders",
                 "serve/payment",

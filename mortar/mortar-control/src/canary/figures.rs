@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use brick_wire::Client;
+use brick_wire::{Client, exposition};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 const ANSWER_BYTES_MAX: usize = 4 << 20;
-const SERIES: &str = "http_server_request_duration_seconds";
 
 /// Requests that were served: how many, how many failed, how long they took.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -40,33 +39,21 @@ impl Figures {
     /// Reads an exposition (Prometheus text format 0.0.4 or OpenMetrics 1.0), of which only the one family is looked at.
     fn read(text: &str) -> Self {
         let mut all = Self::default();
-        for line in text.lines() {
-            let Some((kind, rest)) = line.strip_prefix(SERIES).and_then(|rest| rest.split_once('{')) else {
-                continue;
-            };
-            let Some((labels, value)) = rest.split_once("} ") else {
-                continue;
-            };
-            let value = value
-                .split(' ')
-                .next()
-                .and_then(|value| value.parse::<f64>().ok());
-            let Some(value) = value.map(|value| value as u64) else {
-                continue;
-            };
-            let route = label(labels, "http_route").unwrap_or_default();
-            if route.starts_with("/health") || matches!(route, "/metrics" | "/info") {
+        for sample in exposition::samples(text, exposition::SERVED) {
+            if sample.is_platforms() {
                 continue;
             }
-            match kind {
+            let value = sample.value as u64;
+            match sample.kind {
                 "_count" => {
                     all.calls += value;
-                    if label(labels, "http_response_status_code").is_some_and(|code| code.starts_with('5')) {
+                    let code = sample.label("http_response_status_code");
+                    if code.is_some_and(|code| code.starts_with('5')) {
                         all.errors += value;
                     }
                 }
                 "_bucket" => {
-                    let bound = label(labels, "le").and_then(|le| le.parse::<f64>().ok());
+                    let bound = sample.label("le").and_then(|le| le.parse::<f64>().ok());
                     let Some(bound) = bound.filter(|bound| bound.is_finite()) else {
                         continue;
                     };
@@ -117,19 +104,6 @@ impl Figures {
             .next_back()
             .map_or(0, |(_, count)| *count);
         self.calls.saturating_sub(within)
-    }
-}
-
-/// The value of a label that holds no quotes, as those that are looked at do not.
-fn label<'l>(labels: &'l str, name: &str) -> Option<&'l str> {
-    let mut rest = labels;
-    loop {
-        let (key, after) = rest.split_once("=\"")?;
-        let (value, after) = after.split_once('"')?;
-        if key.trim_start_matches(',') == name {
-            return Some(value);
-        }
-        rest = after;
     }
 }
 

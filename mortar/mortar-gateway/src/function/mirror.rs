@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use brick_discovery::MIRRORED;
 use bytes::{Bytes, BytesMut};
-use http::header::{HeaderName, HeaderValue};
+use http::header::HeaderValue;
 use http::request::Parts;
 use http::{Method, Request, Uri};
 use mortar_proxy::{Caller, Filter, Target};
@@ -13,8 +14,6 @@ use rand::RngExt as _;
 
 use crate::figures::Figures;
 
-/// Says that a request is a copy, so that whoever gets it can leave out what must not happen twice.
-const MIRRORED: HeaderName = HeaderName::from_static("x-brick-mirror");
 /// Copies under way at a time; a further one is left out.
 const IN_FLIGHT_MAX: usize = 64;
 /// Largest body that is copied; a request with a larger one is left out.

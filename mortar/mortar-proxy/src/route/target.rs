@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use brick_bus::Protocol;
 use brick_core::{Incarnation, Version};
-use brick_discovery::Lead;
 use brick_discovery::balancer::{Balancer, Guard};
-use http::HeaderMap;
+use brick_discovery::{Lead, Shadow};
 use http::header::HOST;
 use http::request::Parts;
+use http::{HeaderMap, Method};
 
 use crate::pool::Transport;
 use crate::remote::Remote;
@@ -97,6 +97,14 @@ impl Target {
             return balancer.named(name);
         }
         balancer.lead(headers)
+    }
+
+    /// A copy of a request that is led so, where the brick's pool wants one.
+    pub(crate) fn shadow(&self, method: &Method, headers: &HeaderMap, lead: &Lead) -> Option<Shadow> {
+        match self {
+            Self::Brick(balancer) | Self::Split { balancer, .. } => balancer.shadow(method, headers, lead),
+            _ => None,
+        }
     }
 
     /// An instance as the request is led that is none of `tried`.

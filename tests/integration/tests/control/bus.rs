@@ -60,6 +60,7 @@ async fn a_brick_sees_its_own_and_what_it_needs_and_nothing_else() {
         seen("order", &["bus", "call:payment"]).await,
         [
             "config/order",
+            "endpoints/order",
             "endpoints/payment",
             "limits/order->payment",
             "trust/bundle"

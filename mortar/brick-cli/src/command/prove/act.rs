@@ -164,8 +164,12 @@ async fn scale(lab: &Lab<'_>, of: &str, replicas: u32, done: &mut Done) -> Resul
     let deadline = Instant::now() + RECOVERY_MAX;
     loop {
         let rows = lab.system.rows().await?;
-        let own = rows.iter().filter(|row| row.instance.starts_with(&prefix));
-        let here: Vec<&Ps> = own.filter(|row| row.state != InstanceState::Stopped).collect();
+        let own = || rows.iter().filter(|row| row.instance.starts_with(&prefix));
+        if let Some(left_out) = own().find(|row| row.state == InstanceState::Skipped) {
+            let why = left_out.problem.clone().unwrap_or_default();
+            return Err(Stop::Unanswered(format!("{of} cannot run here: {why}")));
+        }
+        let here: Vec<&Ps> = own().filter(|row| row.state != InstanceState::Stopped).collect();
         if here.len() == wanted && here.iter().all(|row| row.state == InstanceState::Ready) {
             return Ok(());
         }
@@ -183,12 +187,29 @@ async fn scale(lab: &Lab<'_>, of: &str, replicas: u32, done: &mut Done) -> Resul
 async fn scale_and_back(lab: &Lab<'_>, brick: &BrickName, usual: u32, done: &mut Done) -> Result<(), Stop> {
     let from = Timestamp::now();
     let slot = format!("{brick}/{}", usual + 1);
+    let rows = lab.system.rows().await?;
+    let mut elastic = rows
+        .iter()
+        .filter(|row| row.brick == *brick)
+        .filter_map(|row| row.elastic.as_ref());
+    let follows = elastic.any(|elastic| !elastic.by_hand);
     let there = async {
         scale(lab, brick.as_str(), usual + 1, done).await?;
         serves(lab, &slot, from, done).await
     };
     let there = there.await;
-    let back = scale(lab, brick.as_str(), usual, done).await;
+    let mut back = scale(lab, brick.as_str(), usual, done).await;
+    if follows {
+        // Its number followed the requests before, and does so again.
+        done.commands.push(format!("brick scale {brick}=auto"));
+        let body = json!({ "brick": brick, "replicas": null });
+        let given = lab
+            .system
+            .agent
+            .post::<Changes>("/v1/scale", &body, CHANGE_MAX)
+            .await;
+        back = back.and(given.map(drop).map_err(Stop::from));
+    }
     there.and(back)
 }
 

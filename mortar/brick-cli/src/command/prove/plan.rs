@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use brick_core::{BrickName, BrickRef};
-use brick_model::{Brick, Concurrent, Model};
+use brick_model::{Brick, Concurrent, Model, Replicas};
 use mortar_agent::api::{InstanceState, Ps};
 
 use crate::cli::Quality;
@@ -82,12 +82,12 @@ pub(super) fn questions(quality: Quality) -> &'static [&'static str; 4] {
     }
 }
 
-/// The system as it is run in a scratch folder: at least so many instances of each brick, spread over two zones, and a
-/// twin of each as a version without instances.
+/// The system as it is run in a scratch folder: at least so many instances of each brick, a number that no requests
+/// move, spread over two zones, and a twin of each as a version without instances.
 pub(super) fn raised(model: &Model, replicas: u32) -> Model {
     let mut raised = model.clone();
     for brick in raised.bricks.values_mut().filter(|brick| !brick.is_external()) {
-        brick.replicas = brick.replicas.max(replicas);
+        brick.replicas = Replicas::Fixed(brick.replicas.min().max(replicas));
         if brick.zones.len() < 2 {
             brick.zones = ZONES.map(str::to_owned).to_vec();
         }

@@ -29,12 +29,13 @@ fn rows(model: &Model) -> Vec<Ps> {
         incarnation: None,
         quarantined: false,
         problem: None,
+        elastic: None,
     };
     let mut rows: Vec<Ps> = ["control", "gateway", "telemetry"]
         .map(|name| row(name, 1, ""))
         .to_vec();
     for (name, brick) in model.running() {
-        rows.extend((1..=brick.replicas).map(|slot| row(name.as_str(), slot, brick.zone(slot))));
+        rows.extend((1..=brick.replicas.min()).map(|slot| row(name.as_str(), slot, brick.zone(slot))));
     }
     rows
 }
@@ -52,7 +53,7 @@ fn a_scratch_system_is_the_same_with_twins_and_two_instances_of_everything() {
     let again = parse(&text, "scratch").unwrap_or_else(|invalid| panic!("{}\n{text}", invalid.render(false)));
     assert_eq!(again, raised);
     for (name, brick) in raised.running() {
-        assert_eq!((brick.replicas, brick.zones.len()), (2, 2), "{name}");
+        assert_eq!((brick.replicas.min(), brick.zones.len()), (2, 2), "{name}");
         let twin = &brick.version.concurrent[&Version::new("twin").unwrap()];
         assert_eq!((Some(&twin.run), twin.replicas), (brick.run.as_ref(), 0));
     }
@@ -81,7 +82,13 @@ fn every_process_is_killed_and_every_question_has_an_experiment() {
     }
     assert!(!names(Quality::Disposability, &raised, false).contains(&"kill:agent".to_owned()));
     let tried = names(Quality::Replaceability, &raised, true);
-    for wanted in ["alone:order/2", "zone:a", "zone:b", "swap:order@twin"] {
+    for wanted in [
+        "alone:order/2",
+        "zone:a",
+        "zone:b",
+        "swap:order@twin",
+        "implementation:recommendation@node",
+    ] {
         assert!(tried.iter().any(|name| name == wanted), "{wanted} of {tried:?}");
     }
     // That version is there to be found faulty.

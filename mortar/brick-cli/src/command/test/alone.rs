@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use brick_core::BrickName;
-use brick_model::{Brick, Edge, LimitKey, Loaded, Model};
+use brick_model::{Brick, Edge, LimitKey, Loaded, Model, Replicas};
 use serde_json::Value;
 
 use super::target::Target;
@@ -115,7 +115,7 @@ fn reduce(model: &Model, name: &BrickName, dir: &Path, program: &Path) -> (Model
                 .as_ref()
                 .map_or_else(|| REAL.to_owned(), |dir| format!("{REAL}/{dir}")),
         ),
-        replicas: 1,
+        replicas: Replicas::Fixed(1),
         zones: brick.zones.first().cloned().into_iter().collect(),
         version: brick.version.base.clone().into(),
         openapi: None,
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(names, ["customer", "order", "payment", "product", "shipping"]);
         assert_eq!(silent, []);
         let order = &again.bricks["order"];
-        assert_eq!((order.replicas, order.dir.as_deref()), (1, Some("system")));
+        assert_eq!((order.replicas.min(), order.dir.as_deref()), (1, Some("system")));
         assert_eq!(order.state.as_deref(), Some("order"));
         let words = again.bricks["payment"].run_command(Path::new("/t")).unwrap();
         assert_eq!(words[..4], ["/opt/my tools/brick", "serve", "mock", "--openapi"]);

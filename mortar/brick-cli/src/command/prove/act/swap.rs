@@ -71,12 +71,12 @@ async fn restore(
         Value::Array(list) => list.is_empty(),
         other => other.is_null(),
     };
-    if ["rules", "weights", "sticky"].into_iter().all(empty) {
+    if ["rules", "weights", "sticky", "mirror"].into_iter().all(empty) {
         done.commands.push(format!("brick route reset {}", to.brick));
         admin.delete(path).await?;
     } else {
-        let wanted =
-            json!({ "rules": before["rules"], "weights": before["weights"], "sticky": before["sticky"] });
+        let wanted = json!({ "rules": before["rules"], "weights": before["weights"],
+            "sticky": before["sticky"], "mirror": before["mirror"] });
         admin.put::<Value>(path, &wanted).await?;
     }
     Ok(())
