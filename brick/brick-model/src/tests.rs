@@ -210,14 +210,14 @@ fn values_say_what_was_expected_and_found() {
         "[brick.a]\nrun = 'a'\nreplicas = '2'",
         12,
         12,
-        "expected an integer from 1 to 100, found a string",
+        "expected an integer from 1 to 100, or a table of min, max and target_rps, found the string \"2\"",
         "",
     );
     check(
         "[brick.a]\nrun = 'a'\nreplicas = { min = 2, max = 4 }",
         12,
-        1,
-        "missing key \"target_rps\" in brick.a.replicas",
+        12,
+        "missing key \"target_rps\" in [brick.a.replicas]",
         "requests a second that one instance is to have",
     );
     check(

@@ -255,6 +255,10 @@ async fn a_killed_instance_gets_no_new_request_a_second_later() {
     .await;
     let users = Users::start(&system.edge);
     users.asked(500).await;
+    eventually("requests at the one that is killed", || async {
+        (crate::versions::counted(&row).await > 0).then_some(())
+    })
+    .await;
     signal(u32::try_from(row["pid"].as_u64().unwrap()).unwrap(), Signal::KILL);
     let killed = Instant::now();
     let port = u16::try_from(row["port"].as_u64().unwrap()).unwrap();

@@ -15,7 +15,7 @@ fn kilns() -> System {
     let manifest = format!(
         "brickwork = 1\n[system]\nname = \"small\"\n[route.all]\nmatch = \"/**\"\nto = \"kiln\"\nauth = \"public\"\n\
          [brick.kiln]\nrun = \"{program} measured 0 0\"\nhealth = {{ path = \"/health\" }}\n\
-         replicas = {{ min = 1, max = 3, target_rps = 15, up_after = \"1s\", down_after = \"2s\" }}\n"
+         replicas = {{ min = 1, max = 3, target_rps = 6, up_after = \"1s\", down_after = \"2s\" }}\n"
     );
     Folder::with_manifest(&manifest).up()
 }
@@ -91,7 +91,7 @@ async fn instances_come_with_the_load_and_go_without_a_failed_request() {
     ready(&system, 3).await;
     assert_eq!(load.stop().await, 0, "requests failed while instances came");
     // A few requests go on while two instances leave.
-    let load = Load::start(&system, 1, Some(Duration::from_millis(200)));
+    let load = Load::start(&system, 1, Some(Duration::from_millis(500)));
     ready(&system, 1).await;
     assert_eq!(load.stop().await, 0, "requests failed while instances left");
     let seen = eventually("the audit trail", || async {
@@ -106,7 +106,7 @@ async fn instances_come_with_the_load_and_go_without_a_failed_request() {
             (&"agent".into(), &"kiln".into())
         );
         let why = entry["why"].as_str().unwrap_or_default();
-        assert!(why.contains("requests/s at 15 for each instance"), "{entry}");
+        assert!(why.contains("requests/s at 6 for each instance"), "{entry}");
     }
     let steps: Vec<(&Value, &Value)> = seen
         .iter()

@@ -282,7 +282,7 @@ async fn copies_of_what_changes_nothing_go_to_a_version_whoever_calls_and_nobody
 }
 
 /// Requests that the acceptance brick counted.
-async fn counted(row: &Value) -> u64 {
+pub(super) async fn counted(row: &Value) -> u64 {
     let url = format!("http://127.0.0.1:{}/metrics", row["port"]);
     let answer = Client::new().get(url).send().await.unwrap();
     let text = String::from_utf8_lossy(&answer.body).into_owned();

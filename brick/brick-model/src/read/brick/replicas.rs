@@ -11,9 +11,17 @@ const KEYS: [&str; 5] = ["min", "max", "target_rps", "up_after", "down_after"];
 const RPS_MAX: i64 = 1_000_000;
 
 pub(super) fn read(reader: &mut Reader, item: &Item<'_>) -> Option<Replicas> {
-    if !matches!(item.value.get_ref(), DeValue::Table(_)) {
-        let number = reader.integer(item, 1..=REPLICAS_MAX)?;
-        return Some(Replicas::Fixed(u32::try_from(number).unwrap_or(1)));
+    match item.value.get_ref() {
+        DeValue::Integer(_) => {
+            let number = reader.integer(item, 1..=REPLICAS_MAX)?;
+            return Some(Replicas::Fixed(u32::try_from(number).unwrap_or(1)));
+        }
+        DeValue::Table(_) => {}
+        _ => {
+            let expected =
+                format!("an integer from 1 to {REPLICAS_MAX}, or a table of min, max and target_rps");
+            return reader.wrong_type(item, &expected);
+        }
     }
     let table = reader.table(item, &KEYS)?;
     let mut number = |key: &str, most: i64, hint: &str| {
