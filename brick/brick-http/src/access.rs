@@ -12,7 +12,7 @@ mod guard;
 pub(crate) use guard::{Guard, check};
 
 /// Routers by who may call them.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 #[must_use = "declared routes are served by `Server::serve`"]
 pub struct Access {
     groups: Vec<(Rule, Router)>,

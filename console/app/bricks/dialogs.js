@@ -26,7 +26,7 @@ export function ActionDialog({ kind, group, version, instance, onClose }) {
   if (kind === 'log' && !group.platform) return html`<${LevelDialog} brick=${group.name} slots=${group.instances.map((one) => one.slot)} first=${instance && group.instances.length > 1 ? instance.slot : ''} onDone=${() => {}} onClose=${onClose} />`;
   return html`<${Dialog} label="Not possible" onClose=${onClose}>
     <header class="dialog-head"><h2>Not possible</h2></header>
-    <p>${group.platform ? `${group.name} belongs to the platform: it has one process, which the agent starts and replaces itself.` : kind === 'kill' && instance ? `No agent started ${instance.slot}: end it where it runs. Quarantine keeps requests from it.` : 'Choose one of its instances first.'}</p>
+    <p>${group.platform ? `${group.name} belongs to the platform: the agent starts its processes and replaces them itself; brick.toml says how many of control there are.` : kind === 'kill' && instance ? `No agent started ${instance.slot}: end it where it runs. Quarantine keeps requests from it.` : 'Choose one of its instances first.'}</p>
     <p class="dialog-foot"><button type="button" class="button" onClick=${onClose}>Close</button></p>
   </${Dialog}>`;
 }

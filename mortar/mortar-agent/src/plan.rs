@@ -31,13 +31,22 @@ const PLATFORM: [(Role, &str); 4] = [
 ];
 /// Name of the port on which control resolves names of bricks.
 const DNS: &str = "dns";
+/// Name of the port that several processes of control share.
+const CONTROL: &str = "control";
 const PLATFORM_STOP_GRACE: Duration = Duration::from_secs(10);
 
-/// The platform's processes that a system has: a host proxy where a brick asks for one.
-fn platform(model: &Model) -> impl Iterator<Item = (Role, &'static str)> {
-    let proxied = proxy::is_wanted(model);
-    let all = PLATFORM.into_iter();
-    all.filter(move |(role, _)| *role != Role::Proxy || proxied)
+/// The slots of the platform's processes that a system has: several of control where it shares a store, a host proxy
+/// where a brick asks for one.
+fn platform(model: &Model) -> impl Iterator<Item = (Role, &'static str, u32)> {
+    let (proxied, controls) = (proxy::is_wanted(model), model.mortar.control.replicas);
+    PLATFORM.into_iter().flat_map(move |(role, name)| {
+        let replicas = match role {
+            Role::Control => controls,
+            Role::Proxy => u32::from(proxied),
+            _ => 1,
+        };
+        (1..=replicas).map(move |number| (role, name, number))
+    })
 }
 
 /// What all specs share.
@@ -160,8 +169,8 @@ impl Ground {
         let mut plan = Plan::default();
         let bricks = wanted(model, &self.options.only)?;
         self.assign_ports(model, &bricks, &running, &mut plan)?;
-        for (role, name) in platform(model) {
-            plan.specs.push(self.platform(model, role, name)?);
+        for (role, name, number) in platform(model) {
+            plan.specs.push(self.platform(model, role, name, number)?);
         }
         let target = self.options.target_dir.join("release");
         for (of, brick) in bricks.iter().flat_map(|name| versions(model, name)) {
@@ -233,7 +242,7 @@ impl Ground {
             (env::BRICK_INSTANCE, slot.to_string()),
             (env::BRICK_ZONE, zone.to_owned()),
             (env::BRICK_SYSTEM, model.system.name.to_string()),
-            (env::BRICK_CONTROL_URL, self.url("control/1")),
+            (env::BRICK_CONTROL_URL, self.control_url(model)),
             (env::BRICK_TOKEN_FILE, token.display().to_string()),
             (
                 env::BRICK_SNAPSHOT_DIR,
@@ -263,14 +272,23 @@ impl Ground {
             Role::Proxy => vec![(env::BRICK_PROXY_FILE, path(self.folder.proxy()))],
             Role::Telemetry | Role::Brick => vec![(env::BRICK_TELEMETRY_BYTES_MAX, telemetry_bytes())],
         };
-        if proxy::is_wanted(model) && matches!(role, Role::Control | Role::Telemetry) {
+        let watches = matches!(role, Role::Control | Role::Telemetry);
+        if proxy::is_wanted(model) && watches {
             pairs.push((env::BRICK_HOST_PROXY_URL, self.url(proxy::SLOT)));
+        }
+        let control = &model.mortar.control;
+        if control.replicas > 1 && watches {
+            let all = (1..=control.replicas).map(|number| self.url(&format!("{CONTROL}/{number}")));
+            pairs.push((env::BRICK_CONTROL_URLS, all.collect::<Vec<_>>().join(",")));
+        }
+        if let (Role::Control, Some(store)) = (role, &control.store) {
+            pairs.push((env::BRICK_STORE_URL, store.clone()));
         }
         let owned = pairs.into_iter().map(|(name, value)| (name.to_owned(), value));
         owned.collect()
     }
 
-    fn platform(&self, model: &Model, role: Role, name: &str) -> Result<Spec, Error> {
+    fn platform(&self, model: &Model, role: Role, name: &str, number: u32) -> Result<Spec, Error> {
         let brick = BrickName::new(name).map_err(|e| Error::Invalid {
             what: "name of a platform process",
             expected: "a brick name".to_owned(),
@@ -280,7 +298,7 @@ impl Ground {
             role,
             brick,
             version: None,
-            number: 1,
+            number,
         };
         let version = Version::default();
         let mut environment = self.contract(model, &slot, &version, "a");
@@ -320,8 +338,8 @@ impl Ground {
             stop_grace: PLATFORM_STOP_GRACE,
             needs: Vec::new(),
             scopes: scopes::of_platform(name),
-            log: self.folder.log(name, 1),
-            token: self.folder.token(name, 1),
+            log: self.folder.log(name, number),
+            token: self.folder.token(name, number),
             slot,
         })
     }

@@ -117,7 +117,7 @@ impl Service {
             events: events.clone(),
             logs: Logs::new(ground.options.log_ring_bytes_max),
             offsets: Offsets::load(folder.offsets_file()),
-            control: Control::new(ground.url("control/1"), key),
+            control: Control::new(ground.control_url(&model), key),
             client: brick_wire::Client::new(),
             inherited: ground.inherited.clone(),
             hurry: hurry_asked,

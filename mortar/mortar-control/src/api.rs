@@ -87,6 +87,7 @@ pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
         .merge(crate::eureka::routes())
         .merge(for_openfeature())
         .route("/bus/v1/watch", get(bus::watch))
+        .route("/api/peer/v1/standbys", post(crate::peers::hello))
         .route("/bus/v1/reports", post(reports::take))
         .route("/bus/v1/acks", post(bus::acknowledge).get(bus::acknowledged))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -61,6 +61,8 @@ struct Inner {
     subscribers: HashMap<u64, Subscriber>,
     next_id: u64,
     closed: bool,
+    /// Whether its process leads after it stood by.
+    led: bool,
 }
 
 #[derive(Debug)]
@@ -104,6 +106,7 @@ impl Bus {
                 subscribers: HashMap::new(),
                 next_id: 0,
                 closed: false,
+                led: false,
             }),
             progress: Notify::new(),
             counts: Counts::default(),
@@ -261,6 +264,36 @@ impl Bus {
         let mut inner = self.inner.lock();
         inner.closed = true;
         inner.subscribers.clear();
+    }
+
+    /// Takes streams again after [`Bus::close`], in the process that leads now: those that ended go on where they
+    /// stopped.
+    pub(crate) fn lead(&self) {
+        let mut inner = self.inner.lock();
+        (inner.closed, inner.led) = (false, true);
+    }
+
+    /// Whether the process leads that stood by with this bus.
+    pub(crate) fn is_led(&self) -> bool {
+        self.inner.lock().led
+    }
+
+    /// The history has a gap: everybody begins with everything anew.
+    pub(crate) fn reset(&self, state: &State) {
+        let mut inner = self.inner.lock();
+        inner.epoch.clone_from(&state.epoch);
+        inner.resources.clone_from(&state.resources);
+        inner.history.clear();
+        inner.subscribers.clear();
+        (inner.revision, inner.floor) = (state.revision, state.revision);
+        drop(inner);
+        self.progress.notify_waiters();
+    }
+
+    /// How far this bus is: the store's epoch and the newest revision that was told.
+    pub(crate) fn position(&self) -> (String, u64) {
+        let inner = self.inner.lock();
+        (inner.epoch.clone(), inner.revision)
     }
 
     /// The processes that follow a resource now.

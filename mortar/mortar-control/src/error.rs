@@ -63,6 +63,12 @@ pub enum Error {
     /// A value cannot be written as JSON.
     #[error("a value cannot be written as JSON: {0}")]
     Encode(String),
+    /// Another process that stands by does not answer, so that it is not known who follows what there.
+    #[error("control at {at}, which stands by, does not answer; try again in a moment")]
+    SilentPeer {
+        /// Where it was asked.
+        at: std::net::SocketAddr,
+    },
     /// The writer has ended.
     #[error("control is stopping; try again when it is back")]
     Stopping,
@@ -81,6 +87,7 @@ impl From<Error> for Problem {
             }
             Error::Canary { .. } => Self::conflict("canary_running", text),
             Error::OtherSystem { .. } => Self::conflict("other_system", text),
+            Error::SilentPeer { .. } => Self::unavailable("peer_silent", text),
             Error::Stopping => Self::unavailable("stopping", text),
             Error::Store(_) => {
                 let hint = "the change could not be stored and was not made; the log says why";

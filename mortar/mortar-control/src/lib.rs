@@ -8,7 +8,8 @@
 //! What always holds:
 //! - a change is on disk before anybody is told of it, so that `kill -9` loses nothing that was acknowledged and never
 //!   takes a revision back;
-//! - one writer applies changes in order; revisions grow by one with every change of any resource;
+//! - one writer applies changes in order, however many processes share the store: one leads, the others stand by
+//!   ([`Standby`]); revisions grow by one with every change of any resource;
 //! - an instance's older start never replaces its newer one (fencing);
 //! - every queue and table has a bound; a subscriber that is too slow is cut off, counted, and resumes.
 
@@ -30,9 +31,11 @@ mod lease;
 mod metrics;
 mod options;
 mod outsider;
+mod peers;
 mod pools;
 mod reports;
 mod service;
+mod standby;
 mod state;
 mod writer;
 
@@ -43,9 +46,10 @@ pub mod store;
 pub use audit::{Entry, Filter, Numbered};
 pub use config::cipher::{Cipher, CipherError};
 pub use error::Error;
-pub use options::{OnManifest, Options};
+pub use options::{OnManifest, Options, PeerToken};
 pub use outsider::{Clients, Details};
 pub use service::{Handle, Service};
+pub use standby::Standby;
 
 /// Paths whose requests get no span: they are the platform's own chatter.
-pub const UNTRACED: [&str; 2] = ["/bus/", "/api/registry/v1/leases"];
+pub const UNTRACED: [&str; 3] = ["/bus/", "/api/peer/", "/api/registry/v1/leases"];

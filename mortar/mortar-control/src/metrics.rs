@@ -1,9 +1,11 @@
 //! Control's figures, read when they are asked for.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use brick_telemetry::metrics::{Encoder, Registry};
 
+use crate::bus::Bus;
 use crate::service::Handle;
 
 pub(crate) fn register(registry: &Registry, handle: &Handle) {
@@ -16,14 +18,44 @@ pub(crate) fn register(registry: &Registry, handle: &Handle) {
     });
 }
 
+/// Figures of a process that stands by, until it leads.
+pub(crate) fn register_standby(registry: &Registry, bus: &Arc<Bus>) {
+    let bus = Arc::downgrade(bus);
+    registry.collect(move |out| {
+        // Who leads registers everything.
+        if let Some(bus) = bus.upgrade().filter(|bus| !bus.is_led()) {
+            lead(out, 0.0);
+            streams(out, &bus);
+        }
+    });
+}
+
+fn lead(out: &mut Encoder, leads: f64) {
+    out.gauge("brick_control_leads", "1 where this process leads, 0 where it stands by", leads);
+}
+
 fn bus(out: &mut Encoder, handle: &Handle) {
     let (bus, acks, state) = (handle.bus(), handle.acks(), handle.state());
-    let open = bus.subscribers() as f64;
-    out.gauge("brick_bus_subscribers", "streams that are open", open);
-    let revision = state.revision as f64;
-    out.gauge("brick_bus_revision", "revision of the newest change", revision);
+    lead(out, 1.0);
+    let standing_by = handle.peers().len() as f64;
+    out.gauge("brick_control_standbys", "processes that stand by", standing_by);
     let published = state.resources.len() as f64;
     out.gauge("brick_bus_resources", "resources that are published", published);
+    streams(out, bus);
+    let mut count = |name, help, counter| tally(out, name, help, counter);
+    count("brick_bus_acks_total", "acknowledgements taken", &acks.taken);
+    count(
+        "brick_bus_acks_ignored_total",
+        "acknowledgements passed over",
+        &acks.ignored,
+    );
+}
+
+fn streams(out: &mut Encoder, bus: &Bus) {
+    let open = bus.subscribers() as f64;
+    out.gauge("brick_bus_subscribers", "streams that are open", open);
+    let revision = bus.position().1 as f64;
+    out.gauge("brick_bus_revision", "revision of the newest change", revision);
     let mut count = |name, help, counter| tally(out, name, help, counter);
     let counts = &bus.counts;
     count("brick_bus_changes_total", "changes of resources", &counts.changes);
@@ -46,12 +78,6 @@ fn bus(out: &mut Encoder, handle: &Handle) {
         "brick_bus_refused_total",
         "streams refused because too many were open",
         &counts.refused,
-    );
-    count("brick_bus_acks_total", "acknowledgements taken", &acks.taken);
-    count(
-        "brick_bus_acks_ignored_total",
-        "acknowledgements passed over",
-        &acks.ignored,
     );
 }
 

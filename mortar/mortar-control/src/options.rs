@@ -17,6 +17,9 @@ use crate::outsider::Clients;
 /// Told of every manifest that comes into force, the stored one at start included.
 pub type OnManifest = Arc<dyn Fn(&Model) + Send + Sync>;
 
+/// Gives a token by which processes on the same store know each other: a platform token with the scope `peer`.
+pub type PeerToken = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// How control is set up.
 #[derive(Clone)]
 pub struct Options {
@@ -50,8 +53,10 @@ pub struct Options {
     pub on_manifest: Option<OnManifest>,
     /// Unix socket of the agent, asked on behalf of operators; none where there is no agent.
     pub agent_socket: Option<PathBuf>,
-    /// The platform's own processes, which are in no registry: name and own listener.
-    pub platform: Vec<(String, SocketAddr)>,
+    /// How processes on the same store know each other; none where there is only one.
+    pub peer_token: Option<PeerToken>,
+    /// The platform's own processes, which are in no registry: name, number of the slot, and own listener.
+    pub platform: Vec<(String, u32, SocketAddr)>,
 }
 
 impl Options {
@@ -73,6 +78,7 @@ impl Options {
             heartbeat: Duration::from_secs(5),
             on_manifest: None,
             agent_socket: None,
+            peer_token: None,
             platform: Vec::new(),
         }
     }

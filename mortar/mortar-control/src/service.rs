@@ -21,7 +21,9 @@ use crate::config::repository::{self, Repository};
 use crate::dns::Counts;
 use crate::eureka::recent::Recent;
 use crate::lease::{self, Leases};
+use crate::peers::Peers;
 use crate::reports::Reports;
+use crate::standby::Standby;
 use crate::state::{Action, State};
 use crate::store::Store;
 use crate::writer::{self, Shared, Wish, Writer};
@@ -45,6 +47,7 @@ struct Inner {
     leases: Arc<Leases>,
     recent: Arc<Recent>,
     acks: Acks,
+    peers: Peers,
     turns: Turns,
     repository: Repository,
     reports: Reports,
@@ -96,11 +99,25 @@ impl Service {
         verifier: Verifier,
         telemetry: &Telemetry,
     ) -> Result<(Service, Handle), Error> {
+        Self::take_over(None, options, store, verifier, telemetry).await
+    }
+
+    /// The same for a process that stood by and leads now: who followed its bus goes on there.
+    pub async fn take_over(
+        stood_by: Option<Standby>,
+        options: Options,
+        store: Arc<dyn Store>,
+        verifier: Verifier,
+        telemetry: &Telemetry,
+    ) -> Result<(Service, Handle), Error> {
         let state = writer::settle(store.load().await?, &options, &*store).await?;
         if let (Some(model), Some(told)) = (&state.manifest, &options.on_manifest) {
             told(model);
         }
-        let bus = Arc::new(Bus::new(&options, &state));
+        let bus = match stood_by {
+            Some(standby) => standby.into_bus(&*store).await?,
+            None => Arc::new(Bus::new(&options, &state)),
+        };
         let leases = Arc::new(Leases::default());
         leases.extend_all(&state);
         let recent = Arc::new(Recent::new(&state));
@@ -129,6 +146,7 @@ impl Service {
             leases,
             recent,
             acks: Acks::default(),
+            peers: Peers::default(),
             turns: Turns::default(),
             reports: Reports::default(),
             names: Counts::default(),
@@ -237,6 +255,11 @@ impl Handle {
     /// What changed of late among the instances.
     pub(crate) fn recent(&self) -> &Recent {
         &self.0.recent
+    }
+
+    /// Other processes that tell what this one publishes.
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.0.peers
     }
 
     pub(crate) fn acks(&self) -> &Acks {

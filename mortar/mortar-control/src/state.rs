@@ -137,11 +137,18 @@ pub(crate) fn tag(value: Option<&Value>) -> String {
     format!("\"{:016x}\"", hasher.finish())
 }
 
-/// What a batch of actions changed among the published resources, in order of revision.
+/// A change among the published resources.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Published {
+pub enum Published {
+    /// It is new, or another.
     Put(Arc<Resource>),
-    Delete { name: String, revision: u64 },
+    /// It is gone.
+    Delete {
+        /// Which resource.
+        name: String,
+        /// The revision that took it.
+        revision: u64,
+    },
 }
 
 impl Published {

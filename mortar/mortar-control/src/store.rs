@@ -1,20 +1,24 @@
-//! What control keeps, behind a trait: SQL here, something else where one machine is not enough.
+//! What control keeps, behind a trait.
+//!
+//! One process writes: it *leads*. Where several processes share a store the others stand by: they tell their
+//! subscribers what the leader published, and one of them leads when it is gone.
 
 mod sql;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use brick_bus::Resource;
 use brick_core::Incarnation;
 use brick_model::Model;
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use serde_json::Value;
 
 use crate::Error;
 use crate::audit::{Entry, Filter, Numbered};
-use crate::state::Published;
 
-pub use crate::state::{Registered, Slot, State};
+pub use crate::state::{Published, Registered, Slot, State};
 pub use sql::Sql;
 
 /// Keeps the state. A batch is stored whole or not at all, durably, before `save` resolves.
@@ -27,6 +31,33 @@ pub trait Store: Send + Sync + 'static {
 
     /// Entries of the audit trail, newest first.
     fn audited(&self, filter: Filter) -> BoxFuture<'_, Result<Vec<Numbered>, Error>>;
+
+    /// What was published after a revision, in order; of a resource that changed twice the newer change alone.
+    fn since(&self, revision: u64) -> BoxFuture<'_, Result<Since, Error>>;
+
+    /// Something was saved, or another process leads; an item may stand for several such events, and for none.
+    fn news(&self) -> BoxStream<'static, ()>;
+
+    /// Takes the lead, unless another process has it, and says where this one is reached. From then on `save` fails
+    /// once another one leads.
+    fn lead(&self, at: SocketAddr) -> BoxFuture<'_, Result<bool, Error>>;
+
+    /// Resolves when another process leads in the place of this one.
+    fn deposed(&self) -> BoxFuture<'_, ()>;
+
+    /// Where the process is reached that leads, or did so last.
+    fn leader(&self) -> BoxFuture<'_, Result<Option<SocketAddr>, Error>>;
+}
+
+/// What was published since some revision.
+#[derive(Debug, Clone, Default)]
+pub struct Since {
+    /// Identity of the store's history.
+    pub epoch: String,
+    /// The newest revision.
+    pub revision: u64,
+    /// What leads there; none where too much happened to say ([`State`] tells all).
+    pub changes: Option<Vec<Published>>,
 }
 
 /// The difference between two states.
@@ -36,8 +67,8 @@ pub struct Batch {
     pub revision: u64,
     /// Resources that are new or changed.
     pub put: Vec<Arc<Resource>>,
-    /// Resources that are gone.
-    pub deleted: Vec<String>,
+    /// Resources that are gone, with the revision that took them.
+    pub deleted: Vec<(String, u64)>,
     /// Instances that are new or changed.
     pub instances: Vec<Arc<Registered>>,
     /// Instances that are gone.
@@ -63,7 +94,7 @@ impl Batch {
         for change in changes {
             match change {
                 Published::Put(resource) => batch.put.push(Arc::clone(resource)),
-                Published::Delete { name, .. } => batch.deleted.push(name.clone()),
+                Published::Delete { name, revision } => batch.deleted.push((name.clone(), *revision)),
             }
         }
         for (incarnation, one) in &new.instances {

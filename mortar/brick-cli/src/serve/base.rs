@@ -1,5 +1,7 @@
 //! What every role is made of: the environment contract, telemetry, the bus, and a drain on SIGTERM.
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,8 @@ use tokio::task::JoinSet;
 
 use crate::failure::{Failure, Outcome};
 
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1_024;
 /// How long the last spans may take to leave.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
@@ -99,6 +103,25 @@ impl Base {
             .map_or_else(OwnToken::none, OwnToken::file)
     }
 
+    /// The platform's own processes: number of the slot, name, the variable that names it, base URL of its own listener.
+    pub(super) fn platform(&self) -> Vec<(u32, &'static str, &'static str, String)> {
+        let controls = match self.optional(env::BRICK_CONTROL_URLS) {
+            Some(several) => several.split(',').map(str::to_owned).collect(),
+            None => Vec::from_iter(self.optional(env::BRICK_CONTROL_URL)),
+        };
+        let controls = (1..).zip(controls);
+        let others = [
+            ("gateway", env::BRICK_GATEWAY_URL),
+            ("telemetry", env::BRICK_TELEMETRY_URL),
+            ("proxy", env::BRICK_HOST_PROXY_URL),
+        ];
+        let others = others
+            .into_iter()
+            .filter_map(|(name, variable)| Some((1, name, variable, self.optional(variable)?)));
+        let controls = controls.map(|(number, url)| (number, "control", env::BRICK_CONTROL_URL, url));
+        controls.chain(others).collect()
+    }
+
     /// Follows the bus in the background.
     pub(super) fn bus(&mut self, resources: &[&str]) -> Outcome<Watch> {
         let token = self.token();
@@ -146,6 +169,21 @@ impl Base {
 pub(super) async fn listen(port: u16) -> Outcome<TcpListener> {
     let bound = TcpListener::bind(("127.0.0.1", port)).await;
     bound.map_err(|error| Failure::failed(format!("cannot listen on 127.0.0.1:{port}: {error}")))
+}
+
+/// A listener for tokio that is bound at once, perhaps one of several processes' on the same port (`SO_REUSEPORT`,
+/// socket(7)): the kernel spreads connections over those that live.
+pub(super) fn listen_now(at: SocketAddr, shared: bool) -> Outcome<std::net::TcpListener> {
+    let bound = || -> io::Result<std::net::TcpListener> {
+        let socket = socket2::Socket::new(socket2::Domain::for_address(at), socket2::Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(shared)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&at.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    bound().map_err(|error| Failure::failed(format!("cannot listen on {at}: {error}")))
 }
 
 async fn stop_requested() {

@@ -17,7 +17,7 @@ pub(super) async fn run() -> Outcome {
     let defaults = Options::default();
     let options = Options {
         bytes_max: base.number(env::BRICK_TELEMETRY_BYTES_MAX, defaults.bytes_max)?,
-        scrape: platform(&base)?,
+        scrape: platform(&base),
     };
     let api = base.listener().await?;
     let otlp = listen(base.number(env::BRICK_OTLP_PORT, 4318)?).await?;
@@ -29,28 +29,16 @@ pub(super) async fn run() -> Outcome {
 }
 
 /// The platform's own processes, which are in no registry.
-fn platform(base: &Base) -> Outcome<Vec<Target>> {
-    let own = format!("http://127.0.0.1:{}", base.contract.port);
-    let control = base.required(env::BRICK_CONTROL_URL)?;
-    let gateway = base.optional(env::BRICK_GATEWAY_URL);
-    let urls = [
-        ("control", Some(control)),
-        ("gateway", gateway),
-        ("telemetry", Some(own)),
-        ("proxy", base.optional(env::BRICK_HOST_PROXY_URL)),
-    ];
-    let target = |name: &str, url: String| Target {
+fn platform(base: &Base) -> Vec<Target> {
+    let target = |(number, name, _, url): (u32, &str, &str, String)| Target {
         resource: Resource {
             service: name.to_owned(),
             version: base.contract.version.to_string(),
-            instance: format!("{name}/1"),
+            instance: format!("{name}/{number}"),
             incarnation: String::new(),
             zone: base.contract.zone.clone(),
         },
         url: format!("{url}/metrics"),
     };
-    Ok(urls
-        .into_iter()
-        .filter_map(|(name, url)| Some(target(name, url?)))
-        .collect())
+    base.platform().into_iter().map(target).collect()
 }

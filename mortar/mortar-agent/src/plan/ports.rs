@@ -3,7 +3,7 @@
 use brick_core::BrickName;
 use brick_model::Model;
 
-use super::{DNS, Ground, Plan, platform, proxy, versions};
+use super::{CONTROL, DNS, Ground, Plan, platform, proxy, versions};
 use crate::Error;
 use crate::events::{Event, EventKind, Events};
 use crate::ports::{Assigner, OTLP};
@@ -33,7 +33,9 @@ impl Ground {
     ) -> Result<(), Error> {
         let held = self.store.read(|state| state.ports.clone());
         let mut assigner = Assigner::new(&self.options.dir, held.values().copied());
-        let mut slots: Vec<String> = platform(model).map(|(_, name)| format!("{name}/1")).collect();
+        let mut slots: Vec<String> = platform(model)
+            .map(|(_, name, number)| format!("{name}/{number}"))
+            .collect();
         let mut of_proxy = Vec::new();
         for (of, brick) in bricks.iter().flat_map(|name| versions(model, name)) {
             let replicas = self.replicas(&of, brick.replicas);
@@ -42,11 +44,18 @@ impl Ground {
         }
         slots.extend(of_proxy);
         slots.push(DNS.to_owned());
+        let controls = model.mortar.control.replicas;
+        slots.extend((controls > 1).then(|| CONTROL.to_owned()));
+        // Any of them may hold what they share.
+        let holds = |name: &str| match name {
+            DNS | CONTROL => (1..=controls).any(|number| running(&format!("{CONTROL}/{number}"))),
+            _ => running(proxy::holder(name)),
+        };
         let mut ports = held.clone();
         for slot in slots {
             let kept = held
                 .get(&slot)
-                .filter(|port| self.can_have(**port, running(proxy::holder(&slot))));
+                .filter(|port| self.can_have(**port, holds(&slot)));
             if kept.is_some() {
                 continue;
             }
@@ -99,5 +108,13 @@ impl Ground {
 
     pub(crate) fn url(&self, slot: &str) -> String {
         format!("http://127.0.0.1:{}", self.port(slot))
+    }
+
+    /// Where control is reached: what several processes of it share.
+    pub(crate) fn control_url(&self, model: &Model) -> String {
+        match model.mortar.control.replicas {
+            1 => self.url("control/1"),
+            _ => self.url(CONTROL),
+        }
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn ports(model: &Model, slot: &str, brick: &Brick) -> Vec<String> {
 
 /// The slot whose process listens on a port of this name.
 pub(super) fn holder(name: &str) -> &str {
-    if name == super::DNS {
+    if matches!(name, super::DNS | super::CONTROL) {
         return "control/1";
     }
     let of_proxy = [PREFIX, INBOUND, CAPTURE];

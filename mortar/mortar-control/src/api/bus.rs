@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use std::sync::Arc;
+
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
+use axum::extract::{FromRef, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use brick_bus::{Ack, Cursor};
 use brick_http::{Json, Problem, Query};
@@ -12,10 +14,12 @@ use http::{HeaderMap, HeaderValue};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use brick_auth::Verifier;
+
 use super::life;
 use crate::acks::Told;
 use crate::bus::view::{Scope, View};
-use crate::bus::{Refused, stream};
+use crate::bus::{Bus, Refused, stream};
 use crate::service::Handle;
 
 /// Acknowledgements in one call at most.
@@ -74,12 +78,28 @@ pub(crate) struct AckList {
     items: Vec<Told>,
 }
 
+/// What a watch needs: whoever leads has it, and whoever stands by.
+#[derive(Debug, Clone)]
+pub(crate) struct Watching {
+    pub(crate) bus: Arc<Bus>,
+    pub(crate) verifier: Verifier,
+}
+
+impl FromRef<Handle> for Watching {
+    fn from_ref(handle: &Handle) -> Self {
+        Self {
+            bus: Arc::clone(handle.bus()),
+            verifier: handle.verifier().clone(),
+        }
+    }
+}
+
 pub(crate) async fn watch(
-    State(handle): State<Handle>,
+    State(Watching { bus, verifier }): State<Watching>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let claims = handle.verifier().platform_bearer(&headers, &["bus"])?;
+    let claims = verifier.platform_bearer(&headers, &["bus"])?;
     let patterns = patterns(query.as_deref().unwrap_or_default())?;
     let view = View::new(Scope::of(&claims), patterns)
         .map_err(|hint| Problem::bad_request("query_invalid", hint))?;
@@ -92,7 +112,7 @@ pub(crate) async fn watch(
         })
     });
     let who = claims.incarnation.as_deref().and_then(|own| own.parse().ok());
-    let subscription = match handle.bus().subscribe(view, cursor, who) {
+    let subscription = match bus.subscribe(view, cursor, who) {
         Ok(subscription) => subscription,
         Err(Ok(refused)) => return Ok(refusal(refused)),
         Err(Err(error)) => return Err(error.into()),

@@ -63,7 +63,8 @@ pub(crate) async fn show(
 /// The address of a platform process, or of the instance in a slot.
 fn find(handle: &Handle, brick: &str, number: u32) -> Option<SocketAddr> {
     let platform = handle.options().platform.iter();
-    if let Some((_, addr)) = platform.clone().find(|(name, _)| name == brick && number == 1) {
+    let asked = |(name, slot, _): &&(String, u32, SocketAddr)| name == brick && *slot == number;
+    if let Some((_, _, addr)) = platform.clone().find(asked) {
         return Some(*addr);
     }
     registered(&handle.state(), brick, number)

@@ -358,8 +358,11 @@ pub(super) async fn balancers_told(
         .get(&name)
         .map_or(state.revision, |resource| resource.revision);
     let limit = Duration::from_millis(wait.wait_ms.unwrap_or(0).min(WAIT_MS_MAX));
-    let told = tokio::time::timeout(limit, handle.bus().sent(&name, revision)).await;
-    told.is_ok()
+    let (told, elsewhere) = tokio::join!(
+        tokio::time::timeout(limit, handle.bus().sent(&name, revision)),
+        handle.peers().sent(handle, &name, revision, limit),
+    );
+    told.is_ok() && elsewhere
 }
 
 pub(crate) async fn list(

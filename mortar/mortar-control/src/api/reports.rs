@@ -102,7 +102,7 @@ pub(crate) async fn take(
 pub(crate) async fn edges(State(handle): State<Handle>) -> Json<EdgesView> {
     let state = handle.state();
     let mut edges: BTreeMap<String, EdgeView> = BTreeMap::new();
-    let platform = handle.options().platform.iter().map(|(name, _)| name.as_str());
+    let platform = handle.options().platform.iter().map(|(name, ..)| name.as_str());
     let platform: Vec<&str> = platform.collect();
     for (incarnation, held) in handle.reports().all() {
         let registered = state.instances.get(&incarnation);

@@ -154,14 +154,15 @@ pub(crate) async fn run(handle: &Handle, wish: Wish) -> Result<Report, Problem> 
         opened,
         diff,
     };
-    let asked = following(handle, &format!("{PREPARE}{}", change.wish.brick));
+    let asked = following(handle, &format!("{PREPARE}{}", change.wish.brick)).await?;
+    let followers = following(handle, &resource_name(&change.wish.brick)).await?;
     if !asked.is_empty() {
         let refused = prepare(handle, &change, asked).await?;
         if !refused.is_empty() {
             return Err(abort(handle, &change, refused).await);
         }
     }
-    commit(handle, change).await
+    commit(handle, change, followers).await
 }
 
 /// Whether the manifest has the brick.
@@ -227,12 +228,13 @@ fn nothing(state: &State, brick: String) -> Report {
 }
 
 /// Registered instances of the brick that follow the resource, by their slots.
-fn following(handle: &Handle, name: &str) -> BTreeMap<Incarnation, String> {
-    let followers = handle.bus().followers(name);
+async fn following(handle: &Handle, name: &str) -> Result<BTreeMap<Incarnation, String>, Problem> {
+    let mut followers = handle.bus().followers(name);
+    followers.extend(handle.peers().followers(handle, name).await?);
     let brick = name.split_once('/').map_or("", |(_, brick)| brick);
     let mut registered = registered(&handle.state(), brick);
     registered.retain(|incarnation, _| followers.contains(incarnation));
-    registered
+    Ok(registered)
 }
 
 fn registered(state: &State, brick: &str) -> BTreeMap<Incarnation, String> {
@@ -339,7 +341,11 @@ async fn abort(handle: &Handle, change: &Change, refused: Vec<Refused>) -> Probl
 }
 
 /// Stores the decision, tells it, and waits for those who follow.
-async fn commit(handle: &Handle, change: Change) -> Result<Report, Problem> {
+async fn commit(
+    handle: &Handle,
+    change: Change,
+    mut asked: BTreeMap<Incarnation, String>,
+) -> Result<Report, Problem> {
     let brick = change.wish.brick.clone();
     let name = resource_name(&brick);
     let state = handle.state();
@@ -358,7 +364,9 @@ async fn commit(handle: &Handle, change: Change) -> Result<Report, Problem> {
             said(&change.repository),
         ),
     ];
-    let asked = following(handle, &name);
+    // Who ended meanwhile starts with what is decided.
+    let here = registered(&state, &brick);
+    asked.retain(|incarnation, _| here.contains_key(incarnation));
     let state = handle
         .change(Action::SetAll(stored), change.audited(&name))
         .await?;

@@ -31,7 +31,8 @@ pub(super) async fn look_for(
     state: &State,
     whom: Vec<Incarnation>,
 ) -> (Vec<Incarnation>, Vec<Incarnation>) {
-    let connected = handle.bus().connected();
+    let mut connected = handle.bus().connected();
+    connected.extend(handle.peers().connected(handle).await);
     let mut probes = JoinSet::new();
     for incarnation in whom {
         if let Some(one) = state.instances.get(&incarnation) {

@@ -1,18 +1,23 @@
 //! The store on SQL: one transaction for each batch. A component of the platform's database.
 
 mod audit;
+mod lead;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use brick_bus::Resource;
 use brick_core::{BrickName, Incarnation, Version};
 use brick_state::{Database, Migration, Reader, Row, Tx};
 use futures_util::future::BoxFuture;
+use futures_util::stream::{BoxStream, StreamExt as _};
+use parking_lot::Mutex;
 
-use super::{Batch, Store};
+use super::{Batch, Since, Store};
 use crate::Error;
 use crate::audit::{Filter, Numbered};
-use crate::state::{Registered, State};
+use crate::state::{Published, Registered, State};
+use lead::Term;
 
 const MIGRATIONS: &[Migration] = &[
     Migration {
@@ -44,20 +49,46 @@ const MIGRATIONS: &[Migration] = &[
         name: "the audit trail",
         sql: audit::TABLE,
     },
+    Migration {
+        version: 5,
+        name: "resources that are gone",
+        sql: "create table control_gone (name text primary key, revision integer not null);",
+    },
 ];
+
+/// A process that is so many revisions behind reads everything anew: older graves are forgotten.
+const GRAVES_KEPT: u64 = 10_000;
+
+/// Whoever stands by is told on this channel.
+const NEWS: &str = "brick_control";
+/// What the process that leads holds.
+const LEAD: &str = "brick_control";
 
 const SET: &str = "insert into control_meta (key, value) values ($1, $2)
     on conflict (key) do update set value = excluded.value";
 
+const BURY: &str = "insert into control_gone (name, revision) values ($1, $2)
+    on conflict (name) do update set revision = excluded.revision";
+/// One statement, so that it sees one moment. What is gone has no value.
+const SINCE: &str = "select name, revision, value from control_resource where revision > $1
+    union all select name, revision, '' from control_gone where revision > $1 order by revision";
+
 /// On a database, which it may share with others.
 #[derive(Debug, Clone)]
-pub struct Sql(Database);
+pub struct Sql {
+    db: Database,
+    /// Held while this process leads.
+    term: Arc<Mutex<Option<Term>>>,
+}
 
 impl Sql {
     /// Brings the schema forward.
     pub async fn open(db: Database) -> Result<Self, Error> {
         db.migrate("control", MIGRATIONS).await?;
-        Ok(Self(db))
+        Ok(Self {
+            db,
+            term: Arc::default(),
+        })
     }
 }
 
@@ -65,23 +96,55 @@ impl Store for Sql {
     fn load(&self) -> BoxFuture<'_, Result<State, Error>> {
         Box::pin(async {
             let fresh = new_epoch();
-            let ensure = self.0.write(move |tx| {
+            let ensure = self.db.write(move |tx| {
                 if meta(tx, "epoch")?.is_none() {
                     tx.execute(SET, &["epoch".into(), fresh.into()])?;
                 }
                 Ok(())
             });
             ensure.await?;
-            Ok(self.0.read(load).await?)
+            Ok(self.db.read(load).await?)
         })
     }
 
     fn save(&self, batch: Batch) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(async { Ok(self.0.write(move |tx| save(tx, &batch)).await?) })
+        Box::pin(async {
+            let term = self.term();
+            let saved = self.db.write(move |tx| {
+                lead::check(tx, term.as_deref())?;
+                save(tx, &batch)?;
+                tx.notify(NEWS, "")
+            });
+            Ok(saved.await?)
+        })
     }
 
     fn audited(&self, filter: Filter) -> BoxFuture<'_, Result<Vec<Numbered>, Error>> {
-        Box::pin(async { Ok(self.0.read(move |reader| audit::find(reader, &filter)).await?) })
+        Box::pin(async { Ok(self.db.read(move |reader| audit::find(reader, &filter)).await?) })
+    }
+
+    fn since(&self, revision: u64) -> BoxFuture<'_, Result<Since, Error>> {
+        Box::pin(async move { Ok(self.db.read(move |reader| since(reader, revision)).await?) })
+    }
+
+    fn news(&self) -> BoxStream<'static, ()> {
+        // A notification that was lost may have been one: both say look.
+        self.db.listen(NEWS).map(|_| ()).boxed()
+    }
+
+    fn lead(&self, at: SocketAddr) -> BoxFuture<'_, Result<bool, Error>> {
+        Box::pin(self.take_lead(at))
+    }
+
+    fn deposed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.lose_lead())
+    }
+
+    fn leader(&self) -> BoxFuture<'_, Result<Option<SocketAddr>, Error>> {
+        Box::pin(async {
+            let at = self.db.read(|reader| meta(reader, lead::LEADER)).await?;
+            Ok(at.and_then(|at| at.parse().ok()))
+        })
     }
 }
 
@@ -144,6 +207,26 @@ fn load(reader: &Reader<'_>) -> Result<State, brick_state::Error> {
     })
 }
 
+fn since(reader: &Reader<'_>, revision: u64) -> Result<Since, brick_state::Error> {
+    let changes = reader.query(SINCE, &[signed(revision).into()], |row| {
+        if row.get::<String>(2)?.is_empty() {
+            let (name, revision) = (row.get(0)?, row.get(1)?);
+            return Ok(Published::Delete { name, revision });
+        }
+        Ok(Published::Put(Arc::new(resource(row)?)))
+    })?;
+    let newest = changes.last().map_or(revision, Published::revision);
+    Ok(Since {
+        epoch: meta(reader, "epoch")?.unwrap_or_default(),
+        revision: newest,
+        changes: (newest - revision <= GRAVES_KEPT).then_some(changes),
+    })
+}
+
+fn signed(revision: u64) -> i64 {
+    i64::try_from(revision).unwrap_or(i64::MAX)
+}
+
 fn resource(row: &Row<'_>) -> Result<Resource, brick_state::Error> {
     Ok(Resource {
         name: row.get(0)?,
@@ -160,13 +243,18 @@ fn save(tx: &Tx<'_>, batch: &Batch) -> Result<(), brick_state::Error> {
              on conflict (name) do update set revision = excluded.revision, value = excluded.value",
             &[
                 (&resource.name).into(),
-                i64::try_from(resource.revision).unwrap_or(i64::MAX).into(),
+                signed(resource.revision).into(),
                 resource.value.to_string().into(),
             ],
         )?;
     }
-    for name in &batch.deleted {
+    for (name, revision) in &batch.deleted {
         tx.execute("delete from control_resource where name = $1", &[name.into()])?;
+        tx.execute(BURY, &[name.into(), signed(*revision).into()])?;
+    }
+    if !batch.deleted.is_empty() {
+        let forgotten = signed(batch.revision.saturating_sub(GRAVES_KEPT));
+        tx.execute("delete from control_gone where revision < $1", &[forgotten.into()])?;
     }
     for incarnation in &batch.removed {
         let params = [incarnation.to_string().into()];

@@ -1,5 +1,6 @@
 //! The writer on a store that remembers, and that can fail.
 
+use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use brick_auth::Verifier;
@@ -7,8 +8,10 @@ use brick_bus::Watch;
 use brick_core::Incarnation;
 use brick_telemetry::Telemetry;
 use futures_util::future::{BoxFuture, join_all, ready};
+use futures_util::stream::BoxStream;
 
 use super::*;
+use crate::store::Since;
 use crate::state::tests::{registered, trust};
 use crate::{Handle, Service};
 
@@ -34,6 +37,26 @@ impl Store for Recording {
 
     fn audited(&self, _: crate::Filter) -> BoxFuture<'_, Result<Vec<crate::audit::Numbered>, Error>> {
         Box::pin(ready(Ok(Vec::new())))
+    }
+
+    fn since(&self, _: u64) -> BoxFuture<'_, Result<Since, Error>> {
+        Box::pin(ready(Ok(Since::default())))
+    }
+
+    fn news(&self) -> BoxStream<'static, ()> {
+        Box::pin(futures_util::stream::pending())
+    }
+
+    fn lead(&self, _: SocketAddr) -> BoxFuture<'_, Result<bool, Error>> {
+        Box::pin(ready(Ok(true)))
+    }
+
+    fn deposed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn leader(&self) -> BoxFuture<'_, Result<Option<SocketAddr>, Error>> {
+        Box::pin(ready(Ok(None)))
     }
 }
 

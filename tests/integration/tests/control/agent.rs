@@ -220,7 +220,7 @@ async fn an_instance_is_asked_for_what_it_says_of_itself() {
     let gateway = addrs[0];
     let any = "127.0.0.1:0".parse().unwrap();
     let edit =
-        |options: &mut mortar_control::Options| options.platform = vec![("gateway".to_owned(), gateway)];
+        |options: &mut mortar_control::Options| options.platform = vec![("gateway".to_owned(), 1, gateway)];
     let control = control_with(folder.path(), edit, any).await;
     control.manifest().await;
     let register = async |brick: &str, slot, edit: Value| {
