@@ -41,6 +41,24 @@ impl Claims {
             .any(|granted| granted == scope || (granted == "call:*" && scope.starts_with("call:")))
     }
 
+    /// Whether an operator may look into an area of the platform's APIs, or change something there: `admin` may all,
+    /// `AREA:write` both in its area, `AREA:read` look into it, `read` look into every area.
+    pub fn may(&self, area: &str, write: bool) -> bool {
+        self.scopes().any(|granted| match granted.split_once(':') {
+            None => granted == "admin" || (granted == "read" && !write),
+            Some((own, "write")) => own == area,
+            Some((own, "read")) => own == area && !write,
+            Some(_) => false,
+        })
+    }
+
+    /// Whether it may do anything as an operator.
+    pub fn is_operator(&self) -> bool {
+        let operates = |scope: &str| scope.ends_with(":read") || scope.ends_with(":write");
+        self.scopes()
+            .any(|scope| matches!(scope, "admin" | "read") || operates(scope))
+    }
+
     /// The scopes one by one.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.scope.split_ascii_whitespace()
@@ -76,6 +94,26 @@ mod tests {
         assert!(!claims("call:*").has_scope("admin"));
         assert!(!claims("*").has_scope("admin"));
         assert!(!claims("").has_scope(""));
+    }
+
+    #[test]
+    fn operators_act_within_their_areas() {
+        let check = |scope: &str, area: &str, looks: bool, changes: bool| {
+            let claims = Claims {
+                scope: scope.to_owned(),
+                ..Claims::default()
+            };
+            assert_eq!((claims.may(area, false), claims.may(area, true)), (looks, changes), "{scope} {area}");
+            assert!(!looks || claims.is_operator(), "{scope}");
+        };
+        check("admin", "config", true, true);
+        check("read", "config", true, false);
+        check("config:read", "config", true, false);
+        check("flags:write config:write", "config", true, true);
+        check("config:write", "flags", false, false);
+        check("config:app:order config:secrets bus call:*", "config", false, false);
+        check("write", "config", false, false);
+        check("", "", false, false);
     }
 
     #[test]

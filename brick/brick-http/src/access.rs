@@ -18,6 +18,20 @@ pub struct Access {
     groups: Vec<(Rule, Router)>,
 }
 
+/// Areas of an API for operators: how paths begin that belong to an area, as routes are written, and its name. The
+/// first that fits counts.
+pub type Areas = &'static [(&'static str, &'static str)];
+
+/// The area that a route belongs to.
+pub fn area_of(areas: Areas, route: &str) -> Option<&'static str> {
+    let fits = |begin: &str| {
+        let rest = route.strip_prefix(begin);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let area = areas.iter().find(|(begin, _)| fits(begin));
+    area.map(|(_, name)| *name)
+}
+
 /// Who may call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Rule {
@@ -26,6 +40,7 @@ pub(crate) enum Rule {
     Bricks,
     UsersOrBricks,
     Admin,
+    Areas(Areas),
 }
 
 impl Access {
@@ -62,6 +77,12 @@ impl Access {
     /// Operators and whoever else has a platform token with scope `admin`.
     pub fn admin(self, router: Router) -> Self {
         self.with(Rule::Admin, router)
+    }
+
+    /// Operators within their areas: platform tokens with scope `admin`, or with `AREA:read` to look (GET, HEAD) and
+    /// `AREA:write` to look and change; `read` looks into every area. A route in no area is for `admin` alone.
+    pub fn areas(self, areas: Areas, router: Router) -> Self {
+        self.with(Rule::Areas(areas), router)
     }
 
     /// Serves the document at `/openapi.json`, to everybody.

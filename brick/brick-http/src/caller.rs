@@ -16,6 +16,13 @@ pub struct Caller {
 }
 
 impl Caller {
+    pub(crate) fn operator(claims: Arc<Claims>) -> Self {
+        Self {
+            user: None,
+            platform: Some(claims),
+        }
+    }
+
     /// The user behind the request, verified.
     pub fn user(&self) -> Option<&Claims> {
         self.user.as_deref()

@@ -19,6 +19,8 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use crate::access::{Areas, area_of};
+
 /// A document being put together.
 #[derive(Debug, Clone)]
 pub struct Document {
@@ -73,6 +75,19 @@ impl Document {
         self
     }
 
+    /// Operations for operators whose path belongs to an area ask for the area's scope.
+    #[must_use]
+    pub fn areas(mut self, areas: Areas) -> Self {
+        let operators = self.operations.iter_mut();
+        for operation in operators.filter(|operation| operation.access.as_deref() == Some("admin")) {
+            if let Some(area) = area_of(areas, &operation.path) {
+                let right = if operation.method == "get" { "read" } else { "write" };
+                operation.access = Some(format!("operators:{area}:{right}"));
+            }
+        }
+        self
+    }
+
     /// The document as JSON.
     pub fn build(&self) -> Value {
         let mut generator = SchemaSettings::draft2020_12()
@@ -104,7 +119,7 @@ impl Document {
                     "brick": { "type": "apiKey", "in": "header", "name": "x-brick-identity",
                         "description": "the calling process's own token" },
                     "operator": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-                        "description": "a platform token with scope admin" },
+                        "description": "a platform token with scope admin, or with the scope that the operation names" },
                 },
             },
         })
@@ -151,8 +166,8 @@ impl Operation {
         self
     }
 
-    /// Who may call it, by the names of [`crate::Access`]: `public`, `users`, `bricks`, `users or bricks`, `admin`, or
-    /// `users:<scope>`.
+    /// Who may call it, by the names of [`crate::Access`]: `public`, `users`, `bricks`, `users or bricks`, `admin`,
+    /// `users:<scope>`, or `operators:<scope>`.
     #[must_use]
     pub fn access(mut self, group: &str) -> Self {
         self.access = Some(group.to_owned());
@@ -322,6 +337,7 @@ fn security(access: &str) -> Value {
         "users or bricks" | "users_or_bricks" => json!([{ "user": [] }, { "brick": [] }]),
         "admin" => json!([{ "operator": [] }]),
         users => match users.split_once(':') {
+            Some(("operators", scope)) => json!([{ "operator": [scope] }]),
             Some((_, scope)) => json!([{ "user": [scope] }]),
             None => json!([{ "user": [] }]),
         },

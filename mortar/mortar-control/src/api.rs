@@ -27,19 +27,41 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post, put};
 use brick_auth::Claims;
 use brick_http::Access;
+use brick_http::access::Areas;
 
 use crate::service::Handle;
 
 /// Largest manifest or batch in bytes.
 const BODY_BYTES_MAX: usize = 4 << 20;
 
-/// Routes for operators stand behind their group; the others need other scopes (`agent`, `bus`) and check them first
+/// What operators look into and change, by the scopes that let them: `config:read`, `config:write`.
+pub(crate) const AREAS: Areas = &[
+    ("/api/system", "system"),
+    ("/api/agent/v1/scale", "scale"),
+    ("/api/agent/v1/roll", "roll"),
+    ("/api/agent/v1/kill", "kill"),
+    ("/api/agent", "system"),
+    ("/api/registry", "quarantine"),
+    ("/api/config/v1/{brick}/log", "log"),
+    ("/api/config", "config"),
+    ("/api/config-repository", "config"),
+    ("/api/flags", "flags"),
+    ("/api/pools", "routes"),
+    ("/api/canaries", "routes"),
+    ("/api/limits", "limits"),
+    ("/api/faults", "faults"),
+    ("/api/certs", "certs"),
+    ("/api/audit", "audit"),
+];
+
+/// Routes for operators stand behind their areas; the others need other scopes (`agent`, `bus`) and check them first
 /// thing.
 pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
     let admin = Router::new()
         .route("/api/system/v1", get(system::show))
         .route("/api/system/v1/instances/{brick}/{number}", get(instance::show))
         .route("/api/audit/v1", get(audit::list))
+        .route("/api/audit/v1/use", get(audit::uses))
         .route("/api/limits/v1/edges", get(reports::edges))
         .route(
             "/api/limits/v1/{caller}/{callee}",
@@ -70,6 +92,7 @@ pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
         .merge(configuration())
         .merge(versions())
         .with_state(handle.clone());
+    let admin = admin.layer(axum::middleware::from_fn_with_state(handle.clone(), crate::uses::count));
     let checked = Router::new()
         .route("/api/system/v1/manifest", put(system::manifest))
         .route("/api/audit/v1/entries", post(audit::add))
@@ -95,7 +118,7 @@ pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
     // What is mounted here keeps its own state; what it changes is written down all the same.
     let keep = axum::middleware::from_fn_with_state(handle.clone(), crate::audit::keep);
     let noted = extra.layer(keep);
-    Access::new().admin(admin).public(checked).public(noted)
+    Access::new().areas(AREAS, admin).public(checked).public(noted)
 }
 
 /// What configures bricks while they run.

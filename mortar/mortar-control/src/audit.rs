@@ -22,6 +22,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::service::Handle;
+use crate::uses;
 
 /// Field of a request: why somebody makes the change.
 pub(crate) const WHY: &str = "x-brick-why";
@@ -115,11 +116,14 @@ impl Entry {
 
 impl By {
     fn of(handle: &Handle, headers: &HeaderMap) -> Self {
-        let claims = handle.verifier().platform_bearer(headers, &["admin", "agent"]);
+        let claims = brick_auth::bearer(headers).map(|token| handle.verifier().platform(token));
         let text = |name: &str| Some(String::from_utf8_lossy(headers.get(name)?.as_bytes()).into_owned());
         let trace = text("traceparent").and_then(|text| SpanContext::parse(&text));
         Self {
-            who: claims.map_or_else(|_| "unknown".to_owned(), |claims| claims.sub.clone()),
+            who: match claims {
+                Some(Ok(claims)) => claims.sub.clone(),
+                _ => "unknown".to_owned(),
+            },
             why: text(WHY)
                 .map(|why| why.trim().to_owned())
                 .filter(|why| !why.is_empty()),
@@ -151,7 +155,9 @@ pub(crate) async fn keep(State(handle): State<Handle>, request: Request, next: N
     let Some(audited) = answer.extensions_mut().remove::<Audited>() else {
         return answer;
     };
-    let entry = By::of(&handle, &headers)
+    let by = By::of(&handle, &headers);
+    handle.uses().add(&by.who, uses::TOKENS, true);
+    let entry = by
         .did(audited.action, audited.target)
         .turning(audited.before, audited.after);
     match handle.record(entry).await {

@@ -27,8 +27,19 @@ pub(crate) struct Shown {
 pub(crate) struct Refused(pub(crate) Problem);
 
 impl Shown {
-    /// What the request shows.
-    pub(crate) async fn of(handle: &Handle, headers: &HeaderMap) -> Result<Self, Refused> {
+    /// What the request shows; its use of this area is counted.
+    pub(crate) async fn of(
+        handle: &Handle,
+        headers: &HeaderMap,
+        area: &'static str,
+        write: bool,
+    ) -> Result<Self, Refused> {
+        let shown = Self::read(handle, headers).await?;
+        handle.uses().add(&shown.who, area, write);
+        Ok(shown)
+    }
+
+    async fn read(handle: &Handle, headers: &HeaderMap) -> Result<Self, Refused> {
         if let Some((name, secret)) = basic(headers) {
             let scopes = match &handle.options().clients {
                 Some(clients) => clients(name.clone(), secret).await,

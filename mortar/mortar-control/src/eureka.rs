@@ -27,6 +27,7 @@ use crate::audit::Entry;
 use crate::credentials::{Refused, Shown};
 use crate::outsider::{may_register, refused};
 use crate::service::Handle;
+use crate::uses::REGISTRY;
 use crate::state::{Action, Registered, State as Known};
 use info::{Status, Told};
 use recent::Kind;
@@ -159,7 +160,7 @@ async fn register(
     path: One,
     body: Result<Bytes, BytesRejection>,
 ) -> Outcome {
-    let shown = Shown::of(&handle, &headers).await?;
+    let shown = Shown::of(&handle, &headers, REGISTRY, true).await?;
     let Path(app) = path?;
     writer(&shown, &info::brick(&app)?)?;
     let body =
@@ -277,7 +278,7 @@ impl Said {
 
 /// Who may read.
 async fn reader(handle: &Handle, headers: &HeaderMap) -> Result<(), Refused> {
-    let shown = Shown::of(handle, headers).await?;
+    let shown = Shown::of(handle, headers, REGISTRY, false).await?;
     let reads =
         |scope: &str| matches!(scope, READ | "bus" | "admin" | "agent") || scope.starts_with("register:");
     if shown.has(reads) {
@@ -299,7 +300,7 @@ fn writer(shown: &Shown, brick: &BrickName) -> Result<(), Problem> {
 
 /// Who speaks, and the instance that they may speak for: one that came through this API.
 async fn own(handle: &Handle, headers: &HeaderMap, path: Two) -> Result<(Shown, Arc<Registered>), Refused> {
-    let shown = Shown::of(handle, headers).await?;
+    let shown = Shown::of(handle, headers, REGISTRY, true).await?;
     let Path((app, id)) = path?;
     let brick = info::brick(&app)?;
     writer(&shown, &brick)?;

@@ -37,6 +37,7 @@ mod reports;
 mod service;
 mod standby;
 mod state;
+mod uses;
 mod writer;
 
 pub mod dns;
@@ -50,6 +51,7 @@ pub use options::{OnManifest, Options, PeerToken};
 pub use outsider::{Clients, Details};
 pub use service::{Handle, Service};
 pub use standby::Standby;
+pub use uses::Use;
 
 /// Paths whose requests get no span: they are the platform's own chatter.
 pub const UNTRACED: [&str; 3] = ["/bus/", "/api/peer/", "/api/registry/v1/leases"];

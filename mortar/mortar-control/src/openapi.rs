@@ -9,7 +9,7 @@ use brick_model::Model;
 use serde_json::Value;
 
 use crate::api::agent::{EventQuery, Kill, Roll, Scale};
-use crate::api::audit::{AuditBody, AuditList, AuditQuery};
+use crate::api::audit::{AuditBody, AuditList, AuditQuery, UseList, UseQuery};
 use crate::api::bus::{AckBatch, AckList, AckQuery, WatchQuery};
 use crate::api::canary::{CanaryBody, CanaryList, CanaryView};
 use crate::api::certs::{CertBody, CertList, CertView};
@@ -30,7 +30,7 @@ pub fn document() -> Document {
          the admin listener.",
     );
     let document = eureka::operations(flags::operations(config::operations(system(document))));
-    versions(audit(bus(certs(faults(limits(agent(registry(document))))))))
+    versions(audit(bus(certs(faults(limits(agent(registry(document)))))))).areas(crate::api::AREAS)
 }
 
 fn system(document: Document) -> Document {
@@ -38,7 +38,7 @@ fn system(document: Document) -> Document {
         .operation(
             Operation::put("/api/system/v1/manifest")
                 .summary("Puts a validated manifest into force; scope agent")
-                .access("admin")
+                .access("operators:agent")
                 .body::<Model>()
                 .answer::<InForce>(200, "it is in force")
                 .problem(409, "it is the manifest of another system")
@@ -177,9 +177,17 @@ fn audit(document: Document) -> Document {
                 .problem(400, "a parameter cannot be read"),
         )
         .operation(
+            Operation::get("/api/audit/v1/use")
+                .summary("How often each client used which area of the APIs")
+                .access("admin")
+                .query::<UseQuery>()
+                .answer::<UseList>(200, "by client and area, most first")
+                .problem(400, "a parameter cannot be read"),
+        )
+        .operation(
             Operation::post("/api/audit/v1/entries")
                 .summary("Adds what an operator had the agent do over its socket; scope agent")
-                .access("admin")
+                .access("operators:agent")
                 .body::<AuditBody>()
                 .empty(204, "it is written down"),
         )
@@ -193,7 +201,7 @@ fn registry(document: Document) -> Document {
                     "Registers an instance; scope agent, or register:BRICK for an outsider, which gets its slot. A newer \
                      start replaces the older one in its slot",
                 )
-                .access("admin")
+                .access("operators:agent")
                 .query::<Wait>()
                 .body::<Registration>()
                 .answer::<Granted>(200, "the lease")
@@ -213,14 +221,14 @@ fn registry(document: Document) -> Document {
                     "Deregisters an instance; answers when every connected subscriber was told; scope agent or \
                      register:BRICK",
                 )
-                .access("admin")
+                .access("operators:agent")
                 .query::<Wait>()
                 .answer::<Gone>(200, "it is gone"),
         )
         .operation(
             Operation::post("/api/registry/v1/leases")
                 .summary("Renews leases; scope agent or register:BRICK. Instances that are not ready leave their pool")
-                .access("admin")
+                .access("operators:agent")
                 .body::<Renewals>()
                 .answer::<Renewed>(200, "who has to register anew"),
         )
@@ -397,7 +405,7 @@ fn bus(document: Document) -> Document {
         .operation(
             Operation::get("/bus/v1/watch")
                 .summary("Streams resources as server-sent events: snapshot, put, delete, reset; scope bus")
-                .access("admin")
+                .access("operators:bus")
                 .query::<WatchQuery>()
                 .header(
                     "Last-Event-ID",
@@ -409,7 +417,7 @@ fn bus(document: Document) -> Document {
         .operation(
             Operation::post("/bus/v1/acks")
                 .summary("Tells which revisions were applied or refused; scope bus")
-                .access("admin")
+                .access("operators:bus")
                 .body::<AckBatch>()
                 .empty(204, "taken")
                 .problem(403, "for another process"),
@@ -417,7 +425,7 @@ fn bus(document: Document) -> Document {
         .operation(
             Operation::post("/bus/v1/reports")
                 .summary("Tells how the edges of a process are; scope bus")
-                .access("admin")
+                .access("operators:bus")
                 .body::<ReportBody>()
                 .empty(204, "taken")
                 .problem(403, "for another process")

@@ -26,6 +26,7 @@ use crate::reports::Reports;
 use crate::standby::Standby;
 use crate::state::{Action, State};
 use crate::store::Store;
+use crate::uses::{self, Uses};
 use crate::writer::{self, Shared, Wish, Writer};
 use crate::{Error, Options, api, canary, expiry, metrics};
 
@@ -51,6 +52,7 @@ struct Inner {
     turns: Turns,
     repository: Repository,
     reports: Reports,
+    uses: Uses,
     names: Counts,
     looks: Looks,
     verifier: Verifier,
@@ -149,6 +151,7 @@ impl Service {
             peers: Peers::default(),
             turns: Turns::default(),
             reports: Reports::default(),
+            uses: Uses::default(),
             names: Counts::default(),
             looks: Looks::default(),
             verifier,
@@ -181,6 +184,7 @@ impl Service {
             follow_keys(self.handle.clone(), drain.clone()),
             expiry::watch(self.handle.clone(), drain.clone()),
             canary::watch(self.handle.clone(), drain.clone()),
+            uses::keep(self.handle.clone(), drain.clone()),
             repository::follow(self.handle.clone(), drain.clone()),
             closing,
         );
@@ -278,6 +282,15 @@ impl Handle {
 
     pub(crate) fn reports(&self) -> &Reports {
         &self.0.reports
+    }
+
+    /// Who used what since that was stored.
+    pub(crate) fn uses(&self) -> &Uses {
+        &self.0.uses
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.0.store
     }
 
     /// What names were asked for.

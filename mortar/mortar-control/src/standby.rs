@@ -234,3 +234,6 @@ async fn sent(
         let_go: told.is_ok(),
     }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::Error;
 use crate::audit::{Entry, Filter, Numbered};
+use crate::uses::Use;
 
 pub use crate::state::{Published, Registered, Slot, State};
 pub use sql::Sql;
@@ -31,6 +32,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Entries of the audit trail, newest first.
     fn audited(&self, filter: Filter) -> BoxFuture<'_, Result<Vec<Numbered>, Error>>;
+
+    /// Adds to what clients used; days long gone go.
+    fn account(&self, uses: Vec<Use>) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// What clients used from a day on (`2026-01-31`), by client and area, most first.
+    fn used(&self, from: String) -> BoxFuture<'_, Result<Vec<Use>, Error>>;
 
     /// What was published after a revision, in order; of a resource that changed twice the newer change alone.
     fn since(&self, revision: u64) -> BoxFuture<'_, Result<Since, Error>>;

@@ -11,7 +11,7 @@ use brick_telemetry::metrics::{Encoder, Kind};
 use tokio::net::TcpListener;
 
 use crate::api;
-use crate::http::{openapi, otlp, query};
+use crate::http::{AREAS, openapi, otlp, query};
 use crate::ingest::{Sink, scrape};
 use crate::store::{Memory, Store};
 
@@ -115,7 +115,7 @@ impl Service {
             drain: drain.clone(),
         };
         let api_access = Access::new()
-            .admin(query::routes(app))
+            .areas(AREAS, query::routes(app))
             .openapi(openapi::document());
         let otlp_access = Access::new().public(otlp::routes(self.sink.clone()));
         let (api_server, otlp_server) = (server(None), server(Some(otlp::BODY_BYTES_MAX)));

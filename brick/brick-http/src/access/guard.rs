@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use brick_auth::admit::required;
-use brick_auth::{Admitted, Error, IDENTITY_HEADER, Refusal, Shown, Verifier};
+use brick_auth::{Admitted, Claims, Error, IDENTITY_HEADER, Refusal, Shown, Verifier};
 use brick_core::host::Allow;
 use brick_telemetry::context::{Baggage, SYNTHETIC, TraceState};
 use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use super::Rule;
+use super::{Rule, area_of};
 use crate::context::{self, Context};
 use crate::server::{Asked, Mark, remote_parent};
 use crate::{Caller, Problem};
@@ -47,7 +47,14 @@ impl Guard {
         identity(headers).is_some_and(|token| self.verifier.platform(token).is_ok())
     }
 
-    fn admit(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    /// Who operates: a bearer token, else the calling process's own.
+    fn operator(&self, headers: &HeaderMap) -> Result<Arc<Claims>, Refusal> {
+        let shown = bearer(headers).or_else(|| identity(headers).map(Ok));
+        required(shown.map(|token| token.and_then(|token| self.verifier.platform(token))))
+    }
+
+    fn admit(&self, request: &Request) -> Result<Caller, Refusal> {
+        let headers = request.headers();
         let user = || -> Shown { bearer(headers).map(|token| self.verifier.user(token?)) };
         let platform = || -> Shown { identity(headers).map(|token| self.verifier.platform(token)) };
         let admit = |allow| -> Result<Caller, Refusal> {
@@ -66,18 +73,24 @@ impl Guard {
             Rule::Bricks => admit(Allow::Bricks),
             Rule::UsersOrBricks => admit(Allow::UsersOrBricks),
             Rule::Admin => {
-                let shown = match bearer(headers) {
-                    Some(token) => Some(token.and_then(|token| self.verifier.platform(token))),
-                    None => platform(),
-                };
-                let claims = required(shown)?;
+                let claims = self.operator(headers)?;
                 if !claims.has_scope("admin") {
                     return Err(Refusal::Scope("admin".to_owned()));
                 }
-                Ok(Caller {
-                    platform: Some(claims),
-                    user: None,
-                })
+                Ok(Caller::operator(claims))
+            }
+            Rule::Areas(areas) => {
+                let claims = self.operator(headers)?;
+                let route = request.extensions().get::<MatchedPath>();
+                let area = route.and_then(|route| area_of(areas, route.as_str()));
+                let write = !matches!(*request.method(), Method::GET | Method::HEAD);
+                let right = if write { "write" } else { "read" };
+                match area {
+                    Some(area) if claims.may(area, write) => Ok(Caller::operator(claims)),
+                    None if claims.has_scope("admin") => Ok(Caller::operator(claims)),
+                    Some(area) => Err(Refusal::Scope(format!("{area}:{right}"))),
+                    None => Err(Refusal::Scope("admin".to_owned())),
+                }
             }
         }
     }
@@ -85,7 +98,7 @@ impl Guard {
 
 /// Lets the request pass with its [`Caller`] and its context, or refuses it.
 pub(crate) async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
-    let caller = match guard.admit(request.headers()) {
+    let caller = match guard.admit(&request) {
         Ok(caller) => caller,
         Err(refusal) => return refused(&refusal),
     };

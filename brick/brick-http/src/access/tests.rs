@@ -144,3 +144,40 @@ async fn an_unknown_path_is_not_found_for_everybody_and_a_fallback_is_guarded() 
     assert_eq!(ask("/nowhere").await, StatusCode::UNAUTHORIZED);
     assert_eq!(ask("/public").await, StatusCode::OK);
 }
+
+const AREAS: crate::access::Areas = &[("/api/flags/{key}/log", "log"), ("/api/flags", "flags")];
+
+#[tokio::test]
+async fn operators_pass_within_their_areas() {
+    async fn done() {}
+    let both = || get(done).put(done);
+    let routes = Router::new()
+        .route("/api/flags/{key}", both())
+        .route("/api/flags/{key}/log", both())
+        .route("/api/flagships", both());
+    let system = System::new();
+    let running = system.brick("control").serve(Access::new().areas(AREAS, routes)).await;
+    let http = Client::new();
+    let ask = async |scopes: &str, method: http::Method, path: &str| {
+        let token = system.token("shop:platform", "ann", scopes, 600);
+        let call = http.call(method, running.url(path));
+        call.bearer(&token).send().await.unwrap().status.as_u16()
+    };
+    // Scopes; to look and to change flags, levels, and what is in no area.
+    let cases: &[(&str, [u16; 6])] = &[
+        ("admin", [200; 6]),
+        ("read", [200, 403, 200, 403, 403, 403]),
+        ("flags:read", [200, 403, 403, 403, 403, 403]),
+        ("flags:write", [200, 200, 403, 403, 403, 403]),
+        ("log:write", [403, 403, 200, 200, 403, 403]),
+        ("bus call:*", [403; 6]),
+    ];
+    for (scopes, expected) in cases {
+        let mut found = Vec::new();
+        for path in ["/api/flags/a", "/api/flags/a/log", "/api/flagships"] {
+            found.push(ask(scopes, http::Method::GET, path).await);
+            found.push(ask(scopes, http::Method::PUT, path).await);
+        }
+        assert_eq!(found, expected, "{scopes}");
+    }
+}

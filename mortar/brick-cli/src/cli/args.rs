@@ -322,6 +322,9 @@ pub(crate) struct Audit {
     /// At most so many
     #[arg(short = 'n', long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: u32,
+    /// How often each client used which area of the APIs, in place of the changes
+    #[arg(long = "use", conflicts_with_all = ["who", "action", "target", "text", "limit"])]
+    pub(crate) usage: bool,
 }
 
 /// `brick token`

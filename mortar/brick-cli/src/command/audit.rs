@@ -1,5 +1,6 @@
-//! `brick audit`: who changed what.
+//! `brick audit`: who changed what, and who uses what.
 
+use brick_core::duration::Span;
 use serde_json::Value;
 
 use super::ps::text;
@@ -12,6 +13,9 @@ use crate::output::{Output, Table, Tone};
 const VALUE_CHARS_MAX: usize = 48;
 
 pub(crate) async fn run(agent: &Agent, audit: cli::Audit, output: Output) -> Outcome {
+    if audit.usage {
+        return usage(agent, audit.since, output).await;
+    }
     let path = format!(
         "/api/audit/v1{}",
         query(&[
@@ -29,6 +33,28 @@ pub(crate) async fn run(agent: &Agent, audit: cli::Audit, output: Output) -> Out
         output.note("nothing was changed, as far as these options say");
     }
     output.rows(&items, || table(&items));
+    Ok(())
+}
+
+/// How often each client used which area.
+async fn usage(agent: &Agent, since: Option<Span>, output: Output) -> Outcome {
+    let since = since.map(|since| since.to_string());
+    let path = format!("/api/audit/v1/use{}", query(&[("since", since)]));
+    let answer: Value = agent.admin().await?.get(&path).await?;
+    let items = answer["items"].as_array().cloned().unwrap_or_default();
+    output.rows(&items, || {
+        let mut table = Table::new(&["client", "area", "reads", "writes", "last day"]);
+        for item in &items {
+            table.row(vec![
+                (text(&item["client"]), Tone::Plain),
+                (text(&item["area"]), Tone::Plain),
+                (item["reads"].to_string(), Tone::Plain),
+                (item["writes"].to_string(), Tone::Plain),
+                (text(&item["last_day"]), Tone::Dim),
+            ]);
+        }
+        table
+    });
     Ok(())
 }
 

@@ -75,6 +75,36 @@ pub(crate) struct AuditBody {
     by_itself: bool,
 }
 
+/// Since when.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UseQuery {
+    /// From the day of this time on: an age (`7d`) or an RFC 3339 time; 30 days unless said.
+    since: Option<String>,
+}
+
+/// Who used what.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct UseList {
+    /// Most first, at most 1,000.
+    items: Vec<UseView>,
+}
+
+/// One client's use of one area.
+#[derive(Debug, Serialize, JsonSchema)]
+struct UseView {
+    /// Subject of its token; `client:NAME` of a registered client.
+    client: String,
+    /// The area of the APIs: `config`, `routes` …
+    area: String,
+    /// Requests that only looked.
+    reads: u64,
+    /// Requests that may have changed something; the audit trail says what they changed.
+    writes: u64,
+    /// The last day, UTC.
+    last_day: String,
+}
+
 pub(crate) async fn list(
     State(handle): State<Handle>,
     query: Result<Query<AuditQuery>, Problem>,
@@ -107,6 +137,28 @@ pub(crate) async fn list(
     Ok(Json(AuditList {
         items: items.collect(),
         next: next.flatten(),
+    }))
+}
+
+pub(crate) async fn uses(
+    State(handle): State<Handle>,
+    query: Result<Query<UseQuery>, Problem>,
+) -> Result<Json<UseList>, Problem> {
+    let Query(query) = query?;
+    let now = Timestamp::now();
+    let from = since(query.since.as_deref().unwrap_or("30d"), now)?;
+    // What was counted up to this moment is part of the answer.
+    crate::uses::store(&handle).await;
+    let found = handle.store().used(crate::uses::day(from)).await?;
+    let items = found.into_iter().map(|one| UseView {
+        client: one.client,
+        area: one.area,
+        reads: one.reads,
+        writes: one.writes,
+        last_day: one.day,
+    });
+    Ok(Json(UseList {
+        items: items.collect(),
     }))
 }
 

@@ -30,7 +30,7 @@ pub(crate) async fn one(
     Path(key): Path<String>,
     body: Bytes,
 ) -> Answer {
-    let reader = Reader::of(&handle, &headers).await?;
+    let reader = Reader::of(&handle, &headers, "flags").await?;
     reader.may_flags()?;
     let context = match context(&body) {
         Ok(context) => context,
@@ -53,7 +53,7 @@ pub(crate) async fn one(
 
 /// All flags that whoever asks may see and that are evaluated.
 pub(crate) async fn all(State(handle): State<Handle>, headers: HeaderMap, body: Bytes) -> Answer {
-    let reader = Reader::of(&handle, &headers).await?;
+    let reader = Reader::of(&handle, &headers, "flags").await?;
     reader.may_flags()?;
     let context = match context(&body) {
         Ok(context) => context,

@@ -56,7 +56,7 @@ pub(crate) async fn file(
     Path(file): Path<String>,
     Query(wanted): Query<Wanted>,
 ) -> Answer {
-    let reader = Reader::of(&handle, &headers).await?;
+    let reader = Reader::of(&handle, &headers, "config").await?;
     match Form::of(&file) {
         Some((application, profiles, form)) => {
             let question = Question::new(application, profiles, None)?;
@@ -73,7 +73,7 @@ pub(crate) async fn two(
     Path((first, second)): Path<(String, String)>,
     Query(wanted): Query<Wanted>,
 ) -> Answer {
-    let reader = Reader::of(&handle, &headers).await?;
+    let reader = Reader::of(&handle, &headers, "config").await?;
     match Form::of(&second) {
         Some((application, profiles, form)) => {
             let question = Question::new(application, profiles, Some(&first))?;
@@ -90,7 +90,7 @@ pub(crate) async fn three(
     Path((application, profiles, third)): Path<(String, String, String)>,
     Query(wanted): Query<Wanted>,
 ) -> Answer {
-    let reader = Reader::of(&handle, &headers).await?;
+    let reader = Reader::of(&handle, &headers, "config").await?;
     if wanted.use_default_label.is_some() {
         let question = Question::new(&application, &profiles, None)?;
         return plain(&handle, &reader, &question, &third, &wanted).await;
@@ -106,7 +106,7 @@ pub(crate) async fn below(
     Path((application, profiles, label, path)): Path<(String, String, String, String)>,
     Query(wanted): Query<Wanted>,
 ) -> Answer {
-    let reader = Reader::of(&handle, &headers).await?;
+    let reader = Reader::of(&handle, &headers, "config").await?;
     if wanted.use_default_label.is_some() {
         let question = Question::new(&application, &profiles, None)?;
         return plain(&handle, &reader, &question, &format!("{label}/{path}"), &wanted).await;
@@ -122,7 +122,7 @@ pub(crate) async fn encrypt(
     Path((application, key)): Path<(String, String)>,
     body: String,
 ) -> Answer {
-    Reader::of(&handle, &headers).await?.may(&application)?;
+    Reader::of(&handle, &headers, "config").await?.may(&application)?;
     let state = handle.state();
     let invalid = |why: String| Refused(Problem::unprocessable("cipher_invalid", why));
     let cipher = state.cipher.as_ref();
@@ -140,7 +140,7 @@ pub(crate) async fn decrypt(
     Path((application, key)): Path<(String, String)>,
     body: String,
 ) -> Answer {
-    let reader = Reader::of(&handle, &headers).await?;
+    let reader = Reader::of(&handle, &headers, "config").await?;
     if !reader.sees_secrets(&application) {
         let hint = "encrypted values are opened for tokens with scope config:secrets alone";
         return Err(Refused(Problem::forbidden("scope_missing", hint)));

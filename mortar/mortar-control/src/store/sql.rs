@@ -2,6 +2,7 @@
 
 mod audit;
 mod lead;
+mod uses;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,13 +11,14 @@ use brick_bus::Resource;
 use brick_core::{BrickName, Incarnation, Version};
 use brick_state::{Database, Migration, Reader, Row, Tx};
 use futures_util::future::BoxFuture;
-use futures_util::stream::{BoxStream, StreamExt as _};
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use parking_lot::Mutex;
 
 use super::{Batch, Since, Store};
 use crate::Error;
 use crate::audit::{Filter, Numbered};
 use crate::state::{Published, Registered, State};
+use crate::uses::Use;
 use lead::Term;
 
 const MIGRATIONS: &[Migration] = &[
@@ -53,6 +55,11 @@ const MIGRATIONS: &[Migration] = &[
         version: 5,
         name: "resources that are gone",
         sql: "create table control_gone (name text primary key, revision integer not null);",
+    },
+    Migration {
+        version: 6,
+        name: "who uses what",
+        sql: uses::TABLE,
     },
 ];
 
@@ -123,13 +130,28 @@ impl Store for Sql {
         Box::pin(async { Ok(self.db.read(move |reader| audit::find(reader, &filter)).await?) })
     }
 
+    fn account(&self, uses: Vec<Use>) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async { Ok(self.db.write(move |tx| uses::add(tx, &uses)).await?) })
+    }
+
+    fn used(&self, from: String) -> BoxFuture<'_, Result<Vec<Use>, Error>> {
+        Box::pin(async { Ok(self.db.read(move |reader| uses::sum(reader, &from)).await?) })
+    }
+
     fn since(&self, revision: u64) -> BoxFuture<'_, Result<Since, Error>> {
         Box::pin(async move { Ok(self.db.read(move |reader| since(reader, revision)).await?) })
     }
 
     fn news(&self) -> BoxStream<'static, ()> {
-        // A notification that was lost may have been one: both say look.
-        self.db.listen(NEWS).map(|_| ()).boxed()
+        let db = self.db.clone();
+        let listener = stream::once(async move { db.listen(NEWS).await });
+        let heard = listener.filter_map(async |listener| listener.ok()).flat_map(|listener| {
+            // A notification that was lost may have been one: both say look.
+            stream::unfold(listener, async |mut listener| {
+                listener.next().await.map(|_| ((), listener))
+            })
+        });
+        heard.boxed()
     }
 
     fn lead(&self, at: SocketAddr) -> BoxFuture<'_, Result<bool, Error>> {

@@ -39,6 +39,14 @@ impl Store for Recording {
         Box::pin(ready(Ok(Vec::new())))
     }
 
+    fn account(&self, _: Vec<crate::Use>) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn used(&self, _: String) -> BoxFuture<'_, Result<Vec<crate::Use>, Error>> {
+        Box::pin(ready(Ok(Vec::new())))
+    }
+
     fn since(&self, _: u64) -> BoxFuture<'_, Result<Since, Error>> {
         Box::pin(ready(Ok(Since::default())))
     }

@@ -27,7 +27,7 @@ pub fn document() -> Document {
 fn get(rest: &str, summary: &str) -> Operation {
     Operation::get(&format!("/api/telemetry/v1{rest}"))
         .summary(summary)
-        .access("admin")
+        .access("operators:telemetry:read")
 }
 
 fn traces(document: Document) -> Document {

@@ -1,4 +1,4 @@
-//! The query API, `/api/telemetry/v1/…`: for platform tokens with scope `admin`.
+//! The query API, `/api/telemetry/v1/…`: for platform tokens with scope `admin` or `telemetry:read`.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

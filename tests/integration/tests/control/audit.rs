@@ -3,7 +3,7 @@
 use http::{HeaderValue, Method};
 use serde_json::{Value, json};
 
-use super::harness::{Control, control};
+use super::harness::{Control, basic, control};
 
 async fn trail(control: &Control, query: &str) -> Vec<Value> {
     let admin = control.agent().await;
@@ -153,4 +153,58 @@ async fn the_trail_goes_on_by_its_cursor_and_is_for_operators_alone() {
             "{path}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_client_acts_within_its_areas_and_its_use_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = control(folder.path()).await;
+    first.manifest().await;
+    let tuner = first.operator(&["limits:write", "audit:read"]).await;
+    let limits = "/api/limits/v1/order/payment";
+    let set = first
+        .call(Method::PUT, limits, &tuner, Some(json!({ "timeout_ms": 900 })))
+        .await;
+    assert_eq!(set.status, 200, "{set:?}");
+    for _ in 0..2 {
+        assert_eq!(first.call(Method::GET, limits, &tuner, None).await.status, 200);
+    }
+    let foreign = [
+        (Method::GET, "/api/config/v1/order", "config:read"),
+        (Method::PUT, "/api/pools/v1/payment", "routes:write"),
+        (Method::POST, "/api/agent/v1/kill", "kill:write"),
+        (Method::GET, "/api/system/v1", "system:read"),
+    ];
+    for (method, path, wanted) in foreign {
+        let answer = first.call(method, path, &tuner, Some(json!({}))).await;
+        assert_eq!(answer.status, 403, "{path}");
+        let problem: Value = serde_json::from_slice(&answer.body).unwrap();
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(wanted), "{path}: {detail}");
+    }
+    let client = first.client("billing", &["config:app:order"]).await;
+    let asked = first
+        .http
+        .get(format!("{}/config/order/default", first.url))
+        .header(http::header::AUTHORIZATION, &basic(&client));
+    assert_eq!(asked.send().await.unwrap().status, 200);
+    first.stop().await;
+
+    let second = control(folder.path()).await;
+    let reads = second.operator(&["read"]).await;
+    let answer = second.call(Method::GET, "/api/audit/v1/use", &reads, None).await;
+    let answer: Value = answer.json().unwrap();
+    let of = |client: &str, area: &str| {
+        let items = answer["items"].as_array().unwrap();
+        let found = items
+            .iter()
+            .find(|item| item["client"] == client && item["area"] == area);
+        found.map(|item| (item["reads"].as_u64().unwrap(), item["writes"].as_u64().unwrap()))
+    };
+    assert_eq!(of("ann", "limits"), Some((2, 1)), "{answer}");
+    assert_eq!(of("client:billing", "config"), Some((1, 0)), "{answer}");
+    assert_eq!(of("ann", "config"), None, "what was refused is no use");
+    let future = "/api/audit/v1/use?since=2999-01-01T00:00:00Z";
+    let none: Value = second.call(Method::GET, future, &reads, None).await.json().unwrap();
+    assert_eq!(none["items"], json!([]));
 }

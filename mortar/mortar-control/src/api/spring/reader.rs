@@ -30,8 +30,12 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Whoever sent the request: a platform token, or a registered client by HTTP Basic.
-    pub(crate) async fn of(handle: &Handle, headers: &HeaderMap) -> Result<Self, Refused> {
-        let shown = Shown::of(handle, headers).await?;
+    pub(crate) async fn of(
+        handle: &Handle,
+        headers: &HeaderMap,
+        area: &'static str,
+    ) -> Result<Self, Refused> {
+        let shown = Shown::of(handle, headers, area, false).await?;
         Ok(Self::with(&shown.scopes, shown.brick))
     }
 
