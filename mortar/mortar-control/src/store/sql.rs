@@ -143,15 +143,14 @@ impl Store for Sql {
     }
 
     fn news(&self) -> BoxStream<'static, ()> {
-        let db = self.db.clone();
-        let listener = stream::once(async move { db.listen(NEWS).await });
-        let heard = listener.filter_map(async |listener| listener.ok()).flat_map(|listener| {
-            // A notification that was lost may have been one: both say look.
-            stream::unfold(listener, async |mut listener| {
-                listener.next().await.map(|_| ((), listener))
-            })
-        });
-        heard.boxed()
+        // A notification that was lost may have been one: both say look.
+        match self.db.listen(NEWS) {
+            Ok(listener) => listener.map(|_| ()).boxed(),
+            Err(error) => {
+                tracing::error!(error = brick_core::chain(&error), "the store cannot tell of news");
+                stream::pending().boxed()
+            }
+        }
     }
 
     fn lead(&self, at: SocketAddr) -> BoxFuture<'_, Result<bool, Error>> {
