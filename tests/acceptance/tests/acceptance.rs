@@ -3,6 +3,7 @@
 mod canary;
 mod changes;
 mod config;
+mod controls;
 mod documents;
 mod edge;
 mod elastic;
