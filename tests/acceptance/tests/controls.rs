@@ -27,7 +27,8 @@ fn shop() -> System {
 
 async fn figure(system: &System, instance: &str, name: &str) -> Option<f64> {
     let port = system.instance(instance)["port"].as_u64()?;
-    let answer = Client::new().get(format!("http://127.0.0.1:{port}/metrics")).send();
+    let client = Client::new();
+    let answer = client.get(format!("http://127.0.0.1:{port}/metrics")).send();
     let body = answer.await.ok()?.body;
     let text = String::from_utf8_lossy(&body).into_owned();
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
