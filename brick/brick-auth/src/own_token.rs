@@ -7,7 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use brick_core::Incarnation;
 use parking_lot::Mutex;
+
+use crate::Claims;
 
 /// How often the file is looked at, at most.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -75,6 +80,16 @@ impl OwnToken {
         self.get_at(Instant::now())
     }
 
+    /// The token now, unless it names another start of this process. One that starts while control is away finds the
+    /// token of the process before it: it may be called with, but what follows and acknowledges with it counts for
+    /// that process, until the agent has got a new one.
+    pub fn of(&self, incarnation: Incarnation) -> Option<Arc<str>> {
+        self.get().filter(|token| {
+            let named = named(token);
+            named.is_none_or(|named| named == incarnation.to_string())
+        })
+    }
+
     fn get_at(&self, now: Instant) -> Option<Arc<str>> {
         if let Some(follow) = &self.0.file
             && follow.is_due(now)
@@ -132,6 +147,12 @@ impl fmt::Debug for OwnToken {
     }
 }
 
+/// The incarnation that a token is of, as far as it says so; nobody verifies it here.
+fn named(token: &str) -> Option<String> {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    serde_json::from_slice::<Claims>(&claims).ok()?.incarnation
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -159,6 +180,17 @@ mod tests {
         assert_eq!(at(8).as_deref(), Some("the-second"));
         std::fs::write(&path, "no token\nat all").unwrap();
         assert_eq!(at(10).as_deref(), Some("the-second"));
+    }
+
+    #[test]
+    fn the_token_of_the_process_before_is_none_of_this_one() {
+        let (before, now) = (Incarnation::new(), Incarnation::new());
+        let claims = serde_json::json!({ "iss": "i", "aud": "a", "sub": "brick:order", "exp": 1, "incarnation": before });
+        let token = OwnToken::fixed(format!("e30.{}.", URL_SAFE_NO_PAD.encode(claims.to_string())));
+        assert_eq!(token.of(now), None);
+        assert_eq!(token.of(before), token.get());
+        let other = OwnToken::fixed("what says nothing of it");
+        assert_eq!(other.of(now), other.get());
     }
 
     #[test]

@@ -423,7 +423,7 @@ fn report_options(contract: &Contract, own_token: &OwnToken) -> Option<report::O
 }
 
 fn bus_options(contract: &Contract, control_url: &str, own_token: OwnToken) -> brick_bus::Options {
-    let brick = &contract.brick;
+    let (brick, incarnation) = (&contract.brick, contract.incarnation);
     brick_bus::Options {
         control_url: control_url.to_owned(),
         resources: vec![
@@ -439,8 +439,8 @@ fn bus_options(contract: &Contract, control_url: &str, own_token: OwnToken) -> b
             TRUST_BUNDLE.to_owned(),
         ],
         snapshot: contract.snapshot_file(),
-        token: Arc::new(move || own_token.get().map(|token| token.to_string())),
-        incarnation: contract.incarnation,
+        token: Arc::new(move || own_token.of(incarnation).map(|token| token.to_string())),
+        incarnation,
     }
 }
 

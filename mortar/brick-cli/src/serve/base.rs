@@ -124,13 +124,13 @@ impl Base {
 
     /// Follows the bus in the background.
     pub(super) fn bus(&mut self, resources: &[&str]) -> Outcome<Watch> {
-        let token = self.token();
+        let (token, incarnation) = (self.token(), self.contract.incarnation);
         let (service, watch) = brick_bus::Service::new(brick_bus::Options {
             control_url: self.required(env::BRICK_CONTROL_URL)?,
             resources: resources.iter().map(|name| (*name).to_owned()).collect(),
             snapshot: self.contract.snapshot_file(),
-            token: Arc::new(move || token.get().map(|text| text.to_string())),
-            incarnation: self.contract.incarnation,
+            token: Arc::new(move || token.of(incarnation).map(|text| text.to_string())),
+            incarnation,
         });
         self.tasks.spawn(service.run(self.ending.clone()));
         Ok(watch)
