@@ -11,6 +11,7 @@ mod eureka;
 mod faults;
 mod logs;
 mod orders;
+mod outages;
 mod prove;
 mod proxy;
 mod refusals;
