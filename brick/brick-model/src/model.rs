@@ -30,7 +30,7 @@ mod route;
 mod version;
 
 pub use bff::{Bff, Part, Say, View};
-pub use control::{CONTROLS_MAX, Control};
+pub use control::{CONTROLS_MAX, Control, state_password};
 pub use demo::Demo;
 pub use flag::{Flag, FlagDefault};
 pub use limit::{
@@ -171,7 +171,8 @@ pub struct Brick {
     /// Bricks that it calls: started before it, and the only ones that its token may call.
     #[serde(default)]
     pub needs: Vec<BrickName>,
-    /// Name of the database that it alone owns; it gets `DATABASE_URL`.
+    /// Name of the database that it alone owns, or its address on a server without the password
+    /// (`postgres://USER@HOST:PORT/DATABASE`); it gets `DATABASE_URL`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// How many instances run: a number, or bounds between which it follows the requests.

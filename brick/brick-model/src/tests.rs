@@ -590,6 +590,20 @@ fn what_values_mean_together_is_checked() {
         "",
     );
     check(
+        "[brick.my-a]\nrun = 'a'\nstate = 'postgres://u:secret@h/x'",
+        12,
+        9,
+        "a password does not stand in the manifest: set MY_A_STATE_PASSWORD, or MY_A_STATE_PASSWORD_FILE",
+        "",
+    );
+    check(
+        "[brick.a]\nrun = 'a'\nstate = 'postgres://u@h/x?schema=a'\n[brick.b]\nrun = 'b'\nstate = 'postgres://u@h/x?schema=a'",
+        15,
+        9,
+        "belongs to \"a\" already",
+        "",
+    );
+    check(
         "[brick.database]\nrun = 'a'\n[brick.a]\nrun = 'a'\nneeds = ['database']",
         14,
         10,

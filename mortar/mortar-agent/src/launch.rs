@@ -14,6 +14,7 @@ use crate::linux::capture::Enclosure;
 use crate::linux::process::Process;
 use crate::listeners::Listeners;
 use crate::logs;
+use crate::plan::database;
 use crate::ports::loopback;
 
 /// All that decides how the process of a slot runs.
@@ -105,6 +106,7 @@ pub(crate) fn inherited(operator: &[(String, String)]) -> Vec<(String, String)> 
     let kept = |name: &str| match name {
         "CARGO_HOME" | "RUST_LOG" | "RUST_BACKTRACE" => true,
         env::PORT | "LD_LIBRARY_PATH" => false,
+        name if database::is_password(name) => false,
         _ => !["BRICK_", "LISTEN_", "CARGO", "RUST"]
             .iter()
             .any(|prefix| name.starts_with(prefix)),
@@ -117,8 +119,13 @@ pub(crate) fn inherited(operator: &[(String, String)]) -> Vec<(String, String)> 
     env
 }
 
-/// Names of what control opens encrypted values with.
-const MASTER_KEY: [&str; 2] = ["ENCRYPT_KEY", "ENCRYPT_KEY_FILE"];
+/// Names of what control opens encrypted values and its store with.
+const OF_CONTROL: [&str; 4] = [
+    "ENCRYPT_KEY",
+    "ENCRYPT_KEY_FILE",
+    "CONTROL_STORE_PASSWORD",
+    "CONTROL_STORE_PASSWORD_FILE",
+];
 
 /// Starts the process: its own session, no input, output appended to the slot's file.
 pub(crate) fn launch(
@@ -145,9 +152,9 @@ pub(crate) fn launch(
         .stdin(Stdio::null())
         .stderr(log.try_clone()?)
         .stdout(log);
-    // The master key of encrypted values is control's alone.
+    // The master key of encrypted values and the password of its store are control's alone.
     if spec.slot.role != Role::Control {
-        for name in MASTER_KEY {
+        for name in OF_CONTROL {
             command.env_remove(name);
         }
     }

@@ -1,5 +1,6 @@
 //! From the model to the processes that should run: one [`Spec`] per slot, platform and bricks.
 
+pub(crate) mod database;
 mod ports;
 pub(crate) mod proxy;
 mod scopes;
@@ -358,8 +359,8 @@ impl Ground {
         let zone = brick.zone(slot.number).to_owned();
         let mut environment = self.contract(model, &slot, &brick.version.base, &zone);
         if let Some(state) = &brick.state {
-            let path = self.folder.state().join(format!("{state}.db"));
-            environment.push((env::DATABASE_URL.to_owned(), format!("sqlite:{}", path.display())));
+            let url = database::url(state, name.as_str(), &self.folder.state(), &self.options.env);
+            environment.push((env::DATABASE_URL.to_owned(), url));
         }
         let (outside, needed) = self.needed(model, &slot, brick);
         environment.extend(outside);

@@ -113,6 +113,7 @@ async fn authorise(
     app.ledger.enter().await?;
     let limit = app.settings.get().decline_above_cents;
     let payment = app.database.write(move |tx| {
+        tx.lock(&format!("payment {key}"))?;
         if let Some(earlier) = find(tx, key.clone())? {
             return Ok(earlier);
         }

@@ -35,20 +35,26 @@ fn default_replicas() -> u32 {
     1
 }
 
-/// Why this is no address of a store; none where it is one.
-pub(crate) fn wrong_store(url: &str) -> Option<&'static str> {
+/// Variable of the operator's environment that has the password of a brick's database on a server; with `_FILE` after
+/// it, the file that has it.
+pub fn state_password(brick: &str) -> String {
+    format!("{}_STATE_PASSWORD", brick.to_ascii_uppercase().replace('-', "_"))
+}
+
+/// Why this is no address of a database, whose password is in variables of this name; none where it is one.
+pub(crate) fn wrong_store(url: &str, password: &str) -> Option<String> {
     let Some(rest) = SCHEMES.iter().find_map(|scheme| url.strip_prefix(scheme)) else {
-        return Some("expected postgres://USER@HOST:PORT/DATABASE");
+        return Some("expected postgres://USER@HOST:PORT/DATABASE".to_owned());
     };
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, database) = place.split_once('/').unwrap_or((place, ""));
     let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
     if user.contains(':') || query.split('&').any(|pair| pair.starts_with("password=")) {
-        return Some(
-            "a password does not stand in the manifest: set CONTROL_STORE_PASSWORD, or CONTROL_STORE_PASSWORD_FILE, \
-             where brick up runs",
-        );
+        return Some(format!(
+            "a password does not stand in the manifest: set {password}, or {password}_FILE, where brick up runs"
+        ));
     }
     let named = !user.is_empty() && !host.is_empty() && !database.is_empty() && !database.contains('/');
-    (!named).then_some("expected a user, a host and a database: postgres://USER@HOST:PORT/DATABASE")
+    let expected = "expected a user, a host and a database: postgres://USER@HOST:PORT/DATABASE";
+    (!named).then(|| expected.to_owned())
 }

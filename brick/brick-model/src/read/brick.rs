@@ -9,7 +9,8 @@ use super::{Item, Reader, Table, listener, short};
 use crate::command::{self, TARGET};
 use crate::diagnostic::Problem;
 use crate::load::template;
-use crate::model::{Brick, Health};
+use crate::model::control::wrong_store;
+use crate::model::{Brick, Health, state_password};
 use crate::nearest;
 use crate::pattern::Pattern;
 
@@ -216,9 +217,21 @@ pub(super) fn names(reader: &mut Reader, item: &Item<'_>) -> Vec<BrickName> {
     items.iter().filter_map(|item| reader.parsed(item)).collect()
 }
 
+/// The name of a database, or the address of one on a server.
 fn state(reader: &mut Reader, item: &Item<'_>) -> Option<String> {
-    let name: BrickName = reader.parsed(item)?;
-    Some(name.to_string())
+    let text = reader.text(item)?;
+    if !text.contains("://") {
+        let name: BrickName = reader.parsed(item)?;
+        return Some(name.to_string());
+    }
+    let brick = item.path.split('.').nth(1).unwrap_or_default();
+    match wrong_store(text, &state_password(brick)) {
+        Some(why) => {
+            reader.bad_value(item, why);
+            None
+        }
+        None => Some(text.to_owned()),
+    }
 }
 
 fn health(reader: &mut Reader, item: &Item<'_>, health: &mut Health) {

@@ -155,7 +155,7 @@ fn control(reader: &mut Reader, item: &Item<'_>, control: &mut Control) {
     if let Some(item) = table.get("store")
         && let Some(url) = reader.text(&item)
     {
-        match wrong_store(url) {
+        match wrong_store(url, "CONTROL_STORE_PASSWORD") {
             Some(why) => reader.bad_value(&item, why),
             None => control.store = Some(url.to_owned()),
         }

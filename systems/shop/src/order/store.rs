@@ -122,6 +122,9 @@ impl Store {
         self.database
             .write(move |tx| {
                 let wish = encode(&order.lines);
+                if let Some(key) = &key {
+                    tx.lock(&format!("order {customer} {key}"))?;
+                }
                 if let Some(key) = &key
                     && let Some(earlier) = by_key(tx, &customer, key)?
                 {

@@ -315,6 +315,27 @@ async fn an_order_left_behind_is_undone_by_another_instance() {
 }
 
 #[tokio::test]
+async fn orders_are_kept_in_postgresql_as_in_a_file_and_two_instances_share_them() {
+    let database = private_postgres::database();
+    let calls = Calls::default();
+    let start = || {
+        shop(&calls, payment, shipping)
+            .env("DATABASE_URL", &database)
+            .start(app)
+    };
+    let (first, second) = (start().await, start().await);
+    let (one, again) = tokio::join!(order(&first, "k1", 2), order(&second, "k1", 2));
+    let codes = [one.status().as_u16(), again.status().as_u16()];
+    assert!(codes.contains(&201), "{codes:?}");
+    order(&second, "k1", 2).await.expect(201);
+    let (of_first, of_second) = (orders(&first).await, orders(&second).await);
+    assert_eq!((of_first.len(), of_second.len()), (1, 1), "one key, one order");
+    assert_eq!(of_first[0].status, "placed");
+    drop((first, second));
+    assert_eq!(orders(&start().await).await[0].id, of_second[0].id);
+}
+
+#[tokio::test]
 async fn an_order_left_behind_whose_parcel_has_left_is_placed() {
     let (_first, database) = leave_behind(&Calls::default()).await;
     let has_left: Answer = |method, path| {

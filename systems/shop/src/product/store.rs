@@ -149,6 +149,7 @@ impl Store {
     /// that was released none: a request that was overtaken by its own undoing must not take anything.
     pub(super) async fn reserve(&self, wish: Reserve) -> Result<Reservation, Problem> {
         let outcome = self.database.write(move |tx| {
+            tx.lock(&format!("reservation {}", wish.order_id))?;
             if let Some(earlier) = reservation(tx, &wish.order_id)? {
                 return Ok(Ok(earlier));
             }
@@ -191,6 +192,7 @@ impl Store {
         let mark = "INSERT INTO released (order_id, released_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
         self.database
             .write(move |tx| {
+                tx.lock(&format!("reservation {order_id}"))?;
                 tx.execute(
                     mark,
                     &[order_id.clone().into(), Timestamp::now().as_second().into()],
