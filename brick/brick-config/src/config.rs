@@ -1,7 +1,8 @@
 //! The configuration itself: made from its layers, made anew when the bus says so.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwap;
 use brick_bus::{ConfigMeta, Resource, Watch};
@@ -11,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::layer::Shape;
+use crate::layer::{Rows, Shape};
 use crate::live::{self, Failed, Live, Member, Word};
 use crate::make::{self, Check, Made};
 use crate::{Errors, Origin, Sources};
@@ -40,8 +41,18 @@ struct Shared<T> {
     made: ArcSwap<Made<T>>,
     /// What a change that is being prepared would make of it.
     held: Mutex<Option<(String, Made<T>)>>,
+    /// What it is made of now besides what never changes. Locked while it is made anew, before `held`.
+    parts: Mutex<Parts>,
     watch: Option<Watch>,
     changed: watch::Sender<u64>,
+}
+
+/// What changes while the process lives.
+#[derive(Default)]
+struct Parts {
+    rows: Arc<Rows>,
+    /// The live values that were taken.
+    live: Option<Resource>,
 }
 
 impl<T: DeserializeOwned + Serialize + Default + Send + Sync + 'static> Config<T> {
@@ -60,9 +71,11 @@ impl<T: DeserializeOwned + Serialize + Default + Send + Sync + 'static> Config<T
         let live = watch
             .as_ref()
             .and_then(|watch| watch.get(&live::resource_name(&sources.brick)));
-        let made = match make::make::<T>(&sources, &shape, live.as_deref(), &check) {
+        let none = Rows::new();
+        let mut parts = Parts::default();
+        let made = match make::make::<T>(&sources, &shape, (&none, live.as_deref()), &check) {
             // A brick must start where only a live change is wrong.
-            Err(errors) if live.is_some() => match make::make::<T>(&sources, &shape, None, &check) {
+            Err(errors) if live.is_some() => match make::make::<T>(&sources, &shape, (&none, None), &check) {
                 Ok(mut made) => {
                     made.revision = live.as_ref().map(|resource| resource.revision);
                     live::tell(watch.as_ref(), live.as_deref(), Err(&errors));
@@ -72,6 +85,7 @@ impl<T: DeserializeOwned + Serialize + Default + Send + Sync + 'static> Config<T
             },
             made => {
                 let made = made?;
+                parts.live = live.as_deref().cloned();
                 live::tell(watch.as_ref(), live.as_deref(), Ok(&made.word));
                 made
             }
@@ -83,6 +97,7 @@ impl<T: DeserializeOwned + Serialize + Default + Send + Sync + 'static> Config<T
             check: Box::new(check),
             made: ArcSwap::from_pointee(made),
             held: Mutex::new(None),
+            parts: Mutex::new(parts),
             watch,
             changed,
         };
@@ -131,7 +146,13 @@ impl<T> Config<T> {
 
 impl<T: DeserializeOwned + Send + Sync> Member for Shared<T> {
     fn prepare(&self, change: &str, proposed: &Resource) -> Result<(), Errors> {
-        let made = make::make::<T>(&self.sources, &self.shape, Some(proposed), &*self.check);
+        let parts = self.parts();
+        let made = make::make::<T>(
+            &self.sources,
+            &self.shape,
+            (&parts.rows, Some(proposed)),
+            &*self.check,
+        );
         let mut held = self.held.lock().unwrap_or_else(|e| e.into_inner());
         *held = None;
         *held = Some((change.to_owned(), made?));
@@ -147,12 +168,14 @@ impl<T: DeserializeOwned + Send + Sync> Member for Shared<T> {
         if self.made.load().revision == revision {
             return Ok(self.made.load().word.clone());
         }
+        let mut parts = self.parts();
         match self.taken(live).map_or_else(
-            || make::make::<T>(&self.sources, &self.shape, live, &*self.check),
+            || make::make::<T>(&self.sources, &self.shape, (&parts.rows, live), &*self.check),
             Ok,
         ) {
             Ok(made) => {
                 let word = made.word.clone();
+                parts.live = live.cloned();
                 self.made.store(Arc::new(made));
                 self.changed.send_modify(|count| *count += 1);
                 Ok(word)
@@ -169,9 +192,45 @@ impl<T: DeserializeOwned + Send + Sync> Member for Shared<T> {
             }
         }
     }
+
+    fn fits(&self, rows: &Rows) -> Result<BTreeMap<String, String>, Errors> {
+        let parts = self.parts();
+        make::make::<T>(
+            &self.sources,
+            &self.shape,
+            (rows, parts.live.as_ref()),
+            &*self.check,
+        )?;
+        Ok(self.shape.table(rows).1)
+    }
+
+    fn take(&self, rows: &Arc<Rows>) -> Result<(), Errors> {
+        let mut parts = self.parts();
+        if parts.rows == *rows {
+            return Ok(());
+        }
+        let mut made = make::make::<T>(
+            &self.sources,
+            &self.shape,
+            (rows, parts.live.as_ref()),
+            &*self.check,
+        )?;
+        parts.rows = Arc::clone(rows);
+        // What was prepared was prepared with other rows: it is made anew when it is decided.
+        *self.held.lock().unwrap_or_else(|e| e.into_inner()) = None;
+        // A live change that was refused stays seen.
+        made.revision = self.made.load().revision;
+        self.made.store(Arc::new(made));
+        self.changed.send_modify(|count| *count += 1);
+        Ok(())
+    }
 }
 
 impl<T> Shared<T> {
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
     /// What was held for the change that is now decided.
     fn taken(&self, live: Option<&Resource>) -> Option<Made<T>> {
         let held = self.held.lock().unwrap_or_else(|e| e.into_inner()).take();

@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::{Error, Origin, Sources};
 
+/// Keys and values as the database's table has them.
+pub(crate) type Rows = Vec<(String, String)>;
+
 /// Keys with their values from one source.
 pub(crate) type Layer = Vec<(String, Given)>;
 
@@ -95,6 +98,18 @@ impl Shape {
             }
         }
         layer
+    }
+
+    /// Rows of the database's table, and the keys among them that are unknown, with the nearest that is known.
+    pub(crate) fn table(&self, rows: &Rows) -> (Layer, BTreeMap<String, String>) {
+        let (mut layer, mut unknown) = (Layer::new(), BTreeMap::new());
+        for (key, text) in rows {
+            match self.leaves.contains_key(key) {
+                true => layer.push((key.clone(), text_of(text, Origin::Database))),
+                false => drop(unknown.insert(key.clone(), self.nearest(key).unwrap_or_default())),
+            }
+        }
+        (layer, unknown)
     }
 
     /// `--key=value`, hyphens standing for underscores.

@@ -1,7 +1,8 @@
 //! Externalised Configuration: typed, layered, with the origin of every value; follows the bus.
 //!
 //! A brick's configuration is a struct with defaults. Above them stand, lowest first: the manifest (what the agent
-//! injected into the environment), files, the configuration repository, live changes from the bus, the operator's own environment, and arguments.
+//! injected into the environment), files, the configuration repository, the database (a table of the brick's own state,
+//! [`Table`]), live changes from the bus, the operator's own environment, and arguments.
 //! Keys are `lower_snake`, nested by dots; the environment's name of a key is its upper-case (`limits.max_lines` is
 //! `LIMITS_MAX_LINES`).
 //!
@@ -34,6 +35,7 @@ pub mod config;
 pub mod error;
 pub mod live;
 pub mod sources;
+pub mod table;
 
 mod layer;
 mod make;
@@ -42,3 +44,4 @@ pub use config::{Config, Setting};
 pub use error::{Error, Errors, is_secret};
 pub use live::{Failed, Live};
 pub use sources::{Origin, Sources};
+pub use table::Table;

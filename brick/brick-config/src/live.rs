@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize as _, Serialize};
 use tokio::sync::Notify;
 
+use crate::layer::Rows;
 use crate::{Config, Errors};
 
 /// What there is to say of values that were taken.
@@ -36,6 +37,13 @@ pub(crate) trait Member: Send + Sync {
 
     /// Takes over what was decided.
     fn commit(&self, live: Option<&Resource>) -> Result<Word, Errors>;
+
+    /// Whether it could take the rows of the database's table; which of their keys it does not know, with the nearest
+    /// that it does.
+    fn fits(&self, rows: &Rows) -> Result<BTreeMap<String, String>, Errors>;
+
+    /// Takes the rows.
+    fn take(&self, rows: &Arc<Rows>) -> Result<(), Errors>;
 }
 
 /// Why a process must not go on: it cannot take what everybody else has.
@@ -58,6 +66,8 @@ pub struct Live {
 struct Shared {
     brick: String,
     members: Mutex<Vec<Arc<dyn Member>>>,
+    /// Rows of the database's table that count.
+    rows: Mutex<Arc<Rows>>,
     joined: Notify,
 }
 
@@ -74,6 +84,7 @@ impl Live {
         let shared = Shared {
             brick: brick.to_owned(),
             members: Mutex::default(),
+            rows: Mutex::default(),
             joined: Notify::new(),
         };
         Self {
@@ -87,8 +98,14 @@ impl Live {
     where
         T: DeserializeOwned + Serialize + Default + Send + Sync + 'static,
     {
+        // Held to the end, so that no rows come in between.
+        let rows = self.shared.rows.lock().unwrap_or_else(|e| e.into_inner());
+        let member = config.member();
+        if let Err(errors) = member.take(&rows) {
+            tracing::warn!(%errors, "what the database says of a configuration is refused, the values without it count");
+        }
         let mut members = self.shared.members.lock().unwrap_or_else(|e| e.into_inner());
-        members.push(config.member());
+        members.push(member);
         drop(members);
         self.shared.joined.notify_one();
     }
@@ -106,13 +123,33 @@ impl Live {
         }
     }
 
+    /// Has the rows of the database's table count in every configuration, or in none where one of them refuses. Gives
+    /// the keys that no configuration knows, with the nearest that one does.
+    pub(crate) fn take(&self, rows: Rows) -> Result<BTreeMap<String, String>, Errors> {
+        let mut held = self.shared.rows.lock().unwrap_or_else(|e| e.into_inner());
+        let members = self.members();
+        let mut unknown: Option<BTreeMap<String, String>> = None;
+        for member in &members {
+            let own = member.fits(&rows)?;
+            match &mut unknown {
+                None => unknown = Some(own),
+                Some(unknown) => unknown.retain(|key, _| own.contains_key(key)),
+            }
+        }
+        *held = Arc::new(rows);
+        for member in &members {
+            member.take(&held)?;
+        }
+        Ok(unknown.unwrap_or_default())
+    }
+
+    fn members(&self) -> Vec<Arc<dyn Member>> {
+        let members = self.shared.members.lock();
+        members.unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
     fn look(&self, seen: &mut Seen) -> Result<(), Failed> {
-        let members = self
-            .shared
-            .members
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .clone();
+        let members = self.members();
         let decided = self.watch.get(&resource_name(&self.shared.brick));
         let revision = decided.as_ref().map(|resource| resource.revision);
         // A configuration took what was decided before it was loaded, and said so then.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::config::Setting;
 use crate::error::is_secret;
-use crate::layer::{self, Given, Layer, Shape};
+use crate::layer::{self, Given, Layer, Rows, Shape};
 use crate::live::Word;
 use crate::{Error, Errors, Origin, Sources};
 
@@ -61,7 +61,7 @@ pub(crate) fn defaults<T: Serialize + Default>(sources: &Sources) -> Result<Valu
 pub(crate) fn make<T: DeserializeOwned>(
     sources: &Sources,
     shape: &Shape,
-    live: Option<&Resource>,
+    (rows, live): (&Rows, Option<&Resource>),
     check: &Check<T>,
 ) -> Result<Made<T>, Errors> {
     let mut errors = Vec::new();
@@ -85,6 +85,7 @@ pub(crate) fn make<T: DeserializeOwned>(
         .map(|(key, _)| key.clone())
         .collect::<Vec<_>>();
     layers.push(told.repository);
+    layers.push(shape.table(rows).0);
     layers.push(told.changes);
     layers.push(shape.environment(sources, false));
     layers.push(shape.arguments(&sources.args));
@@ -108,7 +109,9 @@ pub(crate) fn make<T: DeserializeOwned>(
     let value: T = serde_json::from_value(whole).map_err(|error| refused(error.to_string()))?;
     check(&value).map_err(refused)?;
     let above = |key: String| {
-        let origin = origins.get(&key).filter(|origin| origin.is_operators())?;
+        let origin = origins
+            .get(&key)
+            .filter(|origin| origin.is_operators() || **origin == Origin::Database)?;
         Some((key, origin.to_string()))
     };
     Ok(Made {

@@ -34,6 +34,8 @@ pub enum Origin {
     File(PathBuf),
     /// The configuration repository that control reads: file and revision.
     Repository(String),
+    /// The table `brick_config` of the brick's own database.
+    Database,
     /// A live change.
     Bus {
         /// Revision on the bus.
@@ -62,6 +64,7 @@ impl fmt::Display for Origin {
             Self::Manifest => f.write_str("brick.toml"),
             Self::File(path) => path.display().fmt(f),
             Self::Repository(from) => f.write_str(from),
+            Self::Database => f.write_str("database"),
             Self::Bus { revision } => write!(f, "live change, revision {revision}"),
             Self::Env { name } => write!(f, "environment variable {name}"),
             Self::Arg => f.write_str("argument"),

@@ -1,5 +1,7 @@
 //! The brick: everything it was given, in one handle.
 
+mod table;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -276,3 +276,45 @@ async fn a_failing_statement_is_told_to_the_log_and_not_to_the_caller() {
         .find(|line| line.to_string().contains("no such table"));
     assert_eq!(line.expect("a line about it")["level"], "error");
 }
+
+/// Keeps its limit in its own database.
+async fn configured(brick: Brick) -> Result<Access, Error> {
+    let config = brick.config::<Settings>()?;
+    let db = brick.state(SCHEMA).await?;
+    brick.config_table(&db).await?;
+    let set = async move |Path(price): Path<String>| {
+        let sql = "insert into brick_config (key, value) values ('max_price', $1)
+                   on conflict (key) do update set value = excluded.value";
+        db.write(move |tx| tx.execute(sql, &[price.into()])).await?;
+        Ok::<_, Problem>(())
+    };
+    let read = async move || Json(config.get().max_price);
+    let router = Router::new()
+        .route("/limit/{price}", post(set))
+        .route("/limit", get(read));
+    Ok(Access::new().users(router))
+}
+
+#[tokio::test]
+async fn a_row_of_the_bricks_own_table_counts_while_it_runs() {
+    let brick = TestBrick::builder("order").start(configured).await;
+    let limit = async || {
+        brick
+            .get("/limit")
+            .as_user("ann")
+            .send()
+            .await
+            .expect(200)
+            .json::<u32>()
+    };
+    assert_eq!(limit().await, 100);
+    brick.post("/limit/7").as_user("ann").send().await.expect(200);
+    let counts = async {
+        while limit().await != 7 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), counts)
+        .await
+        .unwrap();
+}
