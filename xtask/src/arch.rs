@@ -189,7 +189,7 @@ fn forbidden(edge: &Edge) -> Option<&'static str> {
     let (from, to) = (edge.from.as_str(), edge.to.as_str());
     let test_crate = from.ends_with("-tests");
     if to == "private-postgres" {
-        return (!edge.dev).then_some("a server of the test's own is for tests");
+        return (!edge.dev && !test_crate).then_some("a server of the test's own is for tests");
     }
     if to == "brick-test" {
         return (!edge.dev).then_some("the test kit is for tests");
