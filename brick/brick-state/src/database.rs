@@ -152,7 +152,7 @@ impl Database {
         notify::check(channel, "")?;
         Ok(match &self.0.engine {
             Engine::Sqlite(engine) => engine.listeners().listen(channel),
-            Engine::Postgres(engine) => engine.listen(channel),
+            Engine::Postgres(engine) => engine.listen(channel)?,
         })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! [`Tx::notify`](crate::Tx::notify) says a payload on a channel; [`Database::listen`](crate::Database::listen) gives a
 //! [`Listener`] that hears it, in the order of the commits. On PostgreSQL (`LISTEN`, `NOTIFY`) every process on the
-//! same database hears it, on SQLite the [`Database`](crate::Database) that wrote and its clones. A notification is a
+//! same database and schema hears it (where the URL names a schema, the channel's name there is `schema.channel`), on SQLite the [`Database`](crate::Database) that wrote and its clones. A notification is a
 //! hint and no record: whoever hears [`Heard::Lost`] reads the state again. That is what a listener hears first, once it
 //! listens: from there on nothing is missed that is not said to be.
 //!

@@ -15,7 +15,7 @@ use crate::database::{Caller, Counters, Options, blocking};
 use crate::lead::Lead;
 use crate::notify::Listener;
 use crate::statement::Context;
-use crate::{Error, Reader, Tx, migration};
+use crate::{Error, Reader, Tx, migration, notify};
 
 mod cells;
 mod failure;
@@ -117,8 +117,9 @@ impl Engine {
         blocking(move || lent.write(&context, &counters, &caller, closure)).await?
     }
 
-    pub(crate) fn listen(&self, channel: &str) -> Listener {
-        listen::listen(Arc::clone(&self.target), channel)
+    pub(crate) fn listen(&self, channel: &str) -> Result<Listener, Error> {
+        notify::check(&text::channel(self.target.schema(), channel), "")?;
+        Ok(listen::listen(Arc::clone(&self.target), channel))
     }
 
     pub(crate) async fn try_lead(&self, key: &str) -> Result<Option<Lead>, Error> {
@@ -154,7 +155,7 @@ impl Engine {
             }
         }
         let connected = self.target.connect(|_| {}).await?;
-        let mut session = Session::new(connected, Handle::current(), self.target.at());
+        let mut session = Session::new(connected, Handle::current(), &self.target);
         session.begin(begin).await?;
         Ok(lent(session))
     }

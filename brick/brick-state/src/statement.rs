@@ -170,16 +170,16 @@ impl<'c> Tx<'c> {
     /// [`listen`](crate::Database::listen), once the closure's changes are committed.
     pub fn notify(&self, channel: &str, payload: &str) -> Result<(), Error> {
         notify::check(channel, payload)?;
+        if let Engine::Postgres(session) = self.engine {
+            return session.notify(channel, payload);
+        }
         if let Some(notices) = self.notices {
             notices.borrow_mut().push(Notice {
                 channel: channel.to_owned(),
                 payload: payload.to_owned(),
             });
-            return Ok(());
         }
-        let params = [channel.into(), payload.into()];
-        self.all("select pg_notify($1, $2)", &params, |_| Ok(()))
-            .map(drop)
+        Ok(())
     }
 
     /// Waits until no other closure, in whatever process, holds the lock of this name, and holds it to the end of this

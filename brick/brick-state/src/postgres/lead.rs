@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) async fn take(target: &Target, name: &str) -> Result<Option<Lead>, Error> {
     let connected = target.connect(|_| {}).await?;
-    let key = text::key("lead", name);
+    let key = text::key("lead", target.schema(), name);
     // The session is open for as long as the lead is held.
     let asked =
         format!("set application_name = 'brickwork lead'; select pg_try_advisory_lock({key}) as held");

@@ -24,7 +24,7 @@ pub(super) fn listen(target: Arc<Target>, channel: &str) -> Listener {
 async fn attach(target: &Target, channel: &str, mailbox: &Arc<Mailbox>) -> Result<Connected, Error> {
     let mailbox = Arc::clone(mailbox);
     let connected = target.connect(move |payload| mailbox.put(payload)).await?;
-    let listening = format!("listen {}", text::name(channel));
+    let listening = format!("listen {}", text::name(&text::channel(target.schema(), channel)));
     connected
         .client
         .batch_execute(&listening)

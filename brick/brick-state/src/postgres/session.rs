@@ -12,11 +12,11 @@ use tokio_postgres::Statement;
 
 use super::cells::Bound;
 use super::prepared::{Asked, Prepared, WAYS};
-use super::target::{Connected, STATEMENT_FOR};
+use super::target::{Connected, STATEMENT_FOR, Target};
 use super::{failure, schema, text};
 use crate::summary::Summary;
 use crate::value::Cells;
-use crate::{Error, Param, Row};
+use crate::{Error, Param, Row, notify};
 
 /// How long the beginning of a transaction may take on a connection that stands.
 const BEGIN_FOR: Duration = Duration::from_secs(5);
@@ -38,6 +38,7 @@ pub(crate) struct Session {
     connected: Connected,
     runtime: Handle,
     at: String,
+    schema: Option<String>,
     prepared: RefCell<Prepared>,
     /// The first failure in this transaction: it has undone everything.
     failed: RefCell<Option<Error>>,
@@ -47,11 +48,12 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(connected: Connected, runtime: Handle, at: &str) -> Self {
+    pub(super) fn new(connected: Connected, runtime: Handle, target: &Target) -> Self {
         Self {
             connected,
             runtime,
-            at: at.to_owned(),
+            at: target.at().to_owned(),
+            schema: target.schema().map(str::to_owned),
             prepared: RefCell::default(),
             failed: RefCell::default(),
             busy: Cell::new(false),
@@ -150,9 +152,17 @@ impl Session {
 
     /// Waits for the lock of this name, which the end of the transaction gives back.
     pub(crate) fn lock(&self, name: &str) -> Result<(), Error> {
-        let key = [text::key("lock", name).into()];
+        let key = [text::key("lock", self.schema.as_deref(), name).into()];
         self.rows("select pg_advisory_xact_lock($1)", &key, 1, 1)
             .map(drop)
+    }
+
+    /// Says a payload on a channel when the transaction is committed.
+    pub(crate) fn notify(&self, channel: &str, payload: &str) -> Result<(), Error> {
+        let channel = text::channel(self.schema.as_deref(), channel);
+        notify::check(&channel, payload)?;
+        let params = [channel.into(), payload.into()];
+        self.rows("select pg_notify($1, $2)", &params, 1, 1).map(drop)
     }
 
     /// The first `kept` rows of at most `rows_max`.

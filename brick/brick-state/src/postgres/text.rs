@@ -102,11 +102,18 @@ pub(super) fn misfit(sql: &str, values: usize) -> Option<String> {
     }
 }
 
-/// The number of an advisory lock by its name, which two uses of the same name do not share.
-pub(super) fn key(of: &str, name: &str) -> i64 {
-    let digest = digest::digest(&digest::SHA256, format!("brick {of} {name}").as_bytes());
+/// The number of an advisory lock by its name, which two uses of the same name do not share, nor two schemas of a
+/// database.
+pub(super) fn key(of: &str, schema: Option<&str>, name: &str) -> i64 {
+    let whole = format!("brick {of} {} {name}", self::name(schema.unwrap_or_default()));
+    let digest = digest::digest(&digest::SHA256, whole.as_bytes());
     let bytes = digest.as_ref().first_chunk().copied().unwrap_or_default();
     i64::from_be_bytes(bytes)
+}
+
+/// The name of a channel, which all schemas of a database have in common otherwise.
+pub(super) fn channel(schema: Option<&str>, name: &str) -> String {
+    schema.map_or_else(|| name.to_owned(), |schema| format!("{schema}.{name}"))
 }
 
 /// As a name in SQL.

@@ -101,6 +101,53 @@ async fn a_connection_that_the_server_ended_is_replaced_and_no_write_is_done_twi
 }
 
 #[tokio::test]
+async fn a_connection_that_is_lost_during_the_commit_leaves_nobody_sure() {
+    const DOOMED: &[Migration] = &[Migration {
+        version: 1,
+        name: "whose commit ends the connection",
+        sql: "create table doomed (id integer not null);
+              create function end_it() returns trigger language plpgsql as $$
+                  begin perform pg_terminate_backend(pg_backend_pid()); return null; end $$;
+              create constraint trigger ends after insert on doomed deferrable initially deferred
+                  for each row execute function end_it()",
+    }];
+    let options = Options::new(private_postgres::database(), DOOMED);
+    let db = Database::open(options).await.unwrap();
+    let written = db.write(|tx| tx.execute("insert into doomed (id) values ($1)", &[1.into()]));
+    let told = written.await.unwrap_err();
+    assert!(
+        matches!(told, Error::Unsure { .. }) && !told.is_transient(),
+        "{told:?}"
+    );
+    assert!(told.to_string().contains("look before you try again"), "{told}");
+    db.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lock_that_another_keeps_is_busy_and_passes_when_it_goes() {
+    let url = private_postgres::database();
+    let (db, other) = (server(&url).await, server(&url).await);
+    let (release, released) = oneshot::channel::<()>();
+    let (locked, is_locked) = oneshot::channel();
+    let holding = tokio::spawn(async move {
+        let holds = other.write(move |tx| {
+            tx.lock("items")?;
+            let _ = locked.send(());
+            let _ = released.blocking_recv();
+            Ok(())
+        });
+        holds.await
+    });
+    is_locked.await.unwrap();
+    let told = db.write(|tx| tx.lock("items")).await.unwrap_err();
+    assert!(matches!(told, Error::Busy) && told.is_transient(), "{told:?}");
+    db.write(|tx| tx.lock("others")).await.unwrap();
+    release.send(()).unwrap();
+    holding.await.unwrap().unwrap();
+    db.write(|tx| tx.lock("items")).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_was_committed_outlives_a_crash_of_the_server_and_reads_go_on_when_it_is_back() {
     let server = Server::start();
     let db = Database::open(Options::new(server.database(), SCHEMA))
@@ -185,6 +232,15 @@ async fn a_schema_of_its_own_keeps_systems_apart_on_one_database() {
         (vec![1], vec![1], vec![2])
     );
     assert!(a.namespace().ends_with("|a"), "{}", a.namespace());
+    let (_a, _b) = (
+        a.try_lead("x").await.unwrap().unwrap(),
+        b.try_lead("x").await.unwrap().unwrap(),
+    );
+    let (mut of_a, mut of_b) = (listening(&again, "x").await, listening(&b, "x").await);
+    a.write(|tx| tx.notify("x", "a")).await.unwrap();
+    b.write(|tx| tx.notify("x", "b")).await.unwrap();
+    assert_eq!(of_b.hear().await, Heard::Payload("b".to_owned()));
+    assert_eq!(of_a.hear().await, Heard::Payload("a".to_owned()));
 }
 
 #[tokio::test]
