@@ -233,6 +233,9 @@ impl Handle {
         match self.follow_to(of, to).await {
             Ok(Some(before)) => {
                 (known.reason, known.refused) = (Some(why.clone()), None);
+                if let Some(told) = self.shared.elastic.lock().get_mut(&of.brick) {
+                    (told.replicas, told.reason) = (to, Some(why.clone()));
+                }
                 let shared = &self.shared;
                 let msg = format!("{of} goes from {before} to {to} instances: {why}");
                 let event = Event::new(EventKind::Changed, msg);
