@@ -313,6 +313,33 @@ test('the screen and its dialogs fit a telephone', async () => {
   }
 });
 
+test('copies for a version are told, and kept when shares are changed', async () => {
+  withV2();
+  mock.world.control.pools.get('payment').mirror = { version: 'v2', percent: 5 };
+  await visit(PAYMENT, async (page) => {
+    await card(page).getByText('v2 gets copies of 5 % of the requests that change nothing.').waitFor();
+    await card(page).getByRole('button', { name: 'Shares…' }).click();
+    await dialog(page).getByLabel('Share of v2 in percent').fill('10');
+    await dialog(page).getByRole('button', { name: 'Apply' }).click();
+    await page.getByText('payment: v2 has 10 %.').waitFor();
+  });
+  assert.deepEqual(mock.world.control.asked.at(-1)[2].mirror, { version: 'v2', percent: 5 });
+});
+
+test('a canary begins as the manifest plans it, and the command says what differs', async () => {
+  withV2();
+  mock.world.control.plan = { steps: [10, 100], hold_ms: 300_000, limits: { error_rate: 0.005, p99_times: 1.5, min_calls: 500 } };
+  await visit(PAYMENT, async (page) => {
+    await card(page).getByRole('button', { name: 'Canary…' }).click();
+    await page.waitForFunction(() => [...document.querySelectorAll('dialog input')].some((input) => input.value === '10,100'));
+    const shown = await dialog(page).locator('input[type=number]').evaluateAll((inputs) => inputs.map((input) => input.value));
+    assert.deepEqual(shown, ['300', '0.5', '1.5', '500']);
+    assert.equal(await command(page).innerText(), '$ brick canary start payment v2');
+    await dialog(page).getByLabel('Calls that a step needs').fill('200');
+    assert.equal(await command(page).innerText(), '$ brick canary start payment v2 --min-calls 200');
+  });
+});
+
 test('commands say what was chosen, and foreign answers break nothing', () => {
   for (const raw of [null, {}, { items: 7 }, { items: [{}, { brick: 'a', versions: 'x', rules: [null, {}], weights: [], sticky: 5 }] }]) assert.ok(Array.isArray(poolsOf(raw, raw, [], new Map())));
   for (const raw of [null, { course: 7 }, { course: [{}, null, { at: 'x' }, { at: '2026-11-21T18:00:00Z', own: 5 }] }]) assert.ok(courseOf(raw).errors.every((line) => line.length === (raw?.course?.length === 4 ? 1 : 0)));

@@ -49,6 +49,7 @@ pub(crate) fn errors(model: &Model, places: &Places, dir: Option<&Path>) -> Vec<
     check.views();
     check.limits();
     check.serves();
+    check.canaries();
     check.ports();
     check.config();
     check.environment();

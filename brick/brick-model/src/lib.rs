@@ -23,10 +23,10 @@ pub use diagnostic::{Diagnostic, Invalid};
 pub use link::{LimitKey, Link};
 pub use load::{Expect, Load, Step};
 pub use model::{
-    AccessLog, Auth, Bff, Brick, BrickTls, CONFIG_REPOSITORY, Cache, Concurrent, ConfigRepository, Cors,
-    Demo, Edge, EdgeCert, EdgeTls, Elastic, Flag, FlagDefault, Health, Inbound, Limit, Mirror, Model, Mortar,
-    Part, Protocol, Rate, RateBy, Replicas, Rewrite, Route, Say, Serve, Setting, System, TlsVersion,
-    Versions, View, WORKERS_MAX, is_label, state_password,
+    AccessLog, Auth, Bff, Brick, BrickTls, CONFIG_REPOSITORY, Cache, Canary, CanaryPlan, Concurrent,
+    ConfigRepository, Cors, Demo, Edge, EdgeCert, EdgeTls, Elastic, Flag, FlagDefault, Health, Inbound,
+    Limit, Mirror, Model, Mortar, Part, Protocol, Rate, RateBy, Replicas, Rewrite, Route, Say, Serve,
+    Setting, System, TlsVersion, Versions, View, WORKERS_MAX, is_label, state_password,
 };
 pub use parse::{Loaded, parse, parse_with_warnings};
 pub use pattern::Pattern;

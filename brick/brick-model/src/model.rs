@@ -18,6 +18,7 @@ use crate::size::Bytes;
 use crate::suite::{Environment, Suite};
 
 mod bff;
+mod canary;
 pub(crate) mod control;
 mod demo;
 mod flag;
@@ -30,6 +31,7 @@ mod route;
 mod version;
 
 pub use bff::{Bff, Part, Say, View};
+pub use canary::{Canary, CanaryPlan, EVERY_BRICK};
 pub use control::{CONTROLS_MAX, Control, state_password};
 pub use demo::Demo;
 pub use flag::{Flag, FlagDefault};
@@ -74,6 +76,9 @@ pub struct Model {
     /// How bricks bear more than they can serve.
     #[serde(rename = "serve", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub serves: BTreeMap<BrickName, Serve>,
+    /// How versions are tried: `default`, and by brick.
+    #[serde(rename = "canary", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub canaries: BTreeMap<String, Canary>,
     /// Configuration values by brick. Values that change at run time override them.
     #[serde(default)]
     pub config: BTreeMap<BrickName, serde_json::Map<String, Value>>,

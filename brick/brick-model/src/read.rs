@@ -16,6 +16,7 @@ use crate::nearest;
 
 mod bff;
 mod brick;
+mod canary;
 mod config;
 mod demo;
 mod limit;
@@ -290,6 +291,16 @@ impl Reader {
                 );
                 None
             }
+        }
+    }
+
+    /// A number with a fraction, or a whole one.
+    fn decimal(&mut self, item: &Item<'_>, expected: &str) -> Option<f64> {
+        self.note(item);
+        match item.value.get_ref() {
+            DeValue::Float(float) => float.as_str().replace('_', "").parse::<f64>().ok(),
+            DeValue::Integer(integer) => integer.as_str().parse::<f64>().ok(),
+            _ => self.wrong_type(item, expected),
         }
     }
 

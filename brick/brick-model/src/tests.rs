@@ -813,6 +813,88 @@ fn versions_and_demos_say_what_is_wrong() {
 }
 
 #[test]
+fn a_canary_is_tried_as_its_brick_says_then_as_all_then_as_usual() {
+    let text = "[canary.default]\nsteps = [10, 100]\nerror_rate = 0.02\n\
+                [canary.order]\nhold = '5m'\nerror_rate = 0\np99_times = 1.5\nmin_calls = 500\n";
+    let model = parse(&format!("{HEAD}{text}"), "brick.toml").expect("valid");
+    let order = model.canary_plan("order");
+    assert_eq!(
+        (&order.steps[..], order.hold),
+        (&[10, 100][..], "5m".parse().unwrap())
+    );
+    assert_eq!(
+        (order.error_rate, order.p99_times, order.min_calls),
+        (0.0, 1.5, 500)
+    );
+    let product = model.canary_plan("product");
+    assert_eq!(
+        (&product.steps[..], product.hold),
+        (&[10, 100][..], "30s".parse().unwrap())
+    );
+    assert_eq!(
+        (product.error_rate, product.p99_times, product.min_calls),
+        (0.02, 2.0, 100)
+    );
+    let json = serde_json::to_string(&model).expect("serialises");
+    assert_eq!(serde_json::from_str::<Model>(&json).expect("deserialises"), model);
+}
+
+#[test]
+fn a_canary_that_makes_no_sense_is_refused_by_its_key() {
+    let wrong = |line: &str, message: &str| {
+        let column = line.find('=').unwrap_or(0) + 3;
+        check(&format!("[canary.order]\n{line}"), 11, column, message, "");
+    };
+    wrong(
+        "steps = [5, 1, 100]",
+        "canary.order.steps: expected at most 32 ascending shares from 1 to 100, the last 100, found [5, 1, 100]",
+    );
+    wrong("steps = [1, 5]", "the last 100, found [1, 5]");
+    wrong("steps = []", "the last 100, found []");
+    wrong("hold = '25h'", "canary.order.hold: expected 1s to 1d, found 1d1h");
+    wrong(
+        "error_rate = 1",
+        "canary.order.error_rate: expected a share from 0 to below 1, found 1",
+    );
+    wrong(
+        "error_rate = '1 %'",
+        "expected a share from 0 to below 1, found the string",
+    );
+    wrong(
+        "p99_times = 0.5",
+        "canary.order.p99_times: expected a number from 1 to 100, found 0.5",
+    );
+    wrong(
+        "min_calls = 0",
+        "canary.order.min_calls: expected an integer from 1 to 1000000, found 0",
+    );
+    let entry = "[canary.order]\nsteps = [1, 'all']";
+    check(
+        entry,
+        11,
+        13,
+        "canary.order.steps.1: expected an integer from 1 to 100, found the string",
+        "",
+    );
+    let name = "[canary.ordr]\nhold = '1s'";
+    check(
+        name,
+        10,
+        9,
+        "canary.ordr: there is no brick \"ordr\"",
+        "did you mean \"order\"?",
+    );
+    let key = "[canary.default]\nhlod = '1s'";
+    check(
+        key,
+        11,
+        1,
+        "unknown key \"hlod\" in [canary.default]",
+        "did you mean \"hold\"?",
+    );
+}
+
+#[test]
 fn a_concurrent_version_is_its_brick_but_for_its_own_settings() {
     let text = format!(
         "{HEAD}[brick.pay]\nrun = 'pay'\nbuild = 'make'\nversion.base = 'v7'\nneeds = ['product']\nenv = {{ A = '1', B = '1' }}\n\

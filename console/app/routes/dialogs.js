@@ -1,9 +1,9 @@
 // Changing who gets what: each dialog says who would move before anything is changed.
 import { ActDialog, Meanwhile, replace, useHeld, valueOf } from '../act.js';
-import { send } from '../api.js';
+import { get, send } from '../api.js';
 import { percent } from '../format.js';
 import { html, useEffect, useState } from '../html.js';
-import { CANARY, canaryCommand, restOf, ruleCommand, ruleOf, sharesOf, stepsOf, wantedText, weightsCommand, whenOf, withRule } from './model.js';
+import { CANARY, canaryCommand, planOf, restOf, ruleCommand, ruleOf, sharesOf, stepsOf, wantedText, weightsCommand, whenOf, withRule } from './model.js';
 
 /** @typedef {import('./model.js').Pool} Pool @typedef {import('./model.js').Wanted} Wanted */
 
@@ -194,15 +194,29 @@ function Reset({ pool, meanwhile, onDone, onClose }) {
     return `${pool.brick}: requests go to any instance.`;
   };
   return html`<${ActDialog} title=${`Take back what was said of ${pool.brick}`} go="Reset" command=${`brick route reset ${pool.brick}`} act=${act} danger=${true} round=${pool.tag} meanwhile=${meanwhile} onClose=${onClose}>
-    <p>Shares, rules and stickiness are taken back. Requests go to any instance of any version that runs, so that one user may see one version after the other.</p>
+    <p>Shares, rules, stickiness and copies are taken back. Requests go to any instance of any version that runs, so that one user may see one version after the other.</p>
   </${ActDialog}>`;
+}
+
+/** How a version of the brick is tried where nobody says it now: the manifest's word, else what is usual. @param {string} brick */
+function usePlan(brick) {
+  const [plan, setPlan] = useState(CANARY);
+  useEffect(() => {
+    const asking = new AbortController();
+    get(`${canaryUrl(brick)}/plan`, asking.signal).then((raw) => setPlan(planOf(raw)), () => {});
+    return () => asking.abort();
+  }, [brick]);
+  return plan;
 }
 
 /** @param {Props} props */
 function Start({ pool, onDone, onClose }) {
   const able = pool.versions.filter((one) => !one.base && one.ready > 0);
-  const [wish, setWish] = useState(/** @type {import('./model.js').CanaryWish} */ ({ version: able[0]?.version ?? '', ...CANARY }));
-  const set = (/** @type {Partial<import('./model.js').CanaryWish>} */ change) => setWish({ ...wish, ...change });
+  const plan = usePlan(pool.brick);
+  const [said, setSaid] = useState(/** @type {Partial<import('./model.js').CanaryWish>} */ ({}));
+  const set = (/** @type {typeof said} */ change) => setSaid({ ...said, ...change });
+  /** @type {import('./model.js').CanaryWish} */
+  const wish = { version: able[0]?.version ?? '', ...plan, ...said };
   const steps = stepsOf(wish.steps);
   const fits = wish.hold >= 1 && wish.hold <= 86_400 && wish.errors >= 0 && wish.errors < 100 && wish.times >= 1 && wish.times <= 100 && wish.calls >= 1;
   const act = async (/** @type {string} */ why) => {
@@ -218,7 +232,7 @@ function Start({ pool, onDone, onClose }) {
       <p>No version beside <bdi>${pool.base}</bdi> has an instance that is ready. Scale one up first.</p>
     </${ActDialog}>`;
   }
-  return html`<${ActDialog} title=${`A canary of ${pool.brick}`} go="Begin" command=${canaryCommand(pool.brick, wish)} act=${act} blocked=${!steps || !fits} onClose=${onClose}>
+  return html`<${ActDialog} title=${`A canary of ${pool.brick}`} go="Begin" command=${canaryCommand(pool.brick, wish, plan)} act=${act} blocked=${!steps || !fits} onClose=${onClose}>
     <p>The version gets a growing share of the users for as long as it does as well as <b><bdi>${pool.base}</bdi></b> at the same time. Worse, it is aborted by itself; through all steps, it is promoted.</p>
     <label class="field">Version
       <select autofocus onChange=${(/** @type {Event} */ event) => set({ version: valueOf(event) })}>${able.map((one) => html`<option key=${one.version} value=${one.version} selected=${one.version === wish.version}>${one.version}</option>`)}</select>

@@ -50,7 +50,7 @@ function wantedOf(raw) {
   return {
     rules: rules.map((rule) => ({ when: rule.when && typeof rule.when === 'object' ? rule.when : {}, to: String(rule.to ?? '') })),
     weights: Object.fromEntries(weights), sticky: typeof raw.sticky === 'string' ? raw.sticky : null,
-    ...(raw.mirror && typeof raw.mirror === 'object' ? { mirror: raw.mirror } : {}),
+    ...(raw.mirror && typeof raw.mirror === 'object' ? { mirror: { version: String(raw.mirror.version ?? ''), percent: Number(raw.mirror.percent) || 0 } } : {}),
   };
 }
 
@@ -98,7 +98,7 @@ export function courseOf(raw) {
 /** What is wanted, in a line. @param {Pool} pool */
 export function wantedText({ wanted, versions }) {
   const shares = versions.flatMap((one) => (one.share === null ? [] : [`${one.version} ${Math.round(one.share)} %`]));
-  const told = [...shares, wanted.sticky && `sticks to ${wanted.sticky}`, wanted.rules.length > 0 && plural(wanted.rules.length, 'rule')].filter(Boolean);
+  const told = [...shares, wanted.sticky && `sticks to ${wanted.sticky}`, wanted.rules.length > 0 && plural(wanted.rules.length, 'rule'), wanted.mirror && `copies of ${wanted.mirror.percent} % for ${wanted.mirror.version}`].filter(Boolean);
   return told.join(', ') || 'nothing is said, requests go to any instance';
 }
 
@@ -149,7 +149,9 @@ export function weightsCommand(pool, shares, sticky) {
 
 /** @typedef {{ version: string, steps: string, hold: number, errors: number, times: number, calls: number }} CanaryWish `hold` in seconds, `errors` in percent */
 
-/** What a canary is begun with unless one says otherwise; the same as the command line's. */
+/** @typedef {Omit<CanaryWish, 'version'>} CanaryPlan */
+
+/** What a canary is begun with where neither the manifest nor anybody else says it. @type {CanaryPlan} */
 export const CANARY = { steps: '1,5,25,100', hold: 30, errors: 1, times: 2, calls: 100 };
 
 /** The steps as numbers; none where they are no way up to 100. @param {string} text @returns {number[] | null} */
@@ -159,11 +161,21 @@ export function stepsOf(text) {
   return ascends && steps.at(-1) === 100 && steps.length <= 32 ? steps : null;
 }
 
-/** @param {string} brick @param {CanaryWish} wish */
-export function canaryCommand(brick, { version, steps, hold, errors, times, calls }) {
+/** The plan of the system, as control tells it. @param {any} raw @returns {CanaryPlan} */
+export function planOf(raw) {
+  const limits = raw?.limits ?? {};
+  const number = (/** @type {unknown} */ told, /** @type {number} */ usual) => (typeof told === 'number' ? told : usual);
+  return {
+    steps: Array.isArray(raw?.steps) ? raw.steps.join(',') : CANARY.steps, hold: number(raw?.hold_ms, CANARY.hold * 1000) / 1000,
+    errors: Number((number(limits.error_rate, CANARY.errors / 100) * 100).toPrecision(6)), times: number(limits.p99_times, CANARY.times), calls: number(limits.min_calls, CANARY.calls),
+  };
+}
+
+/** What differs from the plan is said. @param {string} brick @param {CanaryWish} wish */
+export function canaryCommand(brick, { version, steps, hold, errors, times, calls }, plan = CANARY) {
   const said = [
-    steps.replaceAll(' ', '') !== CANARY.steps && `--steps ${steps.replaceAll(' ', '')}`, hold !== CANARY.hold && `--hold ${hold}s`,
-    errors !== CANARY.errors && `--errors ${Number((errors / 100).toPrecision(6))}`, times !== CANARY.times && `--slower ${times}`, calls !== CANARY.calls && `--min-calls ${calls}`,
+    steps.replaceAll(' ', '') !== plan.steps && `--steps ${steps.replaceAll(' ', '')}`, hold !== plan.hold && `--hold ${hold}s`,
+    errors !== plan.errors && `--errors ${Number((errors / 100).toPrecision(6))}`, times !== plan.times && `--slower ${times}`, calls !== plan.calls && `--min-calls ${calls}`,
   ];
   return ['brick canary start', brick, version, ...said.filter(Boolean)].join(' ');
 }

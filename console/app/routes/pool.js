@@ -17,7 +17,7 @@ export function PoolCard({ pool }) {
   return html`<article class="card pool" aria-labelledby=${`pool-${brick}`} id=${`brick-${brick}`}>
     <header class="card-head">
       <h2 id=${`pool-${brick}`}><span class="swatch" aria-hidden="true" style=${{ background: colourOf(brick) }}></span> <bdi>${brick}</bdi></h2>
-      <p class="muted small">${free ? 'Nothing is said: requests go to any instance.' : wanted.sticky ? html`A share sticks to <bdi>${wanted.sticky.replace(':', ' ')}</bdi>.` : 'A share sticks to nothing.'}</p>
+      <p class="muted small">${free ? 'Nothing is said: requests go to any instance.' : wanted.sticky ? html`A share sticks to <bdi>${wanted.sticky.replace(':', ' ')}</bdi>.` : 'A share sticks to nothing.'}${wanted.mirror && html` <bdi>${wanted.mirror.version}</bdi> gets copies of ${wanted.mirror.percent} % of the requests that change nothing.`}</p>
     </header>
     <div class="pool-body">
       <${Bar} versions=${pool.versions} />

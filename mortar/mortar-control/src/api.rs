@@ -180,6 +180,7 @@ fn versions() -> Router<Handle> {
         .route("/api/pools/v1/{brick}/preview", post(pools::preview))
         .route("/api/canaries/v1", get(canary::list))
         .route("/api/canaries/v1/{brick}", get(canary::show).post(canary::start))
+        .route("/api/canaries/v1/{brick}/plan", get(canary::plan))
         .route("/api/canaries/v1/{brick}/promote", post(canary::promote))
         .route("/api/canaries/v1/{brick}/abort", post(canary::abort))
         .route(

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::api::agent::{EventQuery, Kill, Roll, Scale};
 use crate::api::audit::{AuditBody, AuditList, AuditQuery, UseList, UseQuery};
 use crate::api::bus::{AckBatch, AckList, AckQuery, WatchQuery};
-use crate::api::canary::{CanaryBody, CanaryList, CanaryView};
+use crate::api::canary::{CanaryBody, CanaryList, CanaryView, PlanView};
 use crate::api::certs::{CertBody, CertList, CertView};
 use crate::api::faults::{FaultsBody, FaultsList, FaultsView};
 use crate::api::instance::InstanceView;
@@ -149,6 +149,16 @@ fn canaries(document: Document) -> Document {
                 .answer::<CanaryView>(200, "it has its first share")
                 .problem(409, "one runs already, or the version is not up")
                 .problem(422, "steps or limits make no sense"),
+        )
+        .operation(
+            Operation::get("/api/canaries/v1/{brick}/plan")
+                .summary("How a version of the brick is tried where whoever begins says nothing")
+                .access("admin")
+                .answer::<PlanView>(
+                    200,
+                    "what the manifest says of it, else of all, else what is usual",
+                )
+                .problem(404, "no such brick"),
         )
         .operation(
             Operation::post("/api/canaries/v1/{brick}/promote")

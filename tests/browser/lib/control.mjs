@@ -12,7 +12,7 @@ export function startControl(world) {
   const control = {
     asked: [], outsiders: [], kept: new Set(), refuse: null, away: false, gate: null, revision: 40,
     pools: new Map([['payment', { weights: {}, rules: [], sticky: null, revision: 0 }]]),
-    canaries: new Map(), quarantined: new Map(), flags: startFlags(world), levels: { all: null, instances: {} }, acks: new Map(),
+    canaries: new Map(), plan: { steps: [1, 5, 25, 100], hold_ms: 30_000, limits: { error_rate: 0.01, p99_times: 2, min_calls: 100 } }, quarantined: new Map(), flags: startFlags(world), levels: { all: null, instances: {} }, acks: new Map(),
     config: {
       manifest: { max_lines: 50, carriers: ['clay', 'kiln'], greeting: text ?? 'welcome', limits: { retry_ms: 250, open: true }, database: { password: 'kept' } },
       live: {}, history: [],
@@ -67,7 +67,7 @@ function pool(world, brick) {
   const share = (version) => (version === 'v1' ? 100 - Object.values(held.weights).reduce((sum, part) => sum + part, 0) : held.weights[version] ?? 0);
   const count = (version, quarantined) => rows.filter((one) => one.version === version && one.pid && world.control.quarantined.has(one.incarnation) === quarantined).length;
   return {
-    brick, revision: held.revision, rules: held.rules, weights: held.weights, sticky: held.sticky,
+    brick, revision: held.revision, rules: held.rules, weights: held.weights, sticky: held.sticky, ...(held.mirror && { mirror: held.mirror }),
     tag: tagOf(held),
     versions: names.map((version) => ({ version, base: version === 'v1', share: held.revision ? share(version) : null, ready: count(version, false), quarantined: count(version, true) })),
   };
@@ -101,6 +101,7 @@ function pools(world, method, [brick, preview], _, body, why, tag) {
 function canaries(world, method, [brick, end], _, body, why) {
   const { control } = world;
   if (!brick) return [200, { items: [...control.canaries.values()].map((one) => ({ ...one, course: one.course?.filter((_, i) => i % 10 === 9) })) }];
+  if (method === 'GET' && end === 'plan') return [200, control.plan];
   if (method === 'GET') return control.canaries.has(brick) ? [200, control.canaries.get(brick)] : problem(404, 'canary_unknown', `there is no canary of "${brick}"`);
   const now = new Date().toISOString();
   if (end) {

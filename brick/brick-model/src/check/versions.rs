@@ -1,6 +1,7 @@
-//! Concurrent versions and demos: labels that must differ, names that must exist.
+//! Concurrent versions, canaries and demos: labels that must differ, names that must exist.
 
 use super::Check;
+use crate::model::EVERY_BRICK;
 use crate::nearest;
 
 impl Check<'_> {
@@ -13,6 +14,25 @@ impl Check<'_> {
                 let message = format!("{at}: \"{base}\" is the label of the base already");
                 let hint = "choose another label, or give the base one: version.base = \"…\"";
                 self.at_key("duplicate", &at, message, hint);
+            }
+        }
+    }
+
+    /// What a plan of canaries is for must be there and run here.
+    pub(super) fn canaries(&mut self) {
+        for name in self.model.canaries.keys().filter(|name| *name != EVERY_BRICK) {
+            let path = format!("canary.{name}");
+            let external = |brick: &crate::model::Brick| brick.is_external();
+            if self.expect_brick(name, &path, true)
+                && self.model.bricks.get(name.as_str()).is_some_and(external)
+            {
+                let message = format!("{path}: \"{name}\" is external, it has no versions here");
+                self.at_key(
+                    "external",
+                    &path,
+                    message,
+                    "name a brick of the system, or default for all",
+                );
             }
         }
     }

@@ -274,19 +274,12 @@ fn number(reader: &mut Reader, table: &Table<'_>, key: &str, least: i64, most: i
 /// A number from 0 to 1.
 fn share(reader: &mut Reader, table: &Table<'_>, key: &str) -> Option<f64> {
     let item = table.get(key)?;
-    reader.note(&item);
-    let value = match item.value.get_ref() {
-        DeValue::Float(float) => float.as_str().replace('_', "").parse::<f64>().ok(),
-        DeValue::Integer(integer) => integer.as_str().parse::<f64>().ok(),
-        _ => return reader.wrong_type(&item, "a number from 0 to 1"),
-    };
-    match value.filter(|value| (0.0..=1.0).contains(value)) {
-        Some(value) => Some(value),
-        None => {
-            reader.bad_value(&item, "expected a number from 0 to 1");
-            None
-        }
+    let value = reader.decimal(&item, "a number from 0 to 1")?;
+    if (0.0..=1.0).contains(&value) {
+        return Some(value);
     }
+    reader.bad_value(&item, "expected a number from 0 to 1");
+    None
 }
 
 fn words(

@@ -3,12 +3,14 @@
 use brick_core::BrickName;
 use brick_core::duration::Span;
 
-use super::{Item, Reader, Table, brick, config, demo, limit, listener, load, repository, route, suite};
+use super::{
+    Item, Reader, Table, brick, canary, config, demo, limit, listener, load, repository, route, suite,
+};
 use crate::model::control::wrong_store;
 use crate::model::{CONTROLS_MAX, Control, Edge, FORMAT, Model, Mortar, System};
 use crate::size::Bytes;
 
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 16] = [
     "brickwork",
     "system",
     "mortar",
@@ -17,6 +19,7 @@ const TABLES: [&str; 15] = [
     "route",
     "limits",
     "serve",
+    "canary",
     "config",
     "config_repository",
     "flag",
@@ -37,6 +40,7 @@ pub(super) fn empty() -> Model {
         routes: Default::default(),
         limits: Default::default(),
         serves: Default::default(),
+        canaries: Default::default(),
         config: Default::default(),
         repository: None,
         flags: Default::default(),
@@ -81,6 +85,9 @@ pub(super) fn model(reader: &mut Reader, root: &Table<'_>) -> Model {
     }
     if let Some(item) = root.get("serve") {
         model.serves = limit::serves(reader, &item);
+    }
+    if let Some(item) = root.get("canary") {
+        model.canaries = canary::all(reader, &item);
     }
     if let Some(item) = root.get("config") {
         model.config = config::all(reader, &item);

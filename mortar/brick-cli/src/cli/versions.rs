@@ -118,26 +118,21 @@ pub(crate) struct CanaryStart {
     pub(crate) brick: String,
     /// The version to try
     pub(crate) version: String,
-    /// Shares in percent, ascending to 100
-    #[arg(
-        long,
-        value_name = "PERCENT,…",
-        value_delimiter = ',',
-        default_value = "1,5,25,100"
-    )]
+    /// Shares in percent, ascending to 100 [default: the manifest's, else 1,5,25,100]
+    #[arg(long, value_name = "PERCENT,…", value_delimiter = ',')]
     pub(crate) steps: Vec<u32>,
-    /// How long a step lasts at least
-    #[arg(long, value_name = "DURATION", default_value = "30s")]
-    pub(crate) hold: Span,
-    /// Abort where more than this share of calls fails beyond what fails of the base
-    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
-    pub(crate) errors: f64,
-    /// Abort where p99 is more than so many times the base's
-    #[arg(long, value_name = "TIMES", default_value_t = 2.0)]
-    pub(crate) slower: f64,
-    /// Calls that a step needs at least
-    #[arg(long, value_name = "CALLS", default_value_t = 100)]
-    pub(crate) min_calls: u64,
+    /// How long a step lasts at least [default: the manifest's, else 30s]
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) hold: Option<Span>,
+    /// Abort where more than this share of calls fails beyond what fails of the base [default: the manifest's, else 0.01]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) errors: Option<f64>,
+    /// Abort where p99 is more than so many times the base's [default: the manifest's, else 2]
+    #[arg(long, value_name = "TIMES")]
+    pub(crate) slower: Option<f64>,
+    /// Calls that a step needs at least [default: the manifest's, else 100]
+    #[arg(long, value_name = "CALLS")]
+    pub(crate) min_calls: Option<u32>,
 }
 
 /// `brick quarantine`

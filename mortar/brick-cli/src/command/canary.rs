@@ -1,5 +1,6 @@
 //! `brick canary`: a version whose share grows while it does well.
 
+use brick_core::duration::Span;
 use serde_json::{Value, json};
 
 use super::ps::text;
@@ -23,8 +24,9 @@ pub(crate) async fn run(agent: &Agent, canary: cli::Canary, output: Output) -> O
             return Ok(());
         }
         cli::Canary::Start(start) => {
+            let hold_ms = start.hold.map(|hold| hold.0.as_millis() as u64);
             let body = json!({
-                "version": start.version, "steps": start.steps, "hold_ms": start.hold.0.as_millis() as u64,
+                "version": start.version, "steps": start.steps, "hold_ms": hold_ms,
                 "limits": { "error_rate": start.errors, "p99_times": start.slower, "min_calls": start.min_calls },
             });
             admin.post(&path(&start.brick), &body).await?
@@ -39,7 +41,11 @@ pub(crate) async fn run(agent: &Agent, canary: cli::Canary, output: Output) -> O
     output.value(&view, || {
         let (brick, version, share) = (text(&view["brick"]), text(&view["version"]), &view["share"]);
         match view["phase"].as_str() {
-            Some("running") => format!("{brick}: {version} has {share} %; `brick canary` shows how it does"),
+            Some("running") => format!(
+                "{brick}: {version} has {share} % of {} %, each step for {} at least; `brick canary` shows how it does",
+                steps(&view),
+                Span::from_millis(view["hold_ms"].as_u64().unwrap_or(0)),
+            ),
             phase => format!(
                 "{brick}: {version} is {}, it has {share} %",
                 phase.unwrap_or_default()
@@ -47,6 +53,12 @@ pub(crate) async fn run(agent: &Agent, canary: cli::Canary, output: Output) -> O
         }
     });
     Ok(())
+}
+
+/// Its shares, one after the other.
+fn steps(canary: &Value) -> String {
+    let steps = canary["steps"].as_array().into_iter().flatten();
+    steps.map(Value::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn table(items: &[Value]) -> Table {
@@ -59,18 +71,13 @@ fn table(items: &[Value]) -> Table {
             Some("promoted") => Tone::Good,
             _ => Tone::Warn,
         };
-        let steps = item["steps"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(Value::to_string);
         table.row(vec![
             (text(&item["brick"]), Tone::Plain),
             (text(&item["version"]), Tone::Plain),
             (text(&item["base"]), Tone::Dim),
             (text(&item["phase"]), tone),
             (format!("{} %", item["share"]), Tone::Plain),
-            (steps.collect::<Vec<_>>().join(","), Tone::Dim),
+            (steps(item), Tone::Dim),
             (text(&item["stepped"]), Tone::Dim),
             (text(&item["reason"]), Tone::Plain),
         ]);

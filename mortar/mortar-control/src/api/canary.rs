@@ -2,7 +2,9 @@
 
 use axum::extract::State;
 use brick_core::Version;
+use brick_core::duration::Span;
 use brick_http::{Json, Path, Problem};
+use brick_model::Canary as Plan;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,25 +16,49 @@ use crate::canary::judge::Limits;
 use crate::canary::{self, CANARIES, Canary, Look, Phase};
 use crate::pools::{POOLS, Wanted};
 use crate::service::Handle;
+use crate::state::State as Held;
 
-/// Lives that a step may have, in milliseconds.
-const HOLD_MS: std::ops::RangeInclusive<u64> = 1_000..=86_400_000;
-const STEPS_MAX: usize = 32;
-
-/// A canary to begin.
+/// A canary to begin. What is left out is as `[canary.BRICK]` of the manifest says, else `[canary.default]`, else as
+/// usual.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CanaryBody {
     /// The version to try.
     version: Version,
-    /// Shares in percent, ascending; the last is 100. 1, 5, 25, 100 unless said.
+    /// Shares in percent, ascending; the last is 100. 1, 5, 25, 100 unless anybody says.
     #[serde(default)]
     steps: Vec<u32>,
-    /// How long a step lasts at least, in milliseconds; 30 s unless said.
+    /// How long a step lasts at least, in milliseconds; 30 s unless anybody says.
     #[serde(default)]
     hold_ms: Option<u64>,
     /// When to abort.
     #[serde(default)]
+    limits: LimitsBody,
+}
+
+/// When a canary is to be aborted, as far as somebody says.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LimitsBody {
+    /// Failed calls beyond the base's that are borne, as a share; 0.01 unless anybody says.
+    #[serde(default)]
+    error_rate: Option<f64>,
+    /// How many times the base's p99 is borne; 2 unless anybody says.
+    #[serde(default)]
+    p99_times: Option<f64>,
+    /// Calls of a step that are needed to say anything good; 100 unless anybody says.
+    #[serde(default)]
+    min_calls: Option<u32>,
+}
+
+/// How a version is tried where whoever begins says nothing.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct PlanView {
+    /// Shares in percent, one after the other.
+    steps: Vec<u32>,
+    /// How long a step lasts at least, in milliseconds.
+    hold_ms: u64,
+    /// When it is aborted.
     limits: Limits,
 }
 
@@ -74,6 +100,13 @@ pub(crate) async fn show(State(handle): State<Handle>, path: Named) -> Result<Js
     Ok(Json(view(&handle, canary)))
 }
 
+pub(crate) async fn plan(State(handle): State<Handle>, path: Named) -> Result<Json<PlanView>, Problem> {
+    let Path(brick) = path?;
+    let state = handle.state();
+    pools::base(&state, &brick)?;
+    planned(&state, &brick, &Plan::default()).map(Json)
+}
+
 pub(crate) async fn start(
     State(handle): State<Handle>,
     by: By,
@@ -84,8 +117,11 @@ pub(crate) async fn start(
     let state = handle.state();
     let base = pools::base(&state, &brick)?;
     canary::none_runs(&state, &brick)?;
-    let (steps, hold_ms) = checked(body.steps, body.hold_ms, &body.limits)?;
-    let limits = body.limits;
+    let PlanView {
+        steps,
+        hold_ms,
+        limits,
+    } = planned(&state, &brick, &body.asked())?;
     let tried = Wanted {
         weights: std::iter::once((body.version.clone(), 1)).collect(),
         ..Wanted::default()
@@ -123,42 +159,51 @@ pub(crate) async fn start(
         before,
         course: Vec::new(),
     };
-    let after = serde_json::json!({ "version": begun.version, "steps": begun.steps, "hold_ms": hold_ms });
+    let after = serde_json::json!({ "version": begun.version, "steps": begun.steps, "hold_ms": hold_ms,
+        "limits": begun.limits });
     let entry = by.did("canary.start", begun.name()).turning(Value::Null, after);
     begun.put(&handle, entry).await?;
     Ok(Json(view(&handle, begun)))
 }
 
-/// Steps and hold with their defaults; what makes no sense is refused by its field.
-fn checked(steps: Vec<u32>, hold_ms: Option<u64>, limits: &Limits) -> Result<(Vec<u32>, u64), Problem> {
-    let steps = match steps.is_empty() {
-        true => vec![1, 5, 25, 100],
-        false => steps,
-    };
-    let ascends = steps.windows(2).all(|pair| pair[0] < pair[1]) && steps[0] > 0;
-    if !ascends || steps.last() != Some(&100) || steps.len() > STEPS_MAX {
-        let hint =
-            format!("steps: expected at most {STEPS_MAX} ascending shares from 1 to 100, found {steps:?}");
-        return Err(Problem::unprocessable("canary_invalid", hint));
+impl CanaryBody {
+    /// What is asked for, in the manifest's words.
+    fn asked(&self) -> Plan {
+        Plan {
+            steps: Some(self.steps.clone()).filter(|steps| !steps.is_empty()),
+            hold: self.hold_ms.map(Span::from_millis),
+            error_rate: self.limits.error_rate,
+            p99_times: self.limits.p99_times,
+            min_calls: self.limits.min_calls,
+        }
     }
-    let hold_ms = hold_ms.unwrap_or(30_000);
-    if !HOLD_MS.contains(&hold_ms) {
-        let hint = format!(
-            "hold_ms: expected {} to {}, found {hold_ms}",
-            HOLD_MS.start(),
-            HOLD_MS.end()
-        );
-        return Err(Problem::unprocessable("canary_invalid", hint));
+}
+
+/// What is asked for over what the manifest says; what makes no sense is refused by its field.
+fn planned(state: &Held, brick: &str, asked: &Plan) -> Result<PlanView, Problem> {
+    let wrong: Vec<String> = asked
+        .problems()
+        .into_iter()
+        .map(|(key, why)| match key {
+            "error_rate" | "p99_times" | "min_calls" => format!("limits.{key}: {why}"),
+            "hold" => format!("hold_ms: {why}"),
+            key => format!("{key}: {why}"),
+        })
+        .collect();
+    if !wrong.is_empty() {
+        return Err(Problem::unprocessable("canary_invalid", wrong.join("; ")));
     }
-    if !(0.0..1.0).contains(&limits.error_rate)
-        || !(1.0..=100.0).contains(&limits.p99_times)
-        || limits.min_calls == 0
-    {
-        let hint =
-            "limits: expected error_rate from 0 to below 1, p99_times from 1 to 100, min_calls of at least 1";
-        return Err(Problem::unprocessable("canary_invalid", hint));
-    }
-    Ok((steps, hold_ms))
+    let usual = state.manifest.as_ref().map(|model| model.canary_plan(brick));
+    let plan = asked.over(usual.unwrap_or_default());
+    Ok(PlanView {
+        steps: plan.steps,
+        hold_ms: u64::try_from(plan.hold.0.as_millis()).unwrap_or(u64::MAX),
+        limits: Limits {
+            error_rate: plan.error_rate,
+            p99_times: plan.p99_times,
+            min_calls: plan.min_calls.into(),
+        },
+    })
 }
 
 pub(crate) async fn promote(

@@ -5,6 +5,7 @@
 //! would show so much only once in a thousand times; it is as good where chance would show so little of a version that
 //! is clearly worse only once in twenty times. Between the two too little is known.
 
+use brick_model::CanaryPlan;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,39 +18,23 @@ const GOOD: f64 = 0.05;
 
 /// When a canary is aborted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub(crate) struct Limits {
     /// Failed calls beyond the base's that are borne, as a share.
-    #[serde(default = "Limits::error_rate")]
     pub(crate) error_rate: f64,
     /// How many times the base's p99 is borne.
-    #[serde(default = "Limits::p99_times")]
     pub(crate) p99_times: f64,
     /// Calls of a step that are needed to say anything good.
-    #[serde(default = "Limits::min_calls")]
     pub(crate) min_calls: u64,
-}
-
-impl Limits {
-    fn error_rate() -> f64 {
-        0.01
-    }
-
-    fn p99_times() -> f64 {
-        2.0
-    }
-
-    fn min_calls() -> u64 {
-        100
-    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
+        let usual = CanaryPlan::default();
         Self {
-            error_rate: Self::error_rate(),
-            p99_times: Self::p99_times(),
-            min_calls: Self::min_calls(),
+            error_rate: usual.error_rate,
+            p99_times: usual.p99_times,
+            min_calls: usual.min_calls.into(),
         }
     }
 }

@@ -355,6 +355,61 @@ async fn a_good_canary_goes_on_over_a_restart_and_is_promoted() {
 }
 
 #[tokio::test]
+async fn a_canary_is_tried_as_the_manifest_says_unless_somebody_says_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let control = control(folder.path()).await;
+    let plan = format!("{CANARY}/plan");
+    let usual = json!({ "steps": [1, 5, 25, 100], "hold_ms": 30_000,
+        "limits": { "error_rate": 0.01, "p99_times": 2.0, "min_calls": 100 } });
+    control.manifest().await;
+    assert_eq!(get(&control, &plan).await, usual);
+    let more = json!({
+        "default": { "hold": "5m", "error_rate": 0.02 },
+        "payment": { "steps": [2, 100], "error_rate": 0.001 },
+    });
+    control.manifest_with(json!({ "canary": more })).await;
+    let planned = json!({ "steps": [2, 100], "hold_ms": 300_000,
+        "limits": { "error_rate": 0.001, "p99_times": 2.0, "min_calls": 100 } });
+    assert_eq!(get(&control, &plan).await, planned);
+    let of_order = get(&control, "/api/canaries/v1/order/plan").await;
+    assert_eq!(
+        (&of_order["steps"], &of_order["limits"]["error_rate"]),
+        (&usual["steps"], &json!(0.02))
+    );
+    assert_eq!(
+        call(&control, Method::GET, "/api/canaries/v1/nobody/plan", None)
+            .await
+            .0,
+        404
+    );
+
+    payments(&control, nowhere(), nowhere()).await;
+    let said = |view: &Value| json!({ "steps": view["steps"], "hold_ms": view["hold_ms"], "limits": view["limits"] });
+    let (status, begun) = call(&control, Method::POST, CANARY, Some(json!({ "version": "v2" }))).await;
+    assert_eq!((status, said(&begun)), (200, planned), "{begun}");
+    let abort = format!("{CANARY}/abort");
+    assert_eq!(call(&control, Method::POST, &abort, Some(json!({}))).await.0, 200);
+    let body = json!({ "version": "v2", "hold_ms": 60_000, "limits": { "min_calls": 7 } });
+    let (_, begun) = call(&control, Method::POST, CANARY, Some(body)).await;
+    let expected = json!({ "steps": [2, 100], "hold_ms": 60_000,
+        "limits": { "error_rate": 0.001, "p99_times": 2.0, "min_calls": 7 } });
+    assert_eq!(said(&begun), expected, "{begun}");
+    assert_eq!(call(&control, Method::POST, &abort, Some(json!({}))).await.0, 200);
+
+    let wrong = json!({ "version": "v2", "steps": [50, 10], "hold_ms": 10, "limits": { "error_rate": 1.0 } });
+    let (status, problem) = call(&control, Method::POST, CANARY, Some(wrong)).await;
+    assert_eq!((status, &problem["code"]), (422, &json!("canary_invalid")));
+    let detail = problem["detail"].as_str().unwrap();
+    for field in [
+        "steps: expected",
+        "hold_ms: expected 1s to 1d, found 10ms",
+        "limits.error_rate: expected",
+    ] {
+        assert!(detail.contains(field), "{field} of {detail}");
+    }
+}
+
+#[tokio::test]
 async fn a_canary_of_which_nothing_is_known_waits_and_is_ended_by_hand() {
     let folder = tempfile::tempdir().unwrap();
     let control = control(folder.path()).await;

@@ -130,6 +130,7 @@ fn reduce(model: &Model, name: &BrickName, dir: &Path, program: &Path) -> (Model
     reduced.tests.clear();
     reduced.environments.clear();
     reduced.demos.clear();
+    reduced.canaries.clear();
     reduced.config.retain(|brick, _| brick == name);
     reduced.serves.retain(|brick, _| brick == name);
     reduced.limits.retain(|key, _| match key {
