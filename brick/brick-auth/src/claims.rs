@@ -103,7 +103,11 @@ mod tests {
                 scope: scope.to_owned(),
                 ..Claims::default()
             };
-            assert_eq!((claims.may(area, false), claims.may(area, true)), (looks, changes), "{scope} {area}");
+            assert_eq!(
+                (claims.may(area, false), claims.may(area, true)),
+                (looks, changes),
+                "{scope} {area}"
+            );
             assert!(!looks || claims.is_operator(), "{scope}");
         };
         check("admin", "config", true, true);
@@ -111,7 +115,12 @@ mod tests {
         check("config:read", "config", true, false);
         check("flags:write config:write", "config", true, true);
         check("config:write", "flags", false, false);
-        check("config:app:order config:secrets bus call:*", "config", false, false);
+        check(
+            "config:app:order config:secrets bus call:*",
+            "config",
+            false,
+            false,
+        );
         check("write", "config", false, false);
         check("", "", false, false);
     }

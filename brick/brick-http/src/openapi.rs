@@ -81,7 +81,11 @@ impl Document {
         let operators = self.operations.iter_mut();
         for operation in operators.filter(|operation| operation.access.as_deref() == Some("admin")) {
             if let Some(area) = area_of(areas, &operation.path) {
-                let right = if operation.method == "get" { "read" } else { "write" };
+                let right = if operation.method == "get" {
+                    "read"
+                } else {
+                    "write"
+                };
                 operation.access = Some(format!("operators:{area}:{right}"));
             }
         }

@@ -208,6 +208,17 @@ impl Admin {
     /// A PUT, or without a value a DELETE, that is made only where what `tag` stands for is still in force. False where
     /// somebody changed it meanwhile.
     pub(crate) async fn replace(&self, path: &str, tag: &str, value: Option<&Value>) -> Outcome<bool> {
+        let made = self.replaced(path, tag, value).await?;
+        Ok(made.is_some())
+    }
+
+    /// The same with what was answered; none where somebody changed it meanwhile.
+    pub(crate) async fn replaced(
+        &self,
+        path: &str,
+        tag: &str,
+        value: Option<&Value>,
+    ) -> Outcome<Option<Value>> {
         let client = Client::new();
         let method = if value.is_some() {
             Method::PUT
@@ -226,8 +237,8 @@ impl Admin {
         };
         let sent = async { call.send().await?.success() };
         match told(self.verbose, &what, path, sent).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.status() == Some(StatusCode::PRECONDITION_FAILED) => Ok(false),
+            Ok(answer) => Ok(Some(answer.json().unwrap_or_default())),
+            Err(error) if error.status() == Some(StatusCode::PRECONDITION_FAILED) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

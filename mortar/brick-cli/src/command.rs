@@ -1,5 +1,6 @@
 //! The commands, one module each.
 
+mod applied;
 mod audit;
 mod breaker;
 mod canary;

@@ -92,7 +92,10 @@ pub(crate) fn access(handle: &Handle, extra: Router) -> Access {
         .merge(configuration())
         .merge(versions())
         .with_state(handle.clone());
-    let admin = admin.layer(axum::middleware::from_fn_with_state(handle.clone(), crate::uses::count));
+    let admin = admin.layer(axum::middleware::from_fn_with_state(
+        handle.clone(),
+        crate::uses::count,
+    ));
     let checked = Router::new()
         .route("/api/system/v1/manifest", put(system::manifest))
         .route("/api/audit/v1/entries", post(audit::add))

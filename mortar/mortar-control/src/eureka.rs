@@ -27,8 +27,8 @@ use crate::audit::Entry;
 use crate::credentials::{Refused, Shown};
 use crate::outsider::{may_register, refused};
 use crate::service::Handle;
-use crate::uses::REGISTRY;
 use crate::state::{Action, Registered, State as Known};
+use crate::uses::REGISTRY;
 use info::{Status, Told};
 use recent::Kind;
 

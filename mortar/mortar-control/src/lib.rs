@@ -27,6 +27,7 @@ mod error;
 mod eureka;
 mod expiry;
 mod flags;
+mod heard;
 mod lease;
 mod metrics;
 mod options;

@@ -31,7 +31,11 @@ pub(crate) fn register_standby(registry: &Registry, bus: &Arc<Bus>) {
 }
 
 fn lead(out: &mut Encoder, leads: f64) {
-    out.gauge("brick_control_leads", "1 where this process leads, 0 where it stands by", leads);
+    out.gauge(
+        "brick_control_leads",
+        "1 where this process leads, 0 where it stands by",
+        leads,
+    );
 }
 
 fn bus(out: &mut Encoder, handle: &Handle) {

@@ -119,7 +119,10 @@ impl Peers {
             name: Some(name.to_owned()),
         };
         let mut all = BTreeSet::new();
-        for (at, answer) in self.ask::<_, Followers>(handle, FOLLOWERS, &asked, PATIENCE).await {
+        for (at, answer) in self
+            .ask::<_, Followers>(handle, FOLLOWERS, &asked, PATIENCE)
+            .await
+        {
             match answer {
                 Ok(followers) => all.extend(followers.items),
                 Err(error) if is_gone(&error) => {}
@@ -148,9 +151,7 @@ impl Peers {
             revision,
             wait_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
         };
-        let answers = self
-            .ask::<_, LetGo>(handle, SENT, &asked, limit + PATIENCE)
-            .await;
+        let answers = self.ask::<_, LetGo>(handle, SENT, &asked, limit + PATIENCE).await;
         answers.into_iter().all(|(_, answer)| match answer {
             Ok(answer) => answer.let_go,
             Err(error) => is_gone(&error),

@@ -230,9 +230,7 @@ async fn sent(
     }) = body?;
     let end = Instant::now() + Duration::from_millis(wait_ms).min(WAIT_MAX);
     let told = tokio::time::timeout_at(end, bus.sent(&name, revision)).await;
-    Ok(Json(LetGo {
-        let_go: told.is_ok(),
-    }))
+    Ok(Json(LetGo { let_go: told.is_ok() }))
 }
 
 #[cfg(test)]

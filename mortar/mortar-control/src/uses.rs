@@ -80,7 +80,9 @@ impl Uses {
     fn give_back(&self, uses: Vec<Use>) {
         let mut counted = self.0.lock();
         for one in uses {
-            let Some(area) = area_named(&one.area) else { continue };
+            let Some(area) = area_named(&one.area) else {
+                continue;
+            };
             let (reads, writes) = counted.entry((one.client, area)).or_default();
             *reads += one.reads;
             *writes += one.writes;

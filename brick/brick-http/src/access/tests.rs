@@ -156,7 +156,10 @@ async fn operators_pass_within_their_areas() {
         .route("/api/flags/{key}/log", both())
         .route("/api/flagships", both());
     let system = System::new();
-    let running = system.brick("control").serve(Access::new().areas(AREAS, routes)).await;
+    let running = system
+        .brick("control")
+        .serve(Access::new().areas(AREAS, routes))
+        .await;
     let http = Client::new();
     let ask = async |scopes: &str, method: http::Method, path: &str| {
         let token = system.token("shop:platform", "ann", scopes, 600);

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::applied;
 use super::ps::text;
 use crate::agent::{Admin, Agent, query};
 use crate::cli::{self, Assignment, Key, Volume};
@@ -186,24 +187,14 @@ fn told(answer: &Value) -> Vec<String> {
     if answer["change"].is_null() {
         return vec![format!("{brick} has these values already; nothing was changed")];
     }
-    let number = |key: &str| answer[key].as_u64().unwrap_or(0);
     let change = text(&answer["change"]);
-    let mut lines = match number("of") {
-        0 => vec![format!(
-            "{brick} is changed; no instance of it follows ({change})"
-        )],
-        of => vec![format!(
-            "applied by {}/{of} in {} ms, spread {} ms ({change})",
-            number("applied"),
-            number("ms"),
-            number("spread_ms")
-        )],
-    };
+    let mut lines = vec![match applied::reach(answer) {
+        Some(reach) => format!("{reach} ({change})"),
+        None => format!("{brick} is changed; no instance of it follows ({change})"),
+    }];
     for one in answer["instances"].as_array().into_iter().flatten() {
         let instance = text(&one["instance"]);
-        if one["applied"] != true {
-            lines.push(format!("{instance} has not: {}", text(&one["reason"])));
-        }
+        lines.extend(applied::missing(one));
         for (key, nearest) in one["unknown"].as_object().into_iter().flatten() {
             let meant = match text(nearest) {
                 nearest if nearest.is_empty() => String::new(),

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::applied;
 use super::ps::text;
 use super::segment;
 use crate::agent::{Admin, Agent};
@@ -29,12 +30,7 @@ pub(crate) async fn run(agent: &Agent, flag: cli::Flag, output: Output) -> Outco
         }
         cli::Flag::Get(get) => show(&admin, get, output).await,
         cli::Flag::Set(set) => change(&admin, set, output).await,
-        cli::Flag::Reset { key } => {
-            admin.delete(&path(&key)).await?;
-            let flag: Value = admin.get(&path(&key)).await?;
-            output.value(&flag, || told(&flag));
-            Ok(())
-        }
+        cli::Flag::Reset { key } => reset(&admin, &key, output).await,
     }
 }
 
@@ -80,19 +76,42 @@ async fn change(admin: &Admin, set: FlagSet, output: Output) -> Outcome {
     for _ in 0..TRIES {
         let held: Value = admin.get(&path(&set.key)).await?;
         let body = wanted(&set, &held)?;
-        if admin
-            .replace(&path(&set.key), &text(&held["tag"]), Some(&body))
-            .await?
-        {
-            let flag: Value = admin.get(&path(&set.key)).await?;
-            output.value(&flag, || told(&flag));
+        let (path, tag) = (path(&set.key), text(&held["tag"]));
+        if let Some(flag) = admin.replaced(&path, &tag, Some(&body)).await? {
+            output.value(&flag, || reached(&flag).join("\n"));
             return Ok(());
         }
     }
-    Err(
-        Failure::failed(format!("{} is being changed by somebody else", set.key))
-            .hint("look at it and try again"),
-    )
+    Err(contended(&set.key))
+}
+
+/// Takes the override back that is there now, unless somebody changes it meanwhile.
+async fn reset(admin: &Admin, key: &str, output: Output) -> Outcome {
+    let held: Value = admin.get(&path(key)).await?;
+    if !admin.replace(&path(key), &text(&held["tag"]), None).await? {
+        return Err(contended(key));
+    }
+    let flag: Value = admin.get(&path(key)).await?;
+    output.value(&flag, || told(&flag));
+    Ok(())
+}
+
+fn contended(key: &str) -> Failure {
+    Failure::failed(format!("{key} is being changed by somebody else")).hint("look at it and try again")
+}
+
+/// What counts now, and who has applied it.
+fn reached(flag: &Value) -> Vec<String> {
+    let mut lines = vec![told(flag)];
+    lines.push(match applied::reach(flag) {
+        Some(reach) => reach,
+        None => {
+            "no running instance evaluates it; what runs without the SDK reads it when it starts".to_owned()
+        }
+    });
+    let each = flag["instances"].as_array().into_iter().flatten();
+    lines.extend(each.filter_map(applied::missing));
+    lines
 }
 
 /// The override that is asked for.

@@ -51,13 +51,7 @@ pub(crate) async fn run(agent: &Agent, route: cli::Route, output: Output) -> Out
         } => rule(&admin, &brick, json!({ "tenant": tenant }), &version, output).await,
         cli::Route::Mirror { brick, share } => mirror(&admin, &brick, &share, output).await,
         cli::Route::Drop { brick, rule } => drop_rule(&admin, &brick, rule, output).await,
-        cli::Route::Reset { brick } => {
-            admin.delete(&path(&brick)).await?;
-            output.value(&json!({ "reset": brick }), || {
-                format!("{brick}: requests go to any instance")
-            });
-            Ok(())
-        }
+        cli::Route::Reset { brick } => reset(&admin, &brick, output).await,
     }
 }
 
@@ -206,6 +200,21 @@ async fn mirror(admin: &Admin, brick: &str, (version, percent): &(String, u32), 
         percent => format!(
             "{brick}: {version} gets copies of {percent} % of the requests that change nothing; `brick route mirror {brick} {version}=0` ends that"
         ),
+    });
+    Ok(())
+}
+
+/// Takes back what is wanted now, unless somebody wants something else meanwhile.
+async fn reset(admin: &Admin, brick: &str, output: Output) -> Outcome {
+    let held: Value = admin.get(&path(brick)).await?;
+    if !admin.replace(&path(brick), &text(&held["tag"]), None).await? {
+        let message = format!("the versions of {brick} were changed meanwhile; nothing was taken back");
+        return Err(
+            Failure::failed(message).hint(format!("`brick route show {brick}` says what is wanted now"))
+        );
+    }
+    output.value(&json!({ "reset": brick }), || {
+        format!("{brick}: requests go to any instance")
     });
     Ok(())
 }

@@ -40,7 +40,9 @@ pub(super) async fn run() -> Outcome {
     let database = Database::open(brick_state::Options::new(store_url(&base, &folder)?, &[]))
         .await
         .map_err(|error| failed(&error))?;
-    let store = Sql::open(database.clone()).await.map_err(|error| failed(&error))?;
+    let store = Sql::open(database.clone())
+        .await
+        .map_err(|error| failed(&error))?;
     let listeners = Listeners::bind(&base)?;
     let mut stood_by = None;
     if !store.lead(listeners.own).await.map_err(|error| failed(&error))? {
@@ -66,7 +68,9 @@ impl Listeners {
         let own = SocketAddr::from(([127, 0, 0, 1], base.contract.port));
         let mut all = vec![listen_now(own, false)?];
         let url = base.optional(env::BRICK_CONTROL_URL).unwrap_or_default();
-        let shared = url.strip_prefix("http://").and_then(|at| at.parse::<SocketAddr>().ok());
+        let shared = url
+            .strip_prefix("http://")
+            .and_then(|at| at.parse::<SocketAddr>().ok());
         if let Some(shared) = shared.filter(|shared| *shared != own) {
             all.push(listen_now(shared, true)?);
         }
@@ -112,10 +116,7 @@ async fn stand_by(
         end.drain();
         leads
     };
-    let (leads, served) = tokio::join!(
-        standing_by,
-        listeners.serve(&server, standby.access(), &ending)
-    );
+    let (leads, served) = tokio::join!(standing_by, listeners.serve(&server, standby.access(), &ending));
     served?;
     Ok(leads.then_some(standby))
 }
@@ -222,9 +223,11 @@ fn store_url(base: &Base, folder: &Path) -> Outcome<String> {
     };
     let password = match (base.optional(PASSWORD_FILE), base.optional(PASSWORD)) {
         (Some(path), _) => {
-            let unread =
-                |error| Failure::failed(format!("{PASSWORD_FILE}: cannot read {path}: {error}"));
-            std::fs::read_to_string(&path).map_err(unread)?.trim_end().to_owned()
+            let unread = |error| Failure::failed(format!("{PASSWORD_FILE}: cannot read {path}: {error}"));
+            std::fs::read_to_string(&path)
+                .map_err(unread)?
+                .trim_end()
+                .to_owned()
         }
         (None, Some(password)) => password,
         (None, None) => return Ok(url),

@@ -53,9 +53,7 @@ impl Ground {
         };
         let mut ports = held.clone();
         for slot in slots {
-            let kept = held
-                .get(&slot)
-                .filter(|port| self.can_have(**port, holds(&slot)));
+            let kept = held.get(&slot).filter(|port| self.can_have(**port, holds(&slot)));
             if kept.is_some() {
                 continue;
             }

@@ -1,11 +1,13 @@
 //! Feature flags: what counts, and what an operator wants otherwise.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use axum::extract::State;
 use brick_flags::{Definition, State as Evaluated};
 use brick_http::{Json, Path, Problem};
-use http::header::{ETAG, HeaderName};
+use futures_util::future::join_all;
+use http::header::{ETAG, HeaderName, IF_MATCH};
 use http::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -14,6 +16,7 @@ use serde_json::{Map, Value};
 use super::limits::action;
 use crate::audit::By;
 use crate::flags::{self, FLAGS, Known, Said};
+use crate::heard::{Heard, Reach, answers, following, following_here};
 use crate::service::Handle;
 use crate::state::{State as Held, tag};
 
@@ -38,6 +41,18 @@ pub(crate) struct FlagView {
     below: Option<BelowView>,
     /// Entity tag of the override, as the field `ETag` has it.
     tag: String,
+}
+
+/// A flag that was overridden, and who has applied it. Bricks that do not evaluate flags themselves have it after their
+/// next start.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct FlagSet {
+    #[serde(flatten)]
+    flag: FlagView,
+    #[serde(flatten)]
+    reach: Reach,
+    /// Each instance that evaluates the flag.
+    instances: Vec<Heard>,
 }
 
 /// What stands below an override.
@@ -108,8 +123,9 @@ pub(crate) async fn set(
     path: Named,
     headers: HeaderMap,
     body: Result<Json<FlagBody>, Problem>,
-) -> Result<Shown, Problem> {
+) -> Result<([(HeaderName, String); 1], Json<FlagSet>), Problem> {
     let (Path(key), Json(body)) = (path?, body?);
+    let began = Instant::now();
     let state = handle.state();
     let counted = known(&state, &key)?.counts.definition;
     let wanted = body
@@ -121,8 +137,34 @@ pub(crate) async fn set(
     let name = format!("{FLAGS}{key}");
     let (before, after) = (value(&counted)?, value(&wanted)?);
     let entry = by.did("flags.set", &*name).turning(before, after.clone());
-    let state = handle.change(action(name, Some(after), &headers)?, entry).await?;
-    shown(&state, &key)
+    let told = handle.change(action(name, Some(after), &headers)?, entry).await?;
+    let instances = heard(&handle, &told, &key, began).await;
+    let flag = view(&told, key.clone(), known(&told, &key)?);
+    let set = FlagSet {
+        reach: Reach::of(instances.iter(), began),
+        instances,
+        flag,
+    };
+    Ok(([(ETAG, set.flag.tag.clone())], Json(set)))
+}
+
+/// What instances say of the flags that they are told of, where the flag is among these.
+async fn heard(handle: &Handle, state: &Held, key: &str, began: Instant) -> Vec<Heard> {
+    let named = state.resources.range(FLAGS.to_owned()..);
+    let named = named.take_while(|(name, _)| name.starts_with(FLAGS));
+    let seen = named.filter(|(_, resource)| !resource.value["flags"][key].is_null());
+    let asked = seen.map(|(name, resource)| async move {
+        // A flag is a switch for an emergency: who stands by and says nothing keeps nobody from it.
+        let asked = match following(handle, name).await {
+            Ok(asked) => asked,
+            Err(_) => following_here(handle, name),
+        };
+        let said = answers(handle, name, resource.revision, &asked).await;
+        let each = asked.into_iter();
+        let each = each.map(|(one, instance)| Heard::of(one, &instance, said.get(&one), began));
+        each.collect::<Vec<_>>()
+    });
+    join_all(asked).await.into_iter().flatten().collect()
 }
 
 pub(crate) async fn reset(
@@ -134,7 +176,12 @@ pub(crate) async fn reset(
     let Path(key) = path?;
     let state = handle.state();
     let known = known(&state, &key)?;
+    let name = format!("{FLAGS}{key}");
     let Some(before) = flags::overridden(&state, &key) else {
+        // Nothing is taken back, but what was read may be no more.
+        if headers.contains_key(IF_MATCH) {
+            handle.wish(action(name, None, &headers)?).await?;
+        }
         return Ok(StatusCode::NO_CONTENT);
     };
     let after = known
@@ -142,7 +189,6 @@ pub(crate) async fn reset(
         .as_ref()
         .map(|below| value(&below.definition))
         .transpose()?;
-    let name = format!("{FLAGS}{key}");
     let entry = by
         .did("flags.reset", &*name)
         .turning(value(&before)?, after.unwrap_or_default());

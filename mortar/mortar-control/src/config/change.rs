@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use brick_bus::Prepare;
 use brick_core::Incarnation;
@@ -22,13 +22,9 @@ use super::layers::{self, Effective, Flat, Live};
 use super::repository::{self, layer::Layer};
 use super::{LIVE, PREPARE, resource_name};
 use crate::audit::{self, By};
+use crate::heard::{Heard, PATIENCE, Reach, answers, following, registered};
 use crate::service::Handle;
 use crate::state::{Action, State};
-
-/// How long an instance may take to say whether it could, and that it did.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
-/// Registrations tell nobody that somebody is gone; how often they are looked at while answers are awaited.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// A wish to change a brick's configuration.
 #[derive(Debug)]
@@ -62,15 +58,9 @@ pub(crate) struct Report {
     change: Option<String>,
     /// Revision of the configuration in force.
     revision: u64,
-    /// Instances that follow and have applied it.
-    applied: usize,
-    /// Instances that follow.
-    of: usize,
-    /// Time from the request until the last of them had.
-    ms: u64,
-    /// Time between the first and the last.
-    spread_ms: u64,
-    /// Each of them.
+    #[serde(flatten)]
+    reach: Reach,
+    /// Each instance that follows.
     instances: Vec<Applied>,
     /// Instances that do not follow: they have it after their next start.
     after_restart: Vec<String>,
@@ -81,18 +71,8 @@ pub(crate) struct Report {
 /// One instance's word.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Applied {
-    /// The slot, `order/2`.
-    instance: String,
-    /// This start of it.
-    incarnation: Incarnation,
-    /// Whether it has the values.
-    applied: bool,
-    /// When it said so, from the request on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ms: Option<u64>,
-    /// Why it has not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    #[serde(flatten)]
+    heard: Heard,
     /// Keys that do not count there, with the higher layer that has the word.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     shadowed: BTreeMap<String, String>,
@@ -227,23 +207,6 @@ fn nothing(state: &State, brick: String) -> Report {
     }
 }
 
-/// Registered instances of the brick that follow the resource, by their slots.
-async fn following(handle: &Handle, name: &str) -> Result<BTreeMap<Incarnation, String>, Problem> {
-    let mut followers = handle.bus().followers(name);
-    followers.extend(handle.peers().followers(handle, name).await?);
-    let brick = name.split_once('/').map_or("", |(_, brick)| brick);
-    let mut registered = registered(&handle.state(), brick);
-    registered.retain(|incarnation, _| followers.contains(incarnation));
-    Ok(registered)
-}
-
-fn registered(state: &State, brick: &str) -> BTreeMap<Incarnation, String> {
-    let all = state.instances.iter();
-    let own = all.filter(|(_, one)| one.instance.brick.as_str() == brick);
-    own.map(|(incarnation, one)| (*incarnation, one.instance.slot_name()))
-        .collect()
-}
-
 /// Asks everybody; who refused, silence included.
 async fn prepare(
     handle: &Handle,
@@ -278,37 +241,6 @@ async fn prepare(
         refused.extend(reason.map(|reason| Refused { instance, reason }));
     }
     Ok(refused)
-}
-
-/// Words about a revision, until everybody who is still here has spoken, or one has refused, or time is over.
-async fn answers(
-    handle: &Handle,
-    name: &str,
-    revision: u64,
-    asked: &BTreeMap<Incarnation, String>,
-) -> BTreeMap<Incarnation, crate::acks::Told> {
-    let brick = name.split_once('/').map_or("", |(_, brick)| brick);
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let news = handle.acks().news();
-        tokio::pin!(news);
-        news.as_mut().enable();
-        let told = handle.acks().of(name).into_iter();
-        let heard: BTreeMap<_, _> = told
-            .filter(|told| told.revision >= revision && asked.contains_key(&told.incarnation))
-            .map(|told| (told.incarnation, told))
-            .collect();
-        let here = registered(&handle.state(), brick);
-        let silent = asked
-            .keys()
-            .any(|one| here.contains_key(one) && !heard.contains_key(one));
-        let refused = heard.values().any(|told| told.refused.is_some());
-        let left = end.saturating_duration_since(Instant::now());
-        if !silent || refused || left.is_zero() {
-            return heard;
-        }
-        let _ = tokio::time::timeout(left.min(LOOK), news).await;
-    }
 }
 
 /// Takes the proposal back everywhere; the answer to whoever wanted it.
@@ -376,22 +308,13 @@ async fn commit(
         .iter()
         .map(|(incarnation, instance)| change.applied(*incarnation, instance, heard.get(incarnation)))
         .collect();
-    let times: Vec<u64> = instances
-        .iter()
-        .filter(|one| one.applied)
-        .filter_map(|one| one.ms)
-        .collect();
-    let (first, last) = (times.iter().min().copied(), times.iter().max().copied());
     let followers: BTreeSet<Incarnation> = asked.keys().copied().collect();
     let rest = registered(&handle.state(), &brick).into_iter();
     Ok(Report {
         brick,
         change: Some(change.id),
         revision,
-        applied: times.len(),
-        of: instances.len(),
-        ms: last.unwrap_or_else(|| ms(change.began.elapsed())),
-        spread_ms: last.unwrap_or(0) - first.unwrap_or(0),
+        reach: Reach::of(instances.iter().map(|one| &one.heard), change.began),
         instances,
         after_restart: rest
             .filter(|(one, _)| !followers.contains(one))
@@ -442,16 +365,8 @@ impl Change {
     }
 
     fn applied(&self, incarnation: Incarnation, instance: &str, told: Option<&crate::acks::Told>) -> Applied {
-        let reason = match told {
-            Some(told) => told.refused.clone(),
-            None => Some(format!("no answer within {} s", PATIENCE.as_secs())),
-        };
         Applied {
-            instance: instance.to_owned(),
-            incarnation,
-            applied: reason.is_none(),
-            ms: told.map(|told| ms(told.heard.saturating_duration_since(self.began))),
-            reason,
+            heard: Heard::of(incarnation, instance, told, self.began),
             shadowed: told.map(|told| told.shadowed.clone()).unwrap_or_default(),
             unknown: told.map(|told| self.unknown(told)).unwrap_or_default(),
         }
@@ -499,8 +414,4 @@ pub(crate) fn abort_undecided(state: &mut State) {
         state.settings.remove(&format!("{PREPARE}{brick}"));
         state.settings.extend(value.map(|value| (name, value.into())));
     }
-}
-
-fn ms(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

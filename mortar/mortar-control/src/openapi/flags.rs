@@ -3,7 +3,7 @@
 use brick_http::openapi::{Document, Operation};
 use serde_json::Value;
 
-use crate::api::flags::{FlagBody, FlagList, FlagView};
+use crate::api::flags::{FlagBody, FlagList, FlagSet, FlagView};
 
 /// Adds them.
 pub(super) fn operations(document: Document) -> Document {
@@ -29,7 +29,7 @@ pub(super) fn operations(document: Document) -> Document {
                     .access("admin")
                     .header("If-Match", "tag of the override that it is to replace")
                     .body::<FlagBody>()
-                    .answer::<FlagView>(200, "it counts")
+                    .answer::<FlagSet>(200, "it counts; who has applied it and when")
                     .problem(404, "nobody says anything of it")
                     .problem(412, "somebody else changed it meanwhile")
                     .problem(422, "it cannot be evaluated"),

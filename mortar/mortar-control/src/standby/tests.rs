@@ -168,7 +168,10 @@ async fn subscribers_go_from_one_process_to_another_and_miss_nothing_when_the_le
 
     running.abort();
     cut_leads(&db).await;
-    assert!(tokio::time::timeout(LIMIT, following).await.unwrap().unwrap(), "it leads");
+    assert!(
+        tokio::time::timeout(LIMIT, following).await.unwrap().unwrap(),
+        "it leads"
+    );
     let standby = Arc::into_inner(standby).expect("nobody else has it");
     let (heir, _running) = lead(&second, Some(standby)).await;
     assert_eq!(heir.revision(), leader.revision());
@@ -196,14 +199,18 @@ async fn who_lost_the_lead_saves_nothing_and_hears_of_it() {
     let (second, _) = store(&url).await;
     cut_leads(&db).await;
     let taken = async { while !second.lead(at(2)).await.unwrap() {} };
-    tokio::time::timeout(LIMIT, taken).await.expect("the lead is free");
+    tokio::time::timeout(LIMIT, taken)
+        .await
+        .expect("the lead is free");
 
     let refused = leader
         .wish(Action::Register(registered("order", 9, Incarnation::new())))
         .await;
     let refused = brick_core::chain(&refused.unwrap_err());
     assert!(refused.contains("another control leads"), "{refused}");
-    tokio::time::timeout(LIMIT, first.deposed()).await.expect("it hears of it");
+    tokio::time::timeout(LIMIT, first.deposed())
+        .await
+        .expect("it hears of it");
     assert_eq!(second.leader().await.unwrap(), Some(at(2)));
     let state = second.load().await.unwrap();
     assert!(state.instances.values().all(|one| one.instance.slot != 9));
@@ -252,9 +259,15 @@ async fn a_process_that_is_too_far_behind_begins_anew() {
     let revisions: Vec<u64> = changes.iter().map(crate::state::Published::revision).collect();
     assert!(revisions.is_sorted() && !revisions.is_empty());
     assert_eq!(since.revision, leader.revision());
-    assert_eq!(first.since(leader.revision()).await.unwrap().changes, Some(Vec::new()));
+    assert_eq!(
+        first.since(leader.revision()).await.unwrap().changes,
+        Some(Vec::new())
+    );
 
-    let bus = Arc::new(Bus::new(&Options::new("shop", trust()), &crate::state::State::default()));
+    let bus = Arc::new(Bus::new(
+        &Options::new("shop", trust()),
+        &crate::state::State::default(),
+    ));
     let subscription = bus.subscribe(everything(), None, None).unwrap();
     catch_up(&bus, &first).await.unwrap();
     assert_eq!(bus.position(), (leader.state().epoch.clone(), leader.revision()));

@@ -275,7 +275,10 @@ fn save(tx: &Tx<'_>, batch: &Batch) -> Result<(), brick_state::Error> {
     }
     if !batch.deleted.is_empty() {
         let forgotten = signed(batch.revision.saturating_sub(GRAVES_KEPT));
-        tx.execute("delete from control_gone where revision < $1", &[forgotten.into()])?;
+        tx.execute(
+            "delete from control_gone where revision < $1",
+            &[forgotten.into()],
+        )?;
     }
     for incarnation in &batch.removed {
         let params = [incarnation.to_string().into()];

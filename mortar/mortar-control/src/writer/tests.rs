@@ -11,8 +11,8 @@ use futures_util::future::{BoxFuture, join_all, ready};
 use futures_util::stream::BoxStream;
 
 use super::*;
-use crate::store::Since;
 use crate::state::tests::{registered, trust};
+use crate::store::Since;
 use crate::{Handle, Service};
 
 #[derive(Default)]

@@ -205,6 +205,10 @@ async fn a_client_acts_within_its_areas_and_its_use_is_counted() {
     assert_eq!(of("client:billing", "config"), Some((1, 0)), "{answer}");
     assert_eq!(of("ann", "config"), None, "what was refused is no use");
     let future = "/api/audit/v1/use?since=2999-01-01T00:00:00Z";
-    let none: Value = second.call(Method::GET, future, &reads, None).await.json().unwrap();
+    let none: Value = second
+        .call(Method::GET, future, &reads, None)
+        .await
+        .json()
+        .unwrap();
     assert_eq!(none["items"], json!([]));
 }

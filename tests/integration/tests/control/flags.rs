@@ -95,6 +95,37 @@ impl Control {
 }
 
 #[tokio::test]
+async fn an_override_tells_how_many_instances_have_applied_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let control = control(folder.path()).await;
+    control.manifest_with(flags()).await;
+    let on = async || {
+        let body = json!({ "defaultVariant": "on" });
+        control.flag(Method::PUT, EXPRESS, None, Some(body)).await.1
+    };
+    let told = on().await;
+    assert_eq!((&told["applied"], &told["of"]), (&json!(0), &json!(0)), "{told}");
+
+    let order = control.brick("order");
+    let one = json!({ "addr": "127.0.0.1:1", "ttl_ms": 600_000 });
+    let incarnation = order.contract().incarnation;
+    assert_eq!(control.register("order", 2, incarnation, one).await.status, 200);
+    let express = order.flag("express", false);
+    eventually("the override", async || express.get()).await;
+    let off = json!({ "defaultVariant": "off" });
+    let (status, told) = control.flag(Method::PUT, EXPRESS, None, Some(off)).await;
+    assert_eq!((status, &told["defaultVariant"]), (200, &json!("off")), "{told}");
+    assert_eq!((&told["applied"], &told["of"]), (&json!(1), &json!(1)), "{told}");
+    let heard = &told["instances"][0];
+    assert_eq!(
+        (&heard["instance"], &heard["applied"]),
+        (&json!("order/2"), &json!(true))
+    );
+    assert!(!express.get(), "who has applied it evaluates it");
+    control.stop().await;
+}
+
+#[tokio::test]
 async fn a_brick_evaluates_what_the_manifest_and_operators_say_and_shows_it() {
     let folder = tempfile::tempdir().unwrap();
     let control = control(folder.path()).await;
@@ -172,8 +203,13 @@ async fn a_brick_evaluates_what_the_manifest_and_operators_say_and_shows_it() {
     })
     .await;
     assert_eq!(express.evaluate(&FlagContext::of("ann")).reason, "DISABLED");
+    let gone = async |tag: &Value| control.flag(Method::DELETE, EXPRESS, tag.as_str(), None).await.0;
+    assert_eq!(gone(&on["tag"]).await, 412, "it is another by now");
     assert_eq!(control.flag(Method::DELETE, EXPRESS, None, None).await.0, 204);
     eventually("the manifest again", async || !express.get()).await;
+    assert_eq!(gone(&on["tag"]).await, 412, "there is none any more");
+    let nothing = control.flag(Method::GET, EXPRESS, None, None).await.1;
+    assert_eq!(gone(&nothing["tag"]).await, 204, "nothing is there, as was read");
     let metrics = order.telemetry().metrics().encode();
     assert!(metrics.contains(
         "brick_flag_evaluations_total{flag=\"express\",variant=\"on\",reason=\"TARGETING_MATCH\"}"
