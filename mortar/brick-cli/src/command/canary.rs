@@ -42,7 +42,7 @@ pub(crate) async fn run(agent: &Agent, canary: cli::Canary, output: Output) -> O
         let (brick, version, share) = (text(&view["brick"]), text(&view["version"]), &view["share"]);
         match view["phase"].as_str() {
             Some("running") => format!(
-                "{brick}: {version} has {share} % of {} %, each step for {} at least; `brick canary` shows how it does",
+                "{brick}: {version} has {share} %; its steps are {} %, each for {} at least; `brick canary` shows how it does",
                 steps(&view),
                 Span::from_millis(view["hold_ms"].as_u64().unwrap_or(0)),
             ),
