@@ -117,7 +117,7 @@ impl Service {
             told(model);
         }
         let bus = match stood_by {
-            Some(standby) => standby.into_bus(&*store).await?,
+            Some(standby) => standby.into_bus().await?,
             None => Arc::new(Bus::new(&options, &state)),
         };
         let leases = Arc::new(Leases::default());

@@ -22,6 +22,7 @@ use brick_wire::Client;
 use futures_util::StreamExt as _;
 use http::HeaderMap;
 use parking_lot::RwLock;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::api::bus::{Watching, watch};
@@ -33,20 +34,27 @@ use crate::{Error, Options, metrics};
 use forward::Forward;
 
 /// How often the lead is asked for: so long nobody leads when a leader died.
-const ASK: Duration = Duration::from_millis(200);
+const ASK: Duration = Duration::from_millis(500);
 /// The store is read at least so often, whether or not it told of news.
 const LOOK: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Stands by.
 pub struct Standby {
-    store: Arc<dyn Store>,
     watching: Watching,
+    upstream: Arc<Upstream>,
     peer_token: Option<PeerToken>,
     /// Where this process is reached.
     at: SocketAddr,
     leader: Leader,
     http: Client,
+}
+
+/// The store that the bus follows.
+pub(crate) struct Upstream {
+    store: Arc<dyn Store>,
+    /// What was stored is published once, in order, whoever asks for it.
+    turn: Mutex<()>,
 }
 
 /// Where the leader is reached, as far as that is known.
@@ -70,9 +78,15 @@ impl Standby {
     ) -> Result<Self, Error> {
         let state = store.load().await?;
         let bus = Arc::new(Bus::new(options, &state));
+        let turn = Mutex::new(());
+        let upstream = Arc::new(Upstream { store, turn });
         let standby = Self {
-            store,
-            watching: Watching { bus, verifier },
+            watching: Watching {
+                bus,
+                verifier,
+                upstream: Some(Arc::clone(&upstream)),
+            },
+            upstream,
             peer_token: options.peer_token.clone(),
             at,
             leader: Leader::default(),
@@ -107,7 +121,7 @@ impl Standby {
     /// Follows the store until this process leads (then it is true) or the drain is requested. Every stream has ended
     /// then.
     pub async fn run(&self, drain: Drain) -> bool {
-        let mut news = self.store.news();
+        let mut news = self.upstream.store.news();
         let mut look = tokio::time::interval(LOOK);
         let mut ask = tokio::time::interval(ASK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -121,7 +135,7 @@ impl Standby {
                     self.say_hello().await;
                     self.look().await
                 }
-                _ = ask.tick() => match self.store.lead(self.at).await {
+                _ = ask.tick() => match self.upstream.store.lead(self.at).await {
                     Ok(true) => break true,
                     Ok(false) => Ok(()),
                     Err(error) => Err(error),
@@ -142,19 +156,19 @@ impl Standby {
     }
 
     /// The bus, up to date, for the process that leads now.
-    pub(crate) async fn into_bus(self, store: &dyn Store) -> Result<Arc<Bus>, Error> {
-        catch_up(&self.watching.bus, store).await?;
+    pub(crate) async fn into_bus(self) -> Result<Arc<Bus>, Error> {
+        self.upstream.catch_up(&self.watching.bus).await?;
         self.watching.bus.lead();
         Ok(self.watching.bus)
     }
 
     async fn look(&self) -> Result<(), Error> {
-        catch_up(&self.watching.bus, &*self.store).await?;
+        self.upstream.catch_up(&self.watching.bus).await?;
         self.find_leader().await
     }
 
     async fn find_leader(&self) -> Result<(), Error> {
-        let found = self.store.leader().await?;
+        let found = self.upstream.store.leader().await?;
         // An address of its own is of a life before.
         *self.leader.0.write() = found.filter(|at| *at != self.at);
         Ok(())
@@ -188,23 +202,32 @@ impl fmt::Debug for Standby {
     }
 }
 
-/// Publishes what was stored since.
-async fn catch_up(bus: &Bus, store: &dyn Store) -> Result<(), Error> {
-    let (epoch, revision) = bus.position();
-    let since = store.since(revision).await?;
-    match since.changes {
-        Some(changes) if since.epoch == epoch => {
-            if !changes.is_empty() {
-                bus.publish(&changes)?;
+impl Upstream {
+    /// Publishes what was stored since.
+    pub(crate) async fn catch_up(&self, bus: &Bus) -> Result<(), Error> {
+        let _turn = self.turn.lock().await;
+        let (epoch, revision) = bus.position();
+        let since = self.store.since(revision).await?;
+        match since.changes {
+            Some(changes) if since.epoch == epoch => {
+                if !changes.is_empty() {
+                    bus.publish(&changes)?;
+                }
             }
+            _ => bus.reset(&self.store.load().await?),
         }
-        _ => bus.reset(&store.load().await?),
+        Ok(())
     }
-    Ok(())
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream").finish_non_exhaustive()
+    }
 }
 
 async fn followers(
-    State(Watching { bus, verifier }): State<Watching>,
+    State(Watching { bus, verifier, .. }): State<Watching>,
     headers: HeaderMap,
     body: Result<Json<Whom>, Problem>,
 ) -> Result<Json<Followers>, Problem> {
@@ -218,7 +241,7 @@ async fn followers(
 }
 
 async fn sent(
-    State(Watching { bus, verifier }): State<Watching>,
+    State(Watching { bus, verifier, .. }): State<Watching>,
     headers: HeaderMap,
     body: Result<Json<Told>, Problem>,
 ) -> Result<Json<LetGo>, Problem> {

@@ -43,9 +43,15 @@ pub struct Use {
     pub writes: u64,
 }
 
-/// What was counted since it was stored last.
+/// What was counted since it was stored last, by client and area.
 #[derive(Debug, Default)]
-pub(crate) struct Uses(Mutex<BTreeMap<(String, &'static str), (u64, u64)>>);
+pub(crate) struct Uses(Mutex<BTreeMap<(String, &'static str), Counts>>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    reads: u64,
+    writes: u64,
+}
 
 impl Uses {
     pub(crate) fn add(&self, client: &str, area: &'static str, write: bool) {
@@ -56,23 +62,23 @@ impl Uses {
             true => key,
             false => (OTHERS.to_owned(), area),
         };
-        let (reads, writes) = counted.entry(key).or_default();
+        let counts = counted.entry(key).or_default();
         if write {
-            *writes += 1;
+            counts.writes += 1;
         } else {
-            *reads += 1;
+            counts.reads += 1;
         }
     }
 
     /// Everything, which is forgotten here.
     fn take(&self, day: &str) -> Vec<Use> {
         let counted = std::mem::take(&mut *self.0.lock());
-        let each = counted.into_iter().map(|((client, area), (reads, writes))| Use {
+        let each = counted.into_iter().map(|((client, area), counts)| Use {
             client,
             area: area.to_owned(),
             day: day.to_owned(),
-            reads,
-            writes,
+            reads: counts.reads,
+            writes: counts.writes,
         });
         each.collect()
     }
@@ -83,9 +89,9 @@ impl Uses {
             let Some(area) = area_named(&one.area) else {
                 continue;
             };
-            let (reads, writes) = counted.entry((one.client, area)).or_default();
-            *reads += one.reads;
-            *writes += one.writes;
+            let counts = counted.entry((one.client, area)).or_default();
+            counts.reads += one.reads;
+            counts.writes += one.writes;
         }
     }
 }

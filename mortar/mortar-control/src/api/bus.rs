@@ -17,10 +17,12 @@ use serde::{Deserialize, Serialize};
 use brick_auth::Verifier;
 
 use super::life;
+use crate::Error;
 use crate::acks::Told;
 use crate::bus::view::{Scope, View};
 use crate::bus::{Bus, Refused, stream};
 use crate::service::Handle;
+use crate::standby::Upstream;
 
 /// Acknowledgements in one call at most.
 const ACKS_MAX: usize = 1_024;
@@ -83,6 +85,20 @@ pub(crate) struct AckList {
 pub(crate) struct Watching {
     pub(crate) bus: Arc<Bus>,
     pub(crate) verifier: Verifier,
+    /// What the bus of who stands by follows.
+    pub(crate) upstream: Option<Arc<Upstream>>,
+}
+
+impl Watching {
+    /// A subscriber may come from the leader and be ahead of who stands by: what it has seen is stored, and is caught up
+    /// with before it is told anything, for nobody goes back in time.
+    pub(crate) async fn reach(&self, cursor: Option<&Cursor>) -> Result<(), Error> {
+        let behind = cursor.is_some_and(|cursor| cursor.revision > self.bus.position().1);
+        match &self.upstream {
+            Some(upstream) if behind => upstream.catch_up(&self.bus).await,
+            _ => Ok(()),
+        }
+    }
 }
 
 impl FromRef<Handle> for Watching {
@@ -90,16 +106,17 @@ impl FromRef<Handle> for Watching {
         Self {
             bus: Arc::clone(handle.bus()),
             verifier: handle.verifier().clone(),
+            upstream: None,
         }
     }
 }
 
 pub(crate) async fn watch(
-    State(Watching { bus, verifier }): State<Watching>,
+    State(watching): State<Watching>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let claims = verifier.platform_bearer(&headers, &["bus"])?;
+    let claims = watching.verifier.platform_bearer(&headers, &["bus"])?;
     let patterns = patterns(query.as_deref().unwrap_or_default())?;
     let view = View::new(Scope::of(&claims), patterns)
         .map_err(|hint| Problem::bad_request("query_invalid", hint))?;
@@ -112,7 +129,8 @@ pub(crate) async fn watch(
         })
     });
     let who = claims.incarnation.as_deref().and_then(|own| own.parse().ok());
-    let subscription = match bus.subscribe(view, cursor, who) {
+    watching.reach(cursor.as_ref()).await?;
+    let subscription = match watching.bus.subscribe(view, cursor, who) {
         Ok(subscription) => subscription,
         Err(Ok(refused)) => return Ok(refusal(refused)),
         Err(Err(error)) => return Err(error.into()),

@@ -165,9 +165,13 @@ fn wanted(state: &State, wish: &Wish, held: &Live) -> Result<Flat, Problem> {
         What::Replace(values) => values.clone(),
         What::Merge(changes) => {
             let mut live = held.values.clone();
+            let before = layers::with(state, &wish.brick, &held.values);
             for (key, value) in changes {
                 match value {
-                    Some(value) => drop(live.insert(key.clone(), value.clone())),
+                    Some(value) => {
+                        let secret = before.secrets.contains(key).then(|| before.flat.get(key));
+                        live.insert(key.clone(), of_kind(secret.flatten(), value));
+                    }
                     None => live.retain(|held, _| held != key && !held.starts_with(&format!("{key}."))),
                 }
             }
@@ -178,6 +182,19 @@ fn wanted(state: &State, wish: &Wish, held: &Live) -> Result<Flat, Problem> {
     };
     layers::check(&live).map_err(invalid)?;
     Ok(live)
+}
+
+/// Who sees `•••` in the place of a secret cannot know that it is a number or a truth value: text that reads as what is
+/// held becomes that.
+fn of_kind(secret: Option<&Value>, value: &Value) -> Value {
+    let (Some(held), Some(text)) = (secret, value.as_str()) else {
+        return value.clone();
+    };
+    match (held, serde_json::from_str(text)) {
+        (Value::Number(_), Ok(number @ Value::Number(_))) => number,
+        (Value::Bool(_), Ok(truth @ Value::Bool(_))) => truth,
+        _ => value.clone(),
+    }
 }
 
 /// The live values that make the configuration what it was after a change.
@@ -413,5 +430,25 @@ pub(crate) fn abort_undecided(state: &mut State) {
         let (name, value) = history::with(state, &brick, Entry { told, values: None });
         state.settings.remove(&format!("{PREPARE}{brick}"));
         state.settings.extend(value.map(|value| (name, value.into())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn text_becomes_what_a_secret_is() {
+        let check = |secret: Option<Value>, said: Value, becomes: Value| {
+            assert_eq!(of_kind(secret.as_ref(), &said), becomes);
+        };
+        check(Some(json!(7)), json!("12"), json!(12));
+        check(Some(json!(true)), json!("false"), json!(false));
+        check(Some(json!("7")), json!("12"), json!("12"));
+        check(Some(json!(7)), json!("twelve"), json!("twelve"));
+        check(Some(json!(7)), json!("true"), json!("true"));
+        check(None, json!("12"), json!("12"));
     }
 }

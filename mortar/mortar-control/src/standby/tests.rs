@@ -269,11 +269,33 @@ async fn a_process_that_is_too_far_behind_begins_anew() {
         &crate::state::State::default(),
     ));
     let subscription = bus.subscribe(everything(), None, None).unwrap();
-    catch_up(&bus, &first).await.unwrap();
+    let upstream = Upstream {
+        store: Arc::new(first.clone()),
+        turn: Mutex::new(()),
+    };
+    upstream.catch_up(&bus).await.unwrap();
     assert_eq!(bus.position(), (leader.state().epoch.clone(), leader.revision()));
     assert_eq!(bus.subscribers(), 0, "of another epoch: it reads everything anew");
     drop(subscription);
     let held = followed(&bus, (BTreeMap::new(), None), leader.revision()).await;
     assert_eq!(held.0, published(&leader));
     assert_eq!(held.0["trust/bundle"], json!(published(&leader)["trust/bundle"]));
+}
+
+#[tokio::test]
+async fn a_subscriber_that_is_ahead_of_who_stands_by_does_not_go_back_in_time() {
+    let url = private_postgres::database();
+    let (first, _) = store(&url).await;
+    let (leader, _running) = lead(&first, None).await;
+    let (second, _) = store(&url).await;
+    // It never looks by itself.
+    let standby = stand_by(&second, 2).await;
+    churn(&leader, 6).await;
+    let held = followed(leader.bus(), (BTreeMap::new(), None), leader.revision()).await;
+    assert!(standby.watching.bus.position().1 < leader.revision());
+    standby.watching.reach(held.1.as_ref()).await.unwrap();
+    churn(&leader, 2).await;
+    standby.look().await.unwrap();
+    let held = followed(&standby.watching.bus, held, leader.revision()).await;
+    assert_eq!(held.0, published(&leader));
 }
