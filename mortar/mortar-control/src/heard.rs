@@ -14,6 +14,8 @@ use crate::state::State;
 
 /// How long an instance may take to say whether it could, and that it did.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+/// How soon everybody follows again after a change of who leads: the longest back-off of a client of the bus, and a bit.
+const COME_BACK: Duration = Duration::from_secs(3);
 /// Registrations tell nobody that somebody is gone; how often they are looked at while answers are awaited.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -83,10 +85,18 @@ impl Heard {
 }
 
 /// Registered instances of the brick that follow the resource (`config/order`), by their slots: here, and at processes
-/// that stand by.
+/// that stand by. A process that just began to lead gives those that followed the one before time to come.
 pub(crate) async fn following(handle: &Handle, name: &str) -> Result<BTreeMap<Incarnation, String>, Problem> {
-    let elsewhere = handle.peers().followers(handle, name).await?;
-    Ok(of_these(handle, name, |one| elsewhere.contains(one)))
+    let brick = name.split_once('/').map_or("", |(_, brick)| brick);
+    loop {
+        let elsewhere = handle.peers().followers(handle, name).await?;
+        let follow = of_these(handle, name, |one| elsewhere.contains(one));
+        let all = registered(&handle.state(), brick).len();
+        if follow.len() == all || handle.opened().elapsed() >= COME_BACK {
+            return Ok(follow);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// The same as far as it is known here alone.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use brick_auth::Verifier;
@@ -41,6 +42,7 @@ pub struct Service {
 pub struct Handle(Arc<Inner>);
 
 struct Inner {
+    opened: Instant,
     store: Arc<dyn Store>,
     options: Options,
     shared: Arc<Shared>,
@@ -138,6 +140,7 @@ impl Service {
             on_manifest: options.on_manifest.clone(),
         };
         let handle = Handle(Arc::new(Inner {
+            opened: Instant::now(),
             agent: Agent::new(options.agent_socket.clone()),
             http: Client::new(),
             repository: Repository::new(options.repository_dir.clone(), options.base_dir.clone()),
@@ -218,6 +221,11 @@ impl Handle {
     /// Control's routes and others' (identity, console) that check their callers themselves.
     pub fn access(&self, extra: Router) -> Access {
         api::access(self, extra)
+    }
+
+    /// When this process began to lead.
+    pub(crate) fn opened(&self) -> Instant {
+        self.0.opened
     }
 
     /// Everything as it is now.

@@ -23,6 +23,7 @@ use crate::bus::view::{Scope, View};
 use crate::bus::{Bus, Refused, stream};
 use crate::service::Handle;
 use crate::standby::Upstream;
+use crate::state::Action;
 
 /// Acknowledgements in one call at most.
 const ACKS_MAX: usize = 1_024;
@@ -196,6 +197,10 @@ pub(crate) async fn acknowledge(
     if acks.len() > ACKS_MAX {
         let hint = format!("expected at most {ACKS_MAX} acknowledgements in one call");
         return Err(Problem::unprocessable("too_many_acks", hint));
+    }
+    // Who stands by tells of a change as soon as it is stored, which may be a moment before it is in force here.
+    if acks.iter().any(|ack| ack.revision > handle.revision()) {
+        handle.wish(Action::Nothing).await?;
     }
     let (scope, state) = (Scope::of(&claims), handle.state());
     for ack in acks {
