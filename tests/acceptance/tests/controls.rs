@@ -56,13 +56,16 @@ fn kill(system: &System, instance: &str) {
 
 /// A change that both instances of order apply, as soon as there is a control that makes it.
 async fn change(system: &System, max_lines: u32) {
-    let value = format!("order.max_lines={max_lines}");
+    let (value, max_lines) = (format!("order.max_lines={max_lines}"), max_lines.to_string());
+    let said = |arguments: &[&str]| {
+        let output = system.folder().run(arguments);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
     eventually("a change to be applied by both", || async {
-        let output = system.folder().run(&["config", "set", &value]);
-        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let told = said(&["config", "set", &value]);
         // What was applied before its answer was lost is no change any more.
-        let held = system.folder().json(&["config", "get", "order.max_lines"]);
-        (told.contains("applied by 2/2") || held.to_string().contains(&max_lines.to_string())).then_some(())
+        let made = || said(&["config", "get", "order.max_lines"]).contains(&max_lines);
+        (told.contains("applied by 2/2") || made()).then_some(())
     })
     .await;
 }
