@@ -54,14 +54,39 @@ impl Claims {
 
     /// Whether it may do anything as an operator.
     pub fn is_operator(&self) -> bool {
-        let operates = |scope: &str| scope.ends_with(":read") || scope.ends_with(":write");
         self.scopes()
-            .any(|scope| matches!(scope, "admin" | "read") || operates(scope))
+            .any(|scope| scope == "admin" || is_for_operators(scope))
     }
 
     /// The scopes one by one.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.scope.split_ascii_whitespace()
+    }
+}
+
+/// Areas of the platform's APIs, as scopes of operators name them.
+pub const AREAS: [&str; 14] = [
+    "system",
+    "scale",
+    "roll",
+    "kill",
+    "quarantine",
+    "config",
+    "log",
+    "flags",
+    "routes",
+    "limits",
+    "faults",
+    "certs",
+    "audit",
+    "telemetry",
+];
+
+/// Whether a scope lets an operator do a part of everything: `read`, `AREA:read`, `AREA:write`.
+pub fn is_for_operators(scope: &str) -> bool {
+    match scope.split_once(':') {
+        None => scope == "read",
+        Some((area, right)) => AREAS.contains(&area) && matches!(right, "read" | "write"),
     }
 }
 
@@ -122,6 +147,7 @@ mod tests {
             false,
         );
         check("write", "config", false, false);
+        assert!(!is_for_operators("confg:write") && !is_for_operators("config:secrets"));
         check("", "", false, false);
     }
 

@@ -19,7 +19,7 @@ mod keys;
 
 pub use admit::{Admitted, Refusal, Shown, admit};
 pub use bearer::bearer;
-pub use claims::Claims;
+pub use claims::{AREAS, Claims, is_for_operators};
 pub use error::Error;
 pub use own_token::OwnToken;
 pub use verifier::{Options, Verifier};

@@ -197,3 +197,15 @@ fn life(claims: &Claims) -> Duration {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Duration::from_secs(claims.exp).saturating_sub(now)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_issued_for_every_area() {
+        for (_, area) in AREAS {
+            assert!(brick_auth::AREAS.contains(area), "{area}");
+        }
+    }
+}

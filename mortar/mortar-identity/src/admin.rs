@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use brick_auth::{AREAS, is_for_operators};
 use brick_core::{BrickName, Incarnation};
 use brick_http::{Audited, Json, Path, Problem};
 use http::{HeaderMap, StatusCode};
@@ -152,13 +153,13 @@ async fn token(State(inner): Shared, headers: HeaderMap, body: Body<NewToken>) -
             inner.issuer.user(&wanted.subject, &scope, ttl)
         }
         Audience::Platform => {
-            if let Some(scope) = wanted
-                .scopes
-                .iter()
-                .find(|scope| !ORDERED_SCOPES.contains(&scope.as_str()) && !scope.starts_with(REGISTER))
-            {
+            if let Some(scope) = wanted.scopes.iter().find(|scope| {
+                let known = ORDERED_SCOPES.contains(&scope.as_str()) || scope.starts_with(REGISTER);
+                !known && !is_for_operators(scope)
+            }) {
                 let hint = format!(
-                    "a platform token may have \"admin\", \"bus\", \"call:*\", \"config:secrets\", \"register:BRICK\" and \"synthetic\", not \"{scope}\""
+                    "a platform token may have \"admin\", \"read\", \"AREA:read\" and \"AREA:write\" of the areas {}, \"bus\", \"call:*\", \"config:secrets\", \"register:BRICK\" and \"synthetic\", not \"{scope}\"",
+                    AREAS.join(", ")
                 );
                 return Err(Problem::unprocessable("invalid_scope", hint));
             }

@@ -352,7 +352,8 @@ pub(crate) enum Token {
 pub(crate) enum Audience {
     /// The bricks, on behalf of a user
     User,
-    /// The platform: scopes `admin`, `bus`, `synthetic`, `call:*`
+    /// The platform: scopes `admin`, `read`, `config:read`, `config:write` (and so on for each area), `bus`,
+    /// `synthetic`, `call:*`
     Platform,
 }
 
