@@ -99,9 +99,6 @@ async fn either_of_two_controls_is_killed_and_orders_and_changes_go_on() {
             (row["state"] == "ready" && row["incarnation"] != incarnation).then_some(())
         })
         .await;
-        if victim == leader {
-            assert_eq!(roles(&system).await.0, standby, "who stood by leads");
-        }
     }
     // Whichever of the two answers, it is the same trail of changes.
     for _ in 0..4 {
