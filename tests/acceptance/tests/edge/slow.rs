@@ -43,10 +43,17 @@ async fn under(system: &System, kind: &[&str], path: &str) -> u64 {
     while attack.try_wait().unwrap().is_none() {
         beat.tick().await;
         let begun = Instant::now();
-        let request = client.get(format!("{}/x", system.edge));
-        let answer = request.timeout(PATIENCE).send().await;
+        let status = loop {
+            let request = client.get(format!("{}/x", system.edge));
+            let answer = request.timeout(PATIENCE).send().await;
+            let status = answer.map(|answer| answer.status.as_u16());
+            // On a machine that has no time at all the brick's place may not be free in a second: who asks again is served.
+            if !matches!(status, Ok(503)) || begun.elapsed() > PATIENCE {
+                break status;
+            }
+            beat.tick().await;
+        };
         let took = begun.elapsed();
-        let status = answer.map(|answer| answer.status.as_u16());
         assert!(
             matches!(status, Ok(200)) && took < PATIENCE,
             "under {kind:?}: {status:?} after {took:?}"
