@@ -21,6 +21,14 @@ pub fn encode(pairs: &[(&str, &str)]) -> String {
     out
 }
 
+/// The address of a server with the password of the user that it names (`postgres://USER@HOST/…`), percent-encoded.
+pub fn with_password(url: &str, password: &str) -> String {
+    let mut secret = String::from(":");
+    component(&mut secret, password);
+    secret.push('@');
+    url.replacen('@', &secret, 1)
+}
+
 /// Appends one name, value or path segment, percent-encoded but for unreserved characters (RFC 3986 §2.3).
 pub fn component(out: &mut String, text: &str) {
     for byte in text.bytes() {
@@ -41,5 +49,14 @@ mod tests {
         let pairs = [("scope", "customer admin"), ("a&b", "ü=1"), ("empty", "")];
         assert_eq!(encode(&pairs), "scope=customer%20admin&a%26b=%C3%BC%3D1&empty=");
         assert_eq!(encode(&[]), "");
+    }
+
+    #[test]
+    fn a_password_cannot_end_the_user_of_an_address() {
+        let url = "postgres://shop@db:5432/orders?schema=a@b";
+        assert_eq!(
+            with_password(url, "p@s:s/"),
+            "postgres://shop:p%40s%3As%2F@db:5432/orders?schema=a@b"
+        );
     }
 }

@@ -232,10 +232,7 @@ fn store_url(base: &Base, folder: &Path) -> Outcome<String> {
         (None, Some(password)) => password,
         (None, None) => return Ok(url),
     };
-    let mut secret = String::from(":");
-    brick_wire::form::component(&mut secret, &password);
-    secret.push('@');
-    Ok(url.replacen('@', &secret, 1))
+    Ok(brick_wire::form::with_password(&url, &password))
 }
 
 /// What encrypted values of configurations are opened with: named by the operator's environment, or none.

@@ -27,14 +27,11 @@ pub(super) fn url(state: &str, brick: &str, folder: &Path, operator: &[(String, 
         },
         None => find(&variable),
     };
-    let Some(password) = password else {
-        return state.to_owned();
-    };
-    let mut secret = String::from(":");
-    brick_wire::form::component(&mut secret, &password);
-    secret.push('@');
-    // The manifest is checked: the address has a user, and a path after its host.
-    state.replacen('@', &secret, 1)
+    // The manifest is checked: the address has a user.
+    password.map_or_else(
+        || state.to_owned(),
+        |password| brick_wire::form::with_password(state, &password),
+    )
 }
 
 /// Whether a variable holds the password of a brick's state: it is part of that brick's address, and nobody else's.
